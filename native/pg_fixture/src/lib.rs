@@ -1,0 +1,1 @@
+//! A private PostgreSQL server for tests: started in a temporary directory, gone when dropped.

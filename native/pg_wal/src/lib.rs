@@ -1,0 +1,1 @@
+//! pgoutput messages -> changes, and the replication connection that brings them.

@@ -1,0 +1,1 @@
+//! PostgreSQL values and WHERE clauses: text -> typed tree -> bytecode -> true, false or null.

@@ -1,0 +1,1 @@
+//! The NIF: decodes Erlang terms, calls one function, encodes the answer.
