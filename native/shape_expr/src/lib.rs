@@ -1,1 +1,63 @@
 //! PostgreSQL values and WHERE clauses: text -> typed tree -> bytecode -> true, false or null.
+//!
+//! A clause is parsed by PostgreSQL's own grammar, resolved against a table's columns by
+//! PostgreSQL's own rules, and compiled to a small program. Evaluating it on a row gives exactly
+//! PostgreSQL's answer, NULL and raised errors included.
+//!
+//! ```
+//! use bumpalo::Bump;
+//! use shape_expr::{Column, Compiler, Datum, Limits, Options, Row, Schema, Vm};
+//!
+//! let schema = Schema::new(
+//!     "todos",
+//!     vec![Column::new("user_id", "int8".parse()?), Column::new("status", "text".parse()?)],
+//! )?;
+//! let mut compiler = Compiler::new(Options::default())?;
+//! let clause = "user_id = 123 AND status IN ('open', 'late')";
+//! let predicate = compiler.compile(clause, &schema, &[])?.predicate;
+//!
+//! let arena = Bump::new();
+//! let record = vec![Datum::Text(b"123"), Datum::Text(b"late")];
+//! let row = Row::new(&arena, &schema, &record);
+//! let mut vm = Vm::new(Limits::default());
+//! assert!(predicate.eval(&row, &mut vm)?.is_true());
+//!
+//! // A clause that differs only in its constants shares the program.
+//! let other = compiler.compile("user_id = 7 AND status IN ('open', 'done')", &schema, &[])?;
+//! assert_eq!(other.predicate.template_id(), predicate.template_id());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod analysis;
+mod catalog;
+mod codegen;
+mod column_set;
+mod compiler;
+mod constants;
+mod error;
+mod expr;
+mod fold;
+mod parse;
+mod predicate;
+mod program;
+mod resolve;
+mod row;
+mod schema;
+mod truth;
+mod types;
+mod value;
+mod values;
+mod vm;
+
+pub use analysis::Access;
+pub use column_set::ColumnSet;
+pub use compiler::{Compiler, MAX_CLAUSE_BYTES, MAX_DEPTH, Options, Param};
+pub use error::{Error, EvalError, Raise};
+pub use predicate::{Compiled, Predicate};
+pub use row::{Datum, Row, RowSource, decode};
+pub use schema::{Column, Schema};
+pub use truth::Truth;
+pub use types::{Collation, ColumnType, Type};
+pub use value::{Eval, Value};
+pub use values::numeric::Numeric;
+pub use vm::{Limits, Vm};

@@ -1,1 +1,75 @@
-//! Which shapes does a change belong to? The four layers, membership and metrics.
+//! Which shapes does a change belong to?
+//!
+//! A [`Router`] serves one table. Shapes (an id and a `WHERE` clause) are added and removed at any
+//! time; [`Router::route`] tells for one change the ids of the shapes it belongs to, and, asked with
+//! [`RouteOptions::classify`], what each shape's log must record. The answer is PostgreSQL's own: an
+//! index only proposes candidates, and each of them is verified by its whole clause.
+//!
+//! ```
+//! use shape_router::{Budget, Change, Config, Op, Router, Scratch, ShapeSpec};
+//! use shape_expr::{Datum, RowSource};
+//!
+//! // A row is anything that can tell the value of a column by its position.
+//! struct Todo(i64);
+//! impl RowSource for Todo {
+//!     fn datum(&self, column: usize) -> Datum<'_> {
+//!         if column == 0 { Datum::Int(self.0) } else { Datum::Absent }
+//!     }
+//! }
+//!
+//! let router = Router::new(Config::open("todos"))?;
+//! router.add_shape(ShapeSpec::new(7, Some("user_id = 123")))?;
+//!
+//! let mut scratch = Scratch::default();
+//! let row = Todo(123);
+//! let change = Change { new: Some(&row), ..Change::new(Op::Insert) };
+//! router.route(&change, Default::default(), &mut scratch, &mut Budget::unlimited(), None)?;
+//! assert_eq!(scratch.ids().collect::<Vec<_>>(), [7]);
+//! # Ok::<(), shape_router::Error>(())
+//! ```
+//!
+//! | module | its one job |
+//! |---|---|
+//! | [`router`](Router) | the facade: shapes come and go, changes are routed |
+//! | `change` | what happened to a row, as far as the WAL tells |
+//! | `shapes` | the table of shapes, by slot and by id |
+//! | `filing` | under which conditions a clause is filed |
+//! | `index` | condition indexes: equality, and the list of what no index can hold |
+//! | `membership` | which shapes hold a key: acknowledged, and staged by transactions |
+//! | `candidates` | layers 1 and 2: which shapes could a change concern |
+//! | `classify` | layers 3 and 4: the predicate gate, and the meaning of a change for a shape |
+//! | `reaper` | large frees, on a thread of their own |
+//! | `answer` | a change's answer: candidates walked within a budget, each through the gate |
+//! | `relation` | what a Relation message changes |
+//! | `budget`, `metrics`, `scratch` | counted work, counters, reused memory |
+
+mod answer;
+mod budget;
+mod candidates;
+mod change;
+mod classify;
+mod error;
+mod explain;
+mod filing;
+mod index;
+mod key;
+mod membership;
+mod metrics;
+mod reaper;
+mod relation;
+mod router;
+mod scratch;
+mod shapes;
+mod transaction;
+
+pub use budget::Budget;
+pub use candidates::Cursor;
+pub use change::{Change, KeyParts, Op};
+pub use classify::{Class, OldRow, RouteOptions};
+pub use error::Error;
+pub use explain::{Explanation, Reason};
+pub use metrics::Metrics;
+pub use relation::{Relation, RelationColumn};
+pub use router::{Config, Keys, OwnedParam, Progress, Router, ShapeSpec, Snapshot};
+pub use scratch::{Routed, Scratch};
+pub use transaction::Transaction;

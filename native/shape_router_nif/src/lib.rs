@@ -1,1 +1,33 @@
-//! The NIF: decodes Erlang terms, calls one function, encodes the answer.
+//! The NIF behind `ShapeRouter.Native`: decodes Erlang terms, calls one function, encodes the answer.
+//!
+//! | module | its one job |
+//! |---|---|
+//! | `router` | shapes come and go, changes are routed |
+//! | `transaction` | whole transactions, staged and acknowledged |
+//! | `predicate` | a clause by itself |
+//! | `change` | a change's term -> a change |
+//! | `row`, `value` | a record's term -> values, one column at a time |
+//! | `columns` | how a table's columns are named in records |
+//! | `answer` | an answer -> terms |
+//! | `error` | errors -> terms |
+//! | `source` | the replication connection |
+//! | `wal` | the transactions that it brings -> terms |
+//! | `handle` | what Erlang holds: routers, cursors, predicates |
+//! | `pin` | the library stays in memory |
+
+mod answer;
+mod atoms;
+mod change;
+mod columns;
+mod error;
+mod handle;
+mod pin;
+mod predicate;
+mod router;
+mod row;
+mod source;
+mod transaction;
+mod value;
+mod wal;
+
+rustler::init!("Elixir.ShapeRouter.Native", load = pin::on_load);

@@ -1,0 +1,7 @@
+[
+  inputs: [
+    "{mix,.formatter}.exs",
+    "{lib,test,demo,benches,config}/**/*.{ex,exs}",
+    "native/*.exs"
+  ]
+]

@@ -1,0 +1,412 @@
+defmodule ShapeRouter do
+  @moduledoc """
+  Which shapes does a change belong to?
+
+  A *shape* is a subscription: one table and a `WHERE` clause. A router keeps the shapes of one table
+  and tells for every change of a row which of them it belongs to, with exactly PostgreSQL's answer.
+
+      iex> {:ok, router} = ShapeRouter.new("tenant_1", "todos")
+      iex> ShapeRouter.add_shape(router, 1, "user_id = 123", [1, 2, 3])
+      :ok
+      iex> ShapeRouter.add_shape(router, 2, "status IN (1, 2, 3)", [4, 5, 6])
+      :ok
+      iex> ShapeRouter.route(router, %{pk: 42, new_record: %{id: 42, user_id: 123, status: 1}, changed_columns: [1, 2]})
+      [1, 2]
+
+  ## Changes
+
+  A change is a map:
+
+      %{op: :insert | :update | :delete | :truncate | :relation,
+        new_record: map, old_record: map, pk: key, old_key: key, changed_columns: [name | position]}
+
+  or one of the structs of `ShapeRouter.Changes`. Without `op`, old and new record are an update, the
+  new one alone an insert, a new one with `old_key` an update whose old row is not known, an old one or
+  `old_key` alone a delete. Records have string or atom keys; values are the WAL's text or Elixir terms;
+  `nil` is NULL, and a column that the record does not have is *unknown*. A key is one value, or a list
+  of values in the primary key's order; without `pk` it is read from the record's primary key columns.
+
+  ## Answers
+
+  `route/3` answers ids, ascending. With `classify: true` it answers `{id, op}`, what each shape's log
+  must record:
+
+  | op | meaning |
+  |---|---|
+  | `:insert` | the row came into the shape |
+  | `{:insert, missing: columns}` | so it did, but the change lacks these columns of the row: read it again |
+  | `:update` | the row was in the shape and still is |
+  | `:delete` | the row left the shape |
+  | `:rekey` | the row is in the shape under a new key: what stands under the old key goes |
+  | `:upsert` | the row is in the shape; nobody knows whether it was |
+  | `:delete_if_present` | the row is not in the shape; nobody knows whether it was |
+  | `:truncate` | the shape is empty |
+  | `:unknown` | the clause raised, or needs a value that the WAL left out: read the row again |
+
+  Every function may be called from any process at once; `route_txn/3` and `ack/2` are for one writer.
+  Calls do a bounded amount of work at a time and go on by themselves, so that no scheduler is held.
+  """
+
+  alias ShapeRouter.{Columns, Error, Native, Options}
+
+  @typedoc "A router; it is closed when nothing refers to it any more."
+  @opaque t :: reference()
+
+  @typedoc "A shape's id, from 0 to 2^64-1."
+  @type id :: non_neg_integer()
+  @type key :: term() | [term()]
+  @type change :: map()
+  @type op ::
+          :insert
+          | :update
+          | :delete
+          | :rekey
+          | :upsert
+          | :delete_if_present
+          | :truncate
+          | :unknown
+          | {:insert, [missing: [String.t()]]}
+  @typedoc "A transaction's commit LSN; with a number from 0 for the fragments of a large one."
+  @type lsn ::
+          non_neg_integer()
+          | {non_neg_integer(), fragment :: non_neg_integer()}
+          | {non_neg_integer(), fragment :: non_neg_integer(), xid :: non_neg_integer() | nil}
+
+  @new_options [
+    columns: nil,
+    primary_key: [],
+    data_dir: nil,
+    track_membership: false,
+    fsync: :always,
+    mmap: true,
+    max_shapes: nil,
+    max_bytes: nil,
+    time_zone: "UTC",
+    num_lanes: nil,
+    rebuild_threshold: 0.05
+  ]
+
+  @classify 1
+  @old_row_ignore 2
+
+  @doc """
+  A router for one table of one tenant, without shapes.
+
+  Options:
+
+    * `:columns` - the table's columns, `[id: :int8]` or `[{"id", "int8"}]`. Without it, the first shape
+      that uses a column fixes its type by the literal it is compared with; a later conflict is an error
+    * `:primary_key` - the names of the primary key's columns, in order (default `[]`: the key comes as
+      `pk` with each change)
+    * `:track_membership` - shapes that are added with their keys always know which rows they hold. With
+      `true`, what transactions teach about single keys is kept for the other shapes too (default `false`)
+    * `:max_shapes`, `:max_bytes` - limits; an addition beyond them is refused with `:limit_reached`
+    * `:time_zone` - the TimeZone of the session that the clauses are meant for (default `"UTC"`)
+
+  `:data_dir`, which makes the shapes durable, is not supported yet and refused; `:fsync`, `:mmap`,
+  `:num_lanes` and `:rebuild_threshold` belong to it and have no effect in memory.
+  """
+  @spec new(String.t(), String.t(), keyword()) :: {:ok, t()} | {:error, Error.t()}
+  def new(tenant, table, opts \\ []) when is_binary(tenant) and is_binary(table) do
+    with {:ok, opts} <- Options.merge(opts, @new_options),
+         :ok <- in_memory(opts.data_dir),
+         {:ok, columns} <- Columns.normalize(opts.columns),
+         {:ok, primary_key} <- Columns.names(opts.primary_key),
+         :ok <- limit(:max_shapes, opts.max_shapes),
+         :ok <- limit(:max_bytes, opts.max_bytes) do
+      limits = {opts.max_shapes, opts.max_bytes}
+      track = opts.track_membership == true
+
+      Native.router_new(table, columns, primary_key, track, limits, opts.time_zone)
+      |> Error.result()
+    end
+  end
+
+  @doc """
+  Adds a shape: the rows of the table for which `where` is true; `nil` is all of them.
+
+  `keys` are the keys of the rows that the shape holds now (`[]`: none); then its membership is *known*,
+  and `route_txn/3` keeps it. With `:unknown` (the default) an answer that depends on what the shape
+  held is a superset.
+
+  Options:
+
+    * `:params` - the values of `$1`, `$2` ... in `where` (default `[]`)
+    * `:snapshot` - what `keys` were read from: an LSN (`pg_current_wal_lsn()`), or `{xmin, xmax, xip}` of
+      `pg_current_snapshot()`. A transaction that it shows is not applied to the shape again
+  """
+  @spec add_shape(t(), id(), String.t() | nil, [key()] | :unknown, keyword()) ::
+          :ok | {:error, Error.t()}
+  def add_shape(router, id, where, keys \\ :unknown, opts \\ []) do
+    with {:ok, shape} <- shape(id, where, [{:keys, keys} | opts]) do
+      router |> Native.router_add([shape]) |> Error.result()
+    end
+  end
+
+  @doc """
+  Adds many shapes, each `{id, where}` or `{id, where, opts}` with the options of `add_shape/5` and
+  `:keys`: all of them, or none. Off the scheduler.
+  """
+  @spec add_shapes(t(), [{id(), String.t() | nil} | {id(), String.t() | nil, keyword()}]) ::
+          :ok | {:error, Error.t()}
+  def add_shapes(router, shapes) when is_list(shapes) do
+    with {:ok, shapes} <- shapes(shapes, []) do
+      router |> Native.router_add(shapes) |> Error.result()
+    end
+  end
+
+  defp shapes([], done), do: {:ok, Enum.reverse(done)}
+  defp shapes([{id, where} | rest], done), do: shapes([{id, where, []} | rest], done)
+
+  defp shapes([{id, where, opts} | rest], done) do
+    with {:ok, shape} <- shape(id, where, opts), do: shapes(rest, [shape | done])
+  end
+
+  defp shapes([other | _], _done), do: Error.argument("not a shape: #{inspect(other)}")
+
+  defp shape(id, where, []) when is_binary(where) or is_nil(where),
+    do: {:ok, {id, where, :unknown, [], nil}}
+
+  defp shape(id, where, opts) when is_binary(where) or is_nil(where) do
+    with {:ok, opts} <- Options.merge(opts, keys: :unknown, params: [], snapshot: nil) do
+      {:ok, {id, where, opts.keys, opts.params, opts.snapshot}}
+    end
+  end
+
+  defp shape(id, where, _opts),
+    do:
+      Error.argument("shape #{inspect(id)}: where is neither a string nor nil: #{inspect(where)}")
+
+  @doc "Removes a shape."
+  @spec remove_shape(t(), id()) :: :ok | {:error, Error.t()}
+  def remove_shape(router, id) when is_integer(id) and id >= 0 and id < 0x10000000000000000 do
+    router |> Native.router_remove(id) |> Error.result()
+  end
+
+  def remove_shape(_router, id),
+    do: Error.argument("a shape's id is an integer from 0 to 2^64-1, not #{inspect(id)}")
+
+  @doc """
+  The ids of the shapes that a change belongs to, ascending. Reads only: membership is as the last
+  `ack/2` left it.
+
+  Options:
+
+    * `:classify` - answer `{id, op}` (default `false`)
+    * `:old_row` - for an update whose old row is not known, and shapes of unknown membership:
+      `:superset` (default) adds every shape that the key alone cannot rule out; `:ignore` only looks at
+      the new row
+  """
+  @spec route(t(), change(), keyword()) :: [id()] | [{id(), op()}] | {:error, Error.t()}
+  def route(router, change, opts \\ []) do
+    with flags when is_integer(flags) <- flags(opts), do: route_flags(router, change, flags)
+  end
+
+  defp route_flags(router, change, flags) do
+    case Native.router_route(router, change, flags) do
+      ids when is_list(ids) -> ids
+      {:more, cursor, part} -> continue(router, change, flags, cursor, part)
+      error -> Error.result(error)
+    end
+  end
+
+  # The parts have no id in common, but each is sorted by itself.
+  defp continue(router, change, flags, cursor, parts) do
+    case Native.router_continue(router, change, flags, cursor) do
+      part when is_list(part) -> :lists.sort(part ++ parts)
+      {:more, cursor, part} -> continue(router, change, flags, cursor, part ++ parts)
+      error -> Error.result(error)
+    end
+  end
+
+  @doc "`route/3` of each change, in one go. The options are those of `route/3`."
+  @spec route_batch(t(), [change()], keyword()) ::
+          [[id()]] | [[{id(), op()}]] | {:error, Error.t()}
+  def route_batch(router, changes, opts \\ []) do
+    with flags when is_integer(flags) <- flags(opts), do: batch(router, changes, flags, [])
+  end
+
+  defp batch(router, changes, flags, done) do
+    case Native.router_route_batch(router, changes, flags) do
+      answers when is_list(answers) ->
+        Enum.reverse(done, answers)
+
+      {:more, answers, changes, nil, []} ->
+        batch(router, changes, flags, Enum.reverse(answers, done))
+
+      {:more, answers, [change | changes], cursor, part} ->
+        with ids when is_list(ids) <- continue(router, change, flags, cursor, part) do
+          batch(router, changes, flags, [ids | Enum.reverse(answers, done)])
+        end
+
+      error ->
+        Error.result(error)
+    end
+  end
+
+  @doc """
+  Routes a committed transaction's changes of this table, in WAL order, each classified. Changes see
+  what earlier ones did to membership; the effects are *staged* until `ack/2`.
+
+  Routing a transaction again that is not acknowledged (after a restart, say) drops what was staged for
+  it and for later ones: same input, same answer. The fragments of a large transaction are routed one
+  after the other with `{lsn, 0}`, `{lsn, 1}` ...; with the transaction's xid as a third element, shapes
+  that were seeded from a snapshot skip what it shows.
+  """
+  @spec route_txn(t(), lsn(), [change()]) :: [[{id(), op()}]] | {:error, Error.t()}
+  def route_txn(router, lsn, changes) when is_list(changes) do
+    with {:ok, transaction} <- transaction(lsn) do
+      txn(router, transaction, 0, changes, nil, [], [])
+    end
+  end
+
+  defp transaction(lsn) when is_integer(lsn) and lsn >= 0, do: {:ok, {lsn, 0, nil}}
+  defp transaction({lsn, fragment}), do: transaction({lsn, fragment, nil})
+
+  defp transaction({lsn, fragment, xid} = transaction)
+       when is_integer(lsn) and lsn >= 0 and is_integer(fragment) and fragment >= 0 and
+              (is_nil(xid) or (is_integer(xid) and xid >= 0)),
+       do: {:ok, transaction}
+
+  defp transaction(other),
+    do:
+      Error.argument(
+        "neither an LSN nor {lsn, fragment} nor {lsn, fragment, xid}: #{inspect(other)}"
+      )
+
+  # `parts`: of the answer to the first of `changes`, which `cursor` goes on with.
+  defp txn(router, transaction, index, changes, cursor, parts, done) do
+    case Native.router_route_txn(router, transaction, index, changes, cursor) do
+      answers when is_list(answers) ->
+        Enum.reverse(done, join(parts, answers))
+
+      {:more, answers, rest, cursor, part} ->
+        count = length(answers)
+        {parts, done} = gather(parts, answers, part, done)
+        txn(router, transaction, index + count, rest, cursor, parts, done)
+
+      error ->
+        Error.result(error)
+    end
+  end
+
+  defp gather(parts, [], part, done), do: {part ++ parts, done}
+  defp gather(parts, answers, part, done), do: {part, Enum.reverse(join(parts, answers), done)}
+
+  defp join([], answers), do: answers
+  defp join(parts, [first | answers]), do: [:lists.sort(first ++ parts) | answers]
+  defp join(parts, []), do: [:lists.sort(parts)]
+
+  @doc """
+  Makes the effects of all routed transactions up to (and including) a commit LSN real: call it when
+  what `route_txn/3` answered is durable.
+  """
+  @spec ack(t(), non_neg_integer()) :: :ok | {:error, Error.t()}
+  def ack(router, lsn) when is_integer(lsn) and lsn >= 0 do
+    case Native.router_ack(router, lsn) do
+      :more -> ack(router, lsn)
+      other -> Error.result(other)
+    end
+  end
+
+  @doc """
+  What the router has done and what it holds, by name. Times are of sampled calls (1 in 64).
+
+    * `"shapes"`, `"templates"` (programs that they share), `"scan_shapes"` (that no index can hold),
+      `"known_shapes"` (of known membership), `"membership_keys"`
+    * `"changes"` routed, `"changes_with_candidates"`, `"changes_with_matches"`, `"candidates"`,
+      `"matches"`, `"continuations"` (calls that were cut by the work budget)
+    * `"eval_errors"` (clauses that raised, unreadable values), `"unknown_answers"`
+    * `"avg_route_us"`, `"p99_route_us"`
+    * `"presence_hit_rate"` (changes with a candidate), `"false_positive_rate"` (candidates that their
+      clause turned down), both from 0 to 1
+    * `"memory_bytes"` and `"bytes_per_shape"`, as the router accounts for them
+    * `"staged_transactions"`, `"acked_lsn"`
+  """
+  @spec metrics(t()) :: %{String.t() => number()}
+  def metrics(router), do: Native.router_metrics(router)
+
+  @doc "The ids of all shapes, ascending."
+  @spec shapes(t()) :: [id()]
+  def shapes(router), do: Native.router_shapes(router)
+
+  @doc """
+  How a shape is filed: `filed` is `:equality` (under `conditions`, each with how many shapes share it),
+  `:scan`, `:never` (its clause can never be true) or `:stale` (a column that it reads was dropped or
+  retyped: it is included in everything).
+
+      iex> {:ok, router} = ShapeRouter.new("tenant_1", "todos")
+      iex> ShapeRouter.add_shape(router, 1, "user_id = 123 AND title LIKE 'a%'")
+      iex> %{filed: :equality, conditions: [%{column: "user_id", shapes: 1}]} = ShapeRouter.explain(router, 1)
+      iex> ShapeRouter.explain(router, 1).columns
+      ["user_id", "title"]
+  """
+  @spec explain(t(), id()) :: map() | {:error, Error.t()}
+  def explain(router, id) do
+    case Native.router_explain(router, id) do
+      {filed, conditions, columns, template, known} ->
+        %{
+          filed: String.to_existing_atom(filed),
+          conditions: for({column, shapes} <- conditions, do: %{column: column, shapes: shapes}),
+          columns: columns,
+          template: template && %{id: elem(template, 0), program: elem(template, 1)},
+          membership: if(known, do: :known, else: :unknown)
+        }
+
+      error ->
+        Error.result(error)
+    end
+  end
+
+  @doc """
+  The path of one decision: whether the shape was a candidate, what its clause says of the new and the
+  old row, and the answer (`nil`: the change does not belong to it).
+
+      iex> {:ok, router} = ShapeRouter.new("tenant_1", "todos")
+      iex> ShapeRouter.add_shape(router, 1, "user_id = 123")
+      iex> ShapeRouter.why(router, %{op: :insert, new_record: %{"user_id" => "5"}}, 1)
+      %{candidate: false, new: "not true", old: nil, op: nil}
+  """
+  @spec why(t(), change(), id()) :: map() | {:error, Error.t()}
+  def why(router, change, id) do
+    case Native.router_why(router, change, id) do
+      {candidate, new, old, op} -> %{candidate: candidate, new: new, old: old, op: op}
+      error -> Error.result(error)
+    end
+  end
+
+  @doc "Purges what removed shapes left behind, now rather than little by little."
+  @spec rebuild(t()) :: :ok | {:error, Error.t()}
+  def rebuild(router), do: router |> Native.router_rebuild() |> Error.result()
+
+  @doc "Closes the router: every further call is refused with `:closed`."
+  @spec close(t()) :: :ok
+  def close(router), do: Native.router_close(router)
+
+  defp flags([]), do: 0
+
+  defp flags(opts) do
+    with {:ok, opts} <- Options.merge(opts, classify: false, old_row: :superset) do
+      classify = if opts.classify, do: @classify, else: 0
+
+      case opts.old_row do
+        :superset -> classify
+        :ignore -> classify + @old_row_ignore
+        other -> Error.argument("old_row is neither :superset nor :ignore: #{inspect(other)}")
+      end
+    end
+  end
+
+  defp in_memory(nil), do: :ok
+
+  defp in_memory(dir) do
+    message = "routers with a data_dir are not supported yet: #{inspect(dir)}"
+    {:error, %Error{code: :not_supported, message: message}}
+  end
+
+  defp limit(_name, nil), do: :ok
+  defp limit(_name, limit) when is_integer(limit) and limit >= 0, do: :ok
+
+  defp limit(name, other),
+    do: Error.argument("#{name} is neither nil nor a count: #{inspect(other)}")
+end

@@ -1,0 +1,54 @@
+defmodule ShapeRouter.Error do
+  @moduledoc """
+  What went wrong: a stable `code` to match on, a `message` that names what and where.
+
+  `position` is the byte position in the clause, where there is one; `sqlstate` is what PostgreSQL
+  would have raised, where it would.
+
+  | code | meaning |
+  |---|---|
+  | `:syntax_error` | the clause is not PostgreSQL's grammar |
+  | `:unknown_column`, `:unknown_function`, `:unknown_operator`, `:unknown_type`, `:unknown_parameter` | a name that nothing stands for |
+  | `:ambiguous`, `:undetermined_type`, `:datatype_mismatch` | the types do not fit, or cannot be told |
+  | `:invalid_literal` | a constant that is not one of its type |
+  | `:not_supported`, `:volatile_function`, `:aggregate`, `:window_function` | PostgreSQL knows it, a shape cannot have it |
+  | `:too_long`, `:too_deep` | over 64 KiB, or nested over 256 deep |
+  | `:invalid_schema` | the table's columns contradict each other |
+  | `:duplicate_shape`, `:unknown_shape` | the id is taken, or nobody has it |
+  | `:invalid_key` | a key is not one of this table |
+  | `:invalid_change` | a change lacks what its kind needs |
+  | `:limit_reached` | `max_shapes` or `max_bytes` |
+  | `:stale_transaction`, `:transaction_in_progress` | transactions were routed or acknowledged out of turn |
+  | `:unknown_value` | the answer depends on a column that the record does not have |
+  | `:unreadable_value` | a value is not one of its column's type |
+  | `:evaluation_error` | the clause raises on this record, as in PostgreSQL |
+  | `:invalid_argument` | an argument of another kind than documented |
+  | `:closed` | the router was closed |
+  | `:source_error` | the replication connection ended |
+  """
+
+  @enforce_keys [:code, :message]
+  defexception [:code, :message, :position, :sqlstate]
+
+  @type t :: %__MODULE__{
+          code: atom(),
+          message: String.t(),
+          position: non_neg_integer() | nil,
+          sqlstate: String.t() | nil
+        }
+
+  @doc false
+  @spec from_native({atom(), String.t(), non_neg_integer() | nil, String.t() | nil}) :: t()
+  def from_native({code, message, position, sqlstate}) do
+    %__MODULE__{code: code, message: message, position: position, sqlstate: sqlstate}
+  end
+
+  @doc false
+  @spec result(term()) :: term()
+  def result({:error, native}), do: {:error, from_native(native)}
+  def result(other), do: other
+
+  @doc false
+  @spec argument(String.t()) :: {:error, t()}
+  def argument(message), do: {:error, %__MODULE__{code: :invalid_argument, message: message}}
+end

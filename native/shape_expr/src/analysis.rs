@@ -1,0 +1,224 @@
+//! What an index can do with a clause: [`Access`].
+
+use crate::constants::{Const, Constants};
+use crate::expr::{Expr, Node, Strategy};
+use crate::program::Test;
+use crate::types::Type;
+use crate::value::Value;
+use crate::values::numeric_math;
+
+/// What the router may file a clause under.
+///
+/// Sound: wherever the clause is true, at least one of the keys it is filed under holds.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Access<'p> {
+    /// The clause is never true.
+    Never,
+    /// There is nothing to file it under.
+    Scan,
+    /// True only where the column equals one of these values, which are of the column's own kind.
+    Equal {
+        /// The column.
+        column: usize,
+        /// The values, none of them NULL.
+        values: Vec<Value<'p>>,
+    },
+    /// Any one of these suffices.
+    And(Vec<Access<'p>>),
+    /// All of these are needed.
+    Or(Vec<Access<'p>>),
+}
+
+/// An [`Access`] with the constants' slots in place of the constants: part of the template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Plan {
+    Never,
+    Scan,
+    Equal {
+        column: u32,
+        slot: u32,
+        convert: Convert,
+    },
+    /// The column equals a boolean that stands in no slot (`done`, `NOT done`).
+    Boolean {
+        column: u32,
+        is: bool,
+    },
+    And(Vec<Plan>),
+    Or(Vec<Plan>),
+}
+
+/// How a constant becomes a value of the column's own kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Convert {
+    AsIs,
+    /// An integer column compared as numeric.
+    ToInt,
+    /// A bpchar column compared as text.
+    ToBpchar,
+}
+
+impl Plan {
+    /// Feeds the plan's shape to the template's key: constants do not count, but where the plan
+    /// depends on them (a part that can never be true) templates must differ.
+    pub(crate) fn key(&self, word: &mut dyn FnMut(u64, u64)) {
+        match self {
+            Plan::Never => word(1, 0),
+            Plan::Scan => word(2, 0),
+            Plan::Equal { column, slot, convert } => {
+                word(3 + ((*convert as u64) << 8), u64::from(*column));
+                word(4, u64::from(*slot));
+            }
+            Plan::Boolean { column, is } => word(5 + (u64::from(*is) << 8), u64::from(*column)),
+            Plan::And(parts) | Plan::Or(parts) => {
+                let tag = if matches!(self, Plan::And(_)) { 6 } else { 7 };
+                word(tag, parts.len() as u64);
+                for part in parts {
+                    part.key(word);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn instantiate<'p>(&self, constants: &'p Constants) -> Access<'p> {
+        match self {
+            Plan::Never => Access::Never,
+            Plan::Scan => Access::Scan,
+            Plan::Boolean { column, is } => {
+                Access::Equal { column: *column as usize, values: vec![Value::Bool(*is)] }
+            }
+            Plan::Equal { column, slot, convert } => {
+                let values: Vec<Value<'p>> = match constants.set(*slot) {
+                    Some(set) => set.values().filter_map(|v| convert.apply(v)).collect(),
+                    None => match constants.value(*slot) {
+                        Value::Null => Vec::new(),
+                        value => convert.apply(value).into_iter().collect(),
+                    },
+                };
+                match values.is_empty() {
+                    true => Access::Never,
+                    false => Access::Equal { column: *column as usize, values },
+                }
+            }
+            Plan::And(parts) => {
+                let parts: Vec<_> = parts.iter().map(|part| part.instantiate(constants)).collect();
+                match parts.iter().any(|part| matches!(part, Access::Never)) {
+                    true => Access::Never,
+                    false => Access::And(parts),
+                }
+            }
+            Plan::Or(parts) => {
+                let mut parts: Vec<_> =
+                    parts.iter().map(|part| part.instantiate(constants)).collect();
+                parts.retain(|part| !matches!(part, Access::Never));
+                match parts.len() {
+                    0 => Access::Never,
+                    1 => parts.pop().unwrap_or(Access::Scan),
+                    _ => Access::Or(parts),
+                }
+            }
+        }
+    }
+}
+
+impl Convert {
+    fn apply(self, value: Value<'_>) -> Option<Value<'_>> {
+        match (self, value) {
+            (Convert::ToInt, Value::Numeric(n)) => numeric_math::exact_int(n).map(Value::Int),
+            (Convert::ToBpchar, Value::Text(s)) => Some(Value::Bpchar(s)),
+            (_, value) => Some(value),
+        }
+    }
+}
+
+/// Finds a clause's access plan. `slot` is where the code generator put a node's constant.
+pub(crate) fn plan(expr: &Expr, negated: bool, slot: &dyn Fn(&Expr) -> Option<u32>) -> Plan {
+    match &expr.node {
+        Node::Const(Const::Bool(b)) if *b == negated => Plan::Never,
+        Node::Const(Const::Null) => Plan::Never,
+        Node::Column(column) if expr.ty == Type::Bool => {
+            Plan::Boolean { column: *column as u32, is: !negated }
+        }
+        Node::Not(inner) => plan(inner, !negated, slot),
+        Node::And(arms) => combine(arms, negated, !negated, slot),
+        Node::Or(arms) => combine(arms, negated, negated, slot),
+        Node::Test(Test::True, inner) if !negated => plan(inner, false, slot),
+        Node::Test(Test::NotTrue, inner) if negated => plan(inner, false, slot),
+        Node::Test(Test::False, inner) if !negated => plan(inner, true, slot),
+        Node::Test(Test::NotFalse, inner) if negated => plan(inner, true, slot),
+        Node::Call { function, args } => {
+            let wanted = if negated { Strategy::NotEqual } else { Strategy::Equal };
+            match (args.as_slice(), function.strategy == wanted) {
+                ([left, right], true) => {
+                    equal(left, right, slot).or_else(|| equal(right, left, slot))
+                }
+                _ => None,
+            }
+            .unwrap_or(Plan::Scan)
+        }
+        Node::AnyOf { function, left, all, .. } => {
+            let fits = match (negated, all) {
+                (false, false) => function.strategy == Strategy::Equal,
+                (true, true) => function.strategy == Strategy::NotEqual,
+                _ => false,
+            };
+            match (fits, column(left), slot(expr)) {
+                (true, Some((column, convert)), Some(slot)) => {
+                    Plan::Equal { column, slot, convert }
+                }
+                _ => Plan::Scan,
+            }
+        }
+        _ => Plan::Scan,
+    }
+}
+
+fn combine(arms: &[Expr], negated: bool, all: bool, slot: &dyn Fn(&Expr) -> Option<u32>) -> Plan {
+    let mut parts: Vec<Plan> = arms.iter().map(|arm| plan(arm, negated, slot)).collect();
+    if all {
+        if parts.contains(&Plan::Never) {
+            return Plan::Never;
+        }
+        parts.retain(|part| *part != Plan::Scan);
+    } else {
+        if parts.contains(&Plan::Scan) {
+            return Plan::Scan;
+        }
+        parts.retain(|part| *part != Plan::Never);
+    }
+    match (parts.len(), all) {
+        (0, true) => Plan::Scan,
+        (0, false) => Plan::Never,
+        (1, _) => parts.pop().unwrap_or(Plan::Scan),
+        (_, true) => Plan::And(parts),
+        (_, false) => Plan::Or(parts),
+    }
+}
+
+fn equal(left: &Expr, right: &Expr, slot: &dyn Fn(&Expr) -> Option<u32>) -> Option<Plan> {
+    let Node::Const(_) = right.node else { return None };
+    let (column, convert) = column(left)?;
+    Some(Plan::Equal { column, slot: slot(right)?, convert })
+}
+
+/// A column, maybe under casts that map equal values to equal values and back.
+fn column(expr: &Expr) -> Option<(u32, Convert)> {
+    match &expr.node {
+        Node::Column(column) => Some((*column as u32, Convert::AsIs)),
+        Node::Call { function, args } => {
+            let [Expr { node: Node::Column(column), ty, .. }] = args.as_slice() else {
+                return None;
+            };
+            let convert = match (function.is_cast, ty, &function.result) {
+                (true, Type::Int2 | Type::Int4 | Type::Int8, Type::Numeric) => Convert::ToInt,
+                (true, Type::Bpchar, Type::Text | Type::Varchar) => Convert::ToBpchar,
+                (true, Type::Int2 | Type::Int4, Type::Int8 | Type::Int4)
+                | (true, Type::Float4, Type::Float8) => Convert::AsIs,
+                _ => return None,
+            };
+            Some((*column as u32, convert))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,5 @@
+//! Operators of bool alone (comparison is in `compare`).
+
+use super::Operator;
+
+pub(super) static OPERATORS: &[&[Operator]] = &[];

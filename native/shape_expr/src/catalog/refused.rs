@@ -1,0 +1,122 @@
+//! Names that PostgreSQL knows and a shape's clause cannot use, and candidates that exist for types
+//! not known here.
+
+use crate::types::Category;
+
+/// Why a function is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It depends on time, chance or the session.
+    Volatile,
+    Aggregate,
+    Window,
+}
+
+const VOLATILE: &[&str] = &[
+    "now",
+    "random",
+    "clock_timestamp",
+    "statement_timestamp",
+    "transaction_timestamp",
+    "timeofday",
+    "gen_random_uuid",
+    "nextval",
+    "currval",
+    "lastval",
+    "setval",
+    "setseed",
+    "txid_current",
+    "pg_current_xact_id",
+    "current_setting",
+    "set_config",
+    "pg_backend_pid",
+    "pg_sleep",
+    "version",
+    "current_database",
+    "current_schema",
+    "current_schemas",
+    "current_query",
+    "inet_client_addr",
+    "pg_is_in_recovery",
+    "pg_postmaster_start_time",
+    "pg_typeof",
+    "pg_column_size",
+];
+
+const AGGREGATES: &[&str] = &[
+    "count",
+    "sum",
+    "avg",
+    "min",
+    "max",
+    "array_agg",
+    "string_agg",
+    "json_agg",
+    "jsonb_agg",
+    "json_object_agg",
+    "jsonb_object_agg",
+    "bool_and",
+    "bool_or",
+    "every",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+    "stddev",
+    "stddev_pop",
+    "stddev_samp",
+    "variance",
+    "var_pop",
+    "var_samp",
+    "corr",
+    "covar_pop",
+    "covar_samp",
+    "regr_avgx",
+    "regr_avgy",
+    "regr_count",
+    "regr_intercept",
+    "regr_r2",
+    "regr_slope",
+    "regr_sxx",
+    "regr_sxy",
+    "regr_syy",
+    "mode",
+    "percentile_cont",
+    "percentile_disc",
+    "range_agg",
+    "range_intersect_agg",
+    "xmlagg",
+];
+
+const WINDOW: &[&str] = &[
+    "row_number",
+    "rank",
+    "dense_rank",
+    "percent_rank",
+    "cume_dist",
+    "ntile",
+    "lag",
+    "lead",
+    "first_value",
+    "last_value",
+    "nth_value",
+];
+
+/// Is the function of this name refused, and why?
+pub(crate) fn refusal(name: &str) -> Option<Refusal> {
+    let lists = [
+        (VOLATILE, Refusal::Volatile),
+        (AGGREGATES, Refusal::Aggregate),
+        (WINDOW, Refusal::Window),
+    ];
+    lists.into_iter().find(|(names, _)| names.contains(&name)).map(|(_, why)| why)
+}
+
+/// Type categories, beside those in the tables, that PostgreSQL's candidates of this operator have
+/// at an operand. Two untyped literals are resolved by agreement of all candidates, so those that
+/// this crate does not have must count.
+pub(crate) fn foreign(name: &str, prefix: bool) -> &'static [Category] {
+    match (name, prefix) {
+        ("-", true) | ("+" | "-" | "*" | "/", false) => &[Category::DateTime, Category::User],
+        _ => &[],
+    }
+}

@@ -1,0 +1,160 @@
+//! From the typed tree to bytecode, with the constants apart.
+
+use crate::analysis::{self, Plan};
+use crate::column_set::ColumnSet;
+use crate::constants::{Const, InSet};
+use crate::expr::{Expr, Node};
+use crate::fold::is_hashable;
+use crate::program::Op;
+
+/// A clause's program and its constants.
+pub(crate) struct Code {
+    pub ops: Vec<Op>,
+    pub constants: Vec<Const>,
+    pub depth: usize,
+    pub columns: ColumnSet,
+    pub access: Plan,
+}
+
+#[derive(Default)]
+struct Generator {
+    ops: Vec<Op>,
+    constants: Vec<Const>,
+    /// Which node got which slot, by the node's address: the access plan names slots too.
+    slots: Vec<(usize, u32)>,
+    columns: ColumnSet,
+    depth: usize,
+    most: usize,
+}
+
+/// Generates code for a folded tree.
+pub(crate) fn generate(expr: &Expr) -> Code {
+    let mut generator = Generator::default();
+    generator.expression(expr);
+    let mut slots = generator.slots;
+    slots.sort_unstable();
+    let slot_of = |node: &Expr| {
+        let key = std::ptr::from_ref(node) as usize;
+        slots.binary_search_by_key(&key, |(at, _)| *at).ok().map(|found| slots[found].1)
+    };
+    let access = analysis::plan(expr, false, &slot_of);
+    Code {
+        ops: generator.ops,
+        constants: generator.constants,
+        depth: generator.most,
+        columns: generator.columns,
+        access,
+    }
+}
+
+impl Generator {
+    fn push(&mut self) {
+        self.depth += 1;
+        self.most = self.most.max(self.depth);
+    }
+
+    fn constant(&mut self, node: &Expr, value: Const) -> u32 {
+        let slot = self.constants.len() as u32;
+        self.constants.push(value);
+        self.slots.push((std::ptr::from_ref(node) as usize, slot));
+        slot
+    }
+
+    fn column(&mut self, column: usize) -> u32 {
+        self.columns.insert(column);
+        column as u32
+    }
+
+    fn expression(&mut self, expr: &Expr) {
+        match &expr.node {
+            Node::Const(value) => {
+                let slot = self.constant(expr, value.clone());
+                self.ops.push(Op::Constant(slot));
+                self.push();
+            }
+            Node::Column(column) => {
+                let column = self.column(*column);
+                self.ops.push(Op::Column(column));
+                self.push();
+            }
+            Node::Raise(raise) => {
+                self.ops.push(Op::Raise(*raise));
+                self.push();
+            }
+            Node::Call { function, args } => {
+                let (implementation, name) = (function.implementation, function.name);
+                if let (true, [left, right]) = (function.strict, args.as_slice()) {
+                    if let (Node::Column(column), Node::Const(value)) = (&left.node, &right.node) {
+                        let column = self.column(*column);
+                        let constant = self.constant(right, value.clone());
+                        let function = implementation;
+                        self.ops.push(Op::Compare { function, name, column, constant });
+                        self.push();
+                        return;
+                    }
+                }
+                for arg in args {
+                    self.expression(arg);
+                }
+                // The widest function takes a handful of arguments; the grammar's limit is 100.
+                let argc = args.len() as u8;
+                let strict = function.strict;
+                self.ops.push(Op::Call { function: implementation, name, argc, strict });
+                self.depth -= args.len();
+                self.push();
+            }
+            Node::And(arms) => self.arms(arms, Op::AndFirst, Op::And),
+            Node::Or(arms) => self.arms(arms, Op::OrFirst, Op::Or),
+            Node::Not(inner) => {
+                self.expression(inner);
+                self.ops.push(Op::Not);
+            }
+            Node::Test(test, inner) => {
+                self.expression(inner);
+                self.ops.push(Op::Test(*test));
+            }
+            Node::Distinct { function, args, negated } => {
+                for arg in args.iter() {
+                    self.expression(arg);
+                }
+                let (implementation, name) = (function.implementation, function.name);
+                let negated = *negated;
+                self.ops.push(Op::Distinct { function: implementation, name, negated });
+                self.depth -= 1;
+            }
+            Node::AnyOf { function, left, items, all } => {
+                self.expression(left);
+                let items = items.iter().filter_map(|item| item.as_const().cloned()).collect();
+                let hashed = is_hashable(function, *all);
+                let set = self.constant(expr, Const::Set(InSet::new(items, hashed).into()));
+                self.ops.push(match hashed {
+                    true => Op::InSet { set, negated: *all },
+                    false => {
+                        let (function, name) = (function.implementation, function.name);
+                        Op::AnyOf { function, name, set, all: *all }
+                    }
+                });
+            }
+        }
+    }
+
+    /// Arms in order, each with a jump to the end where it decides.
+    fn arms(&mut self, arms: &[Expr], first: fn(u32) -> Op, next: fn(u32) -> Op) {
+        let mut jumps = Vec::with_capacity(arms.len());
+        for (i, arm) in arms.iter().enumerate() {
+            self.expression(arm);
+            jumps.push(self.ops.len());
+            self.ops.push(if i == 0 { first(0) } else { next(0) });
+            if i > 0 {
+                self.depth -= 1;
+            }
+        }
+        let end = self.ops.len() as u32;
+        for jump in jumps {
+            match &mut self.ops[jump] {
+                Op::AndFirst(to) | Op::And(to) | Op::OrFirst(to) | Op::Or(to) => *to = end,
+                _ => {}
+            }
+        }
+    }
+}

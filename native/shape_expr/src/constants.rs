@@ -1,0 +1,214 @@
+//! What sets one clause of a template apart from another: its constants.
+
+use std::fmt;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+
+use bumpalo::Bump;
+use hashbrown::HashTable;
+
+use crate::value::Value;
+use crate::values::numeric::Numeric;
+
+/// An owned value.
+#[derive(Clone, Debug)]
+pub(crate) enum Const {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Numeric(Arc<[i16]>),
+    Text(Arc<str>),
+    Bpchar(Arc<str>),
+    Uuid(Arc<[u8; 16]>),
+    Timestamp(i64),
+    /// The right side of `IN`, which is never a value of its own.
+    Set(Arc<InSet>),
+}
+
+impl Const {
+    /// A copy that outlives the arena. `None` for what no constant can be.
+    pub(crate) fn from_value(value: &Value<'_>) -> Option<Const> {
+        Some(match value {
+            Value::Null => Const::Null,
+            Value::Bool(b) => Const::Bool(*b),
+            Value::Int(i) => Const::Int(*i),
+            Value::Float(x) => Const::Float(*x),
+            Value::Numeric(n) => Const::Numeric(n.words().into()),
+            Value::Text(s) => Const::Text((*s).into()),
+            Value::Bpchar(s) => Const::Bpchar((*s).into()),
+            Value::Uuid(bytes) => Const::Uuid(Arc::new(*bytes)),
+            Value::Timestamp(t) => Const::Timestamp(*t),
+            Value::Unknown | Value::Maybe(_) | Value::Opaque => return None,
+        })
+    }
+
+    #[inline]
+    pub(crate) fn value(&self) -> Value<'_> {
+        match self {
+            Const::Null | Const::Set(_) => Value::Null,
+            Const::Bool(b) => Value::Bool(*b),
+            Const::Int(i) => Value::Int(*i),
+            Const::Float(x) => Value::Float(*x),
+            Const::Numeric(words) => Value::Numeric(Numeric::from_words(words)),
+            Const::Text(s) => Value::Text(s),
+            Const::Bpchar(s) => Value::Bpchar(s),
+            Const::Uuid(bytes) => Value::Uuid(**bytes),
+            Const::Timestamp(t) => Value::Timestamp(*t),
+        }
+    }
+
+    pub(crate) fn is_null(&self) -> bool {
+        matches!(self, Const::Null)
+    }
+
+    /// Heap bytes behind this constant.
+    fn heap_bytes(&self) -> usize {
+        const COUNTS: usize = 16;
+        match self {
+            Const::Numeric(words) => COUNTS + 2 * words.len(),
+            Const::Text(s) | Const::Bpchar(s) => COUNTS + s.len(),
+            Const::Uuid(_) => COUNTS + 16,
+            Const::Set(set) => COUNTS + set.heap_bytes(),
+            _ => 0,
+        }
+    }
+}
+
+/// A predicate's constants by slot. The commonest clause by far has one integer: it needs no heap.
+#[derive(Clone, Debug)]
+pub(crate) enum Constants {
+    None,
+    Int(i64),
+    Many(Arc<[Const]>),
+}
+
+impl Constants {
+    pub(crate) fn new(constants: Vec<Const>) -> Constants {
+        match constants.as_slice() {
+            [] => Constants::None,
+            [Const::Int(i)] => Constants::Int(*i),
+            _ => Constants::Many(constants.into()),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn value(&self, slot: u32) -> Value<'_> {
+        match self {
+            Constants::Int(i) => Value::Int(*i),
+            Constants::Many(all) => all[slot as usize].value(),
+            Constants::None => Value::Null,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn set(&self, slot: u32) -> Option<&InSet> {
+        match self {
+            Constants::Many(all) => match &all[slot as usize] {
+                Const::Set(set) => Some(set),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match self {
+            Constants::None | Constants::Int(_) => 0,
+            Constants::Many(all) => {
+                16 + size_of_val(&**all) + all.iter().map(Const::heap_bytes).sum::<usize>()
+            }
+        }
+    }
+}
+
+/// Above this many elements a list is searched by hash.
+const LINEAR: usize = 8;
+
+/// The values of an IN list, all of one type.
+pub(crate) struct InSet {
+    values: Box<[Const]>,
+    has_null: bool,
+    table: Option<(ahash::RandomState, HashTable<u32>)>,
+}
+
+impl InSet {
+    /// `hashed` says that the list's operator is its type's own equality.
+    pub(crate) fn new(items: Vec<Const>, hashed: bool) -> InSet {
+        let has_null = items.iter().any(Const::is_null);
+        let mut values: Vec<Const> = items.into_iter().filter(|item| !item.is_null()).collect();
+        if !hashed || values.len() <= LINEAR {
+            return InSet { values: values.into(), has_null, table: None };
+        }
+        let state = ahash::RandomState::new();
+        let mut table: HashTable<u32> = HashTable::with_capacity(values.len());
+        let mut kept: Vec<Const> = Vec::with_capacity(values.len());
+        for item in values.drain(..) {
+            let value = item.value();
+            let hash = hash(&state, &value);
+            let known = table.find(hash, |&i| kept[i as usize].value().equals(&value));
+            if known.is_none() {
+                table.insert_unique(hash, kept.len() as u32, |&i| {
+                    self::hash(&state, &kept[i as usize].value())
+                });
+                kept.push(item);
+            }
+        }
+        InSet { values: kept.into(), has_null, table: Some((state, table)) }
+    }
+
+    pub(crate) fn has_null(&self) -> bool {
+        self.has_null
+    }
+
+    pub(crate) fn values(&self) -> impl Iterator<Item = Value<'_>> {
+        self.values.iter().map(Const::value)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Is one of the list's values equal to this one?
+    #[inline]
+    pub(crate) fn contains(&self, value: &Value<'_>) -> bool {
+        match &self.table {
+            None => self.values().any(|item| item.equals(value)),
+            Some((state, table)) => table
+                .find(hash(state, value), |&i| self.values[i as usize].value().equals(value))
+                .is_some(),
+        }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        let table = self.table.as_ref().map_or(0, |(_, table)| table.allocation_size());
+        size_of_val(&*self.values)
+            + table
+            + self.values.iter().map(Const::heap_bytes).sum::<usize>()
+    }
+}
+
+fn hash(state: &ahash::RandomState, value: &Value<'_>) -> u64 {
+    let mut hasher = state.build_hasher();
+    value.hash_equality(&mut hasher);
+    hasher.finish()
+}
+
+impl fmt::Debug for InSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InSet")
+            .field("values", &self.values)
+            .field("has_null", &self.has_null)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A constant's value as PostgreSQL would print it, for listings.
+pub(crate) fn print(item: &Const) -> String {
+    let arena = Bump::new();
+    match item {
+        Const::Set(set) => format!("set of {}", set.len()),
+        _ => crate::values::output(&crate::types::Type::Unknown, &item.value(), &arena)
+            .map_or_else(|| "NULL".to_owned(), |text| format!("{text:?}")),
+    }
+}

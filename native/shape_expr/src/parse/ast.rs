@@ -1,0 +1,76 @@
+//! The syntax tree: PostgreSQL's raw tree, reduced to what a WHERE clause can hold.
+
+use crate::program::Test;
+
+/// A node and where it stands in the clause.
+#[derive(Clone, Debug)]
+pub(crate) struct Ast {
+    pub position: usize,
+    pub kind: AstKind,
+}
+
+/// A type as written.
+#[derive(Clone, Debug)]
+pub(crate) struct TypeName {
+    pub name: String,
+    pub modifiers: Vec<i64>,
+    /// `[]` as many times as it was written.
+    pub dimensions: usize,
+    pub position: usize,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum AstKind {
+    /// `a`, `t.a`, `s.t.a`.
+    Column(Vec<String>),
+    Null,
+    Bool(bool),
+    /// An integer that fits int4.
+    Integer(i32),
+    /// Any other number, as written.
+    Number(String),
+    /// A quoted literal.
+    String(String),
+    Param(i64),
+    /// `left op right`, or `op right`.
+    Operator {
+        name: String,
+        left: Option<Box<Ast>>,
+        right: Box<Ast>,
+    },
+    And(Vec<Ast>),
+    Or(Vec<Ast>),
+    Not(Box<Ast>),
+    Test(Test, Box<Ast>),
+    Distinct {
+        left: Box<Ast>,
+        right: Box<Ast>,
+        negated: bool,
+    },
+    In {
+        left: Box<Ast>,
+        items: Vec<Ast>,
+        negated: bool,
+    },
+    Between {
+        value: Box<Ast>,
+        low: Box<Ast>,
+        high: Box<Ast>,
+        negated: bool,
+        symmetric: bool,
+    },
+    Cast {
+        value: Box<Ast>,
+        ty: TypeName,
+    },
+    Call {
+        name: String,
+        args: Vec<Ast>,
+    },
+}
+
+impl Ast {
+    pub(crate) fn new(position: usize, kind: AstKind) -> Ast {
+        Ast { position, kind }
+    }
+}

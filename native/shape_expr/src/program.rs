@@ -1,0 +1,157 @@
+//! Bytecode: what a template is, and what a clause is compiled to.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use crate::analysis::Plan;
+use crate::column_set::ColumnSet;
+use crate::error::Raise;
+use crate::value::Eval;
+use crate::value::Value;
+use crate::vm::Context;
+
+/// What every function and operator is to the VM.
+///
+/// The VM itself takes care of NULL and unknown arguments of strict functions.
+pub(crate) type Implementation = for<'a> fn(&mut Context<'a>, &[Value<'a>]) -> Eval<'a>;
+
+/// A test that gives true or false whatever it is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Test {
+    Null,
+    NotNull,
+    True,
+    NotTrue,
+    False,
+    NotFalse,
+    Unknown,
+    NotUnknown,
+}
+
+/// One instruction of the stack machine.
+#[derive(Clone, Copy)]
+pub(crate) enum Op {
+    /// Push a column.
+    Column(u32),
+    /// Push a constant.
+    Constant(u32),
+    /// Replace the top `argc` values by the function's result.
+    Call { function: Implementation, name: &'static str, argc: u8, strict: bool },
+    /// Push `column op constant`, for a strict two-argument function: the commonest three in one.
+    Compare { function: Implementation, name: &'static str, column: u32, constant: u32 },
+    /// Replace the top by `top = ANY(set)`, or with `negated` by `top <> ALL(set)`.
+    InSet { set: u32, negated: bool },
+    /// The same by calling the operator on each element, for operators that are no plain equality.
+    AnyOf { function: Implementation, name: &'static str, set: u32, all: bool },
+    /// Make a condition of the top; where it is certainly false, jump over the other arms.
+    AndFirst(u32),
+    /// AND the top into the value below it; where that is certainly false, jump.
+    And(u32),
+    /// The same for OR and certainly true.
+    OrFirst(u32),
+    /// OR the top into the value below it; where that is certainly true, jump.
+    Or(u32),
+    /// Negate the top.
+    Not,
+    /// Replace the top by a test's answer.
+    Test(Test),
+    /// Replace two values by whether they are distinct, by this equality.
+    Distinct { function: Implementation, name: &'static str, negated: bool },
+    /// Raise.
+    Raise(Raise),
+}
+
+/// A compiled clause without its constants.
+pub(crate) struct Template {
+    pub id: u64,
+    pub ops: Box<[Op]>,
+    /// The deepest the stack gets.
+    pub depth: usize,
+    pub columns: ColumnSet,
+    pub access: Plan,
+}
+
+impl std::fmt::Debug for Template {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Template")
+            .field("id", &self.id)
+            .field("ops", &self.ops.len())
+            .field("columns", &self.columns)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A program's identity: two clauses with the same words share a template.
+///
+/// Functions count by address. Should two of them share one, they are the same code; should one have
+/// two, some sharing is lost and nothing else.
+pub(crate) fn key(ops: &[Op], access: &Plan) -> Arc<[u64]> {
+    let mut words = Vec::with_capacity(2 * ops.len() + 4);
+    let mut word = |tag: u64, a: u64, b: u64| {
+        words.push(tag << 56 | (a & 0xff_ffff) << 32 | b & 0xffff_ffff);
+    };
+    let mut functions = Vec::new();
+    for op in ops {
+        match *op {
+            Op::Column(c) => word(1, 0, c.into()),
+            Op::Constant(c) => word(2, 0, c.into()),
+            Op::Call { function, argc, strict, .. } => {
+                functions.push(function as usize as u64);
+                word(3, argc.into(), strict.into());
+            }
+            Op::Compare { function, column, constant, .. } => {
+                functions.push(function as usize as u64);
+                word(4, 0, column.into());
+                word(4, 1, constant.into());
+            }
+            Op::InSet { set, negated } => word(5, negated.into(), set.into()),
+            Op::AnyOf { function, set, all, .. } => {
+                functions.push(function as usize as u64);
+                word(6, all.into(), set.into());
+            }
+            Op::AndFirst(to) => word(7, 0, to.into()),
+            Op::And(to) => word(8, 0, to.into()),
+            Op::OrFirst(to) => word(9, 0, to.into()),
+            Op::Or(to) => word(10, 0, to.into()),
+            Op::Not => word(11, 0, 0),
+            Op::Test(test) => word(12, 0, test as u64),
+            Op::Distinct { function, negated, .. } => {
+                functions.push(function as usize as u64);
+                word(13, 0, negated.into());
+            }
+            Op::Raise(raise) => word(14, 0, raise as u64),
+        }
+    }
+    access.key(&mut |a, b| word(15, a, b));
+    words.extend(functions);
+    words.into()
+}
+
+/// The listing that `Predicate::describe` prints.
+pub(crate) fn listing(ops: &[Op], constant: &dyn Fn(u32) -> String) -> String {
+    let mut text = String::new();
+    for (at, op) in ops.iter().enumerate() {
+        let line = match op {
+            Op::Column(c) => format!("column {c}"),
+            Op::Constant(c) => format!("constant {}", constant(*c)),
+            Op::Call { name, argc, .. } => format!("call {name}/{argc}"),
+            Op::Compare { name, column, constant: c, .. } => {
+                format!("compare column {column} {name} {}", constant(*c))
+            }
+            Op::InSet { set, negated: false } => format!("in {}", constant(*set)),
+            Op::InSet { set, negated: true } => format!("not in {}", constant(*set)),
+            Op::AnyOf { name, set, all, .. } => {
+                format!("{name} {} of {}", if *all { "all" } else { "any" }, constant(*set))
+            }
+            Op::AndFirst(to) | Op::And(to) => format!("and -> {to}"),
+            Op::OrFirst(to) | Op::Or(to) => format!("or -> {to}"),
+            Op::Not => "not".to_owned(),
+            Op::Test(test) => format!("is {test:?}"),
+            Op::Distinct { name, negated: false, .. } => format!("distinct by {name}"),
+            Op::Distinct { name, negated: true, .. } => format!("not distinct by {name}"),
+            Op::Raise(raise) => format!("raise {}", raise.sqlstate()),
+        };
+        let _ = writeln!(text, "{at:4}  {line}");
+    }
+    text
+}

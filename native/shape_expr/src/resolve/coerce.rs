@@ -1,0 +1,137 @@
+//! Casts: of literals at once, of everything else by a function in the tree.
+
+use crate::catalog::{self, CastContext};
+use crate::constants::Const;
+use crate::error::{Error, Raise};
+use crate::expr::{Expr, Function, Node};
+use crate::parse::ast::{Ast, TypeName};
+use crate::types::{Category, ColumnType, Type};
+use crate::values::{self, text, timestamp};
+
+use super::Resolver;
+
+/// An error about a literal, its text cut to a readable length.
+pub(super) fn invalid(ty: &Type, value: &str, sqlstate: &'static str, position: usize) -> Error {
+    let value = text::clip(value, 80).to_owned();
+    Error::InvalidLiteral { ty: ty.to_string(), value, sqlstate, position }
+}
+
+impl Resolver<'_> {
+    /// Reads a literal's text as a constant of this type.
+    pub(super) fn read(&mut self, ty: &Type, text: &str, position: usize) -> Result<Const, Error> {
+        if *ty == Type::Timestamptz && timestamp::is_volatile(text) {
+            return Err(Error::VolatileFunction { name: format!("'{text}'"), position });
+        }
+        self.scratch.reset();
+        let result = values::input(ty, text, &self.scratch);
+        match result.map(|value| Const::from_value(&value)) {
+            Ok(Some(value)) => Ok(value),
+            Ok(None) => Err(invalid(ty, text, Raise::InvalidText.sqlstate(), position)),
+            Err(error) => Err(invalid(ty, text, error.sqlstate(), position)),
+        }
+    }
+
+    /// An untyped literal takes a type.
+    pub(super) fn read_literal(&mut self, expr: Expr, ty: &Type) -> Result<Expr, Error> {
+        let position = expr.position;
+        let value = match &expr.node {
+            Node::Const(Const::Text(text)) => {
+                let text = text.clone();
+                self.read(ty, &text, position)?
+            }
+            Node::Const(Const::Null) => Const::Null,
+            _ => {
+                let message = format!("cannot cast type unknown to {ty}");
+                return Err(Error::DatatypeMismatch { message, sqlstate: "42846", position });
+            }
+        };
+        Ok(Expr::constant(ty.clone(), position, value))
+    }
+
+    /// `coerce_type`: to this type, in this context.
+    pub(super) fn coerce(
+        &mut self,
+        expr: Expr,
+        ty: &Type,
+        context: CastContext,
+    ) -> Result<Expr, Error> {
+        if expr.ty == *ty {
+            return Ok(expr);
+        }
+        if expr.ty == Type::Unknown {
+            return self.read_literal(expr, ty);
+        }
+        if let Some(cast) = catalog::cast(&expr.ty, ty, context) {
+            return Ok(match cast.function() {
+                Some(function) => apply(function, expr, ty),
+                // Relabelled: the same expression under another type's name.
+                None => Expr { ty: ty.clone(), ..expr },
+            });
+        }
+        // Through text: to it in an assignment or explicitly, from it only explicitly.
+        if context >= CastContext::Assignment && ty.category() == Category::String {
+            if let Some(function) = catalog::to_text(&expr.ty, ty) {
+                let text = apply(function, expr, &Type::Text);
+                return self.coerce(text, ty, context);
+            }
+        }
+        if context == CastContext::Explicit {
+            if let Some(function) = catalog::text_to(&expr.ty, ty) {
+                return Ok(apply(function, expr, ty));
+            }
+        }
+        let message = format!("cannot cast type {} to {ty}", expr.ty);
+        Err(Error::DatatypeMismatch { message, sqlstate: "42846", position: expr.position })
+    }
+
+    /// `value::type`, `CAST (value AS type)`.
+    pub(super) fn cast(
+        &mut self,
+        value: &Ast,
+        name: &TypeName,
+        position: usize,
+    ) -> Result<Expr, Error> {
+        if name.dimensions > 0 {
+            return Err(Error::unsupported("an array type", name.position));
+        }
+        let ty = ColumnType::with_modifiers(&name.name, &name.modifiers, Some(name.position))?;
+        let expr = self.expression(value)?;
+        if let (Node::Column(column), Type::Unknown) = (&expr.node, &expr.ty) {
+            let name = self.schema.columns()[*column].name.clone();
+            self.undetermined.get_or_insert(Error::UndeterminedType { name, position });
+            return Ok(Expr::constant(ty.ty, position, Const::Null));
+        }
+        let expr =
+            self.coerce(expr, &ty.ty, CastContext::Explicit).map_err(|e| move_to(e, position))?;
+        Ok(apply_modifier(expr, ty.typmod, position))
+    }
+}
+
+/// A cast that does not exist is reported where the cast stands; a bad literal where it stands.
+fn move_to(error: Error, to: usize) -> Error {
+    match error {
+        Error::DatatypeMismatch { message, sqlstate, .. } => {
+            Error::DatatypeMismatch { message, sqlstate, position: to }
+        }
+        other => other,
+    }
+}
+
+fn apply(function: Function, expr: Expr, ty: &Type) -> Expr {
+    let position = expr.position;
+    Expr::new(ty.clone(), position, Node::Call { function, args: vec![expr] })
+}
+
+/// `varchar(20)` and the like: the length coercion after the cast.
+fn apply_modifier(expr: Expr, typmod: i32, position: usize) -> Expr {
+    let (Some(function), true) = (catalog::length_coercion(&expr.ty), typmod >= 0) else {
+        return expr;
+    };
+    let ty = expr.ty.clone();
+    let args = vec![
+        expr,
+        Expr::constant(Type::Int4, position, Const::Int(i64::from(typmod))),
+        Expr::constant(Type::Bool, position, Const::Bool(true)),
+    ];
+    Expr::new(ty, position, Node::Call { function, args })
+}

@@ -1,0 +1,167 @@
+//! Forms that stand for operators: IN, BETWEEN, IS DISTINCT FROM.
+
+use crate::catalog::CastContext;
+use crate::error::Error;
+use crate::expr::{Expr, Node};
+use crate::parse::ast::{Ast, AstKind};
+use crate::program::Test;
+use crate::types::Type;
+
+use super::{Resolver, candidates};
+
+impl Resolver<'_> {
+    pub(super) fn distinct(
+        &mut self,
+        left: &Ast,
+        right: &Ast,
+        negated: bool,
+        position: usize,
+    ) -> Result<Expr, Error> {
+        // A bare NULL makes it a null test of the other side.
+        let is_null = |ast: &Ast| matches!(ast.kind, AstKind::Null);
+        if is_null(left) || is_null(right) {
+            let other = if is_null(right) { left } else { right };
+            let inner = Box::new(self.expression(other)?);
+            let test = if negated { Test::Null } else { Test::NotNull };
+            return Ok(Expr::new(Type::Bool, position, Node::Test(test, inner)));
+        }
+        let (left, right) = (self.expression(left)?, self.expression(right)?);
+        let equal = self.operator("=", Some(left), right, position)?;
+        let Node::Call { function, mut args } = equal.node else { return Ok(equal) };
+        let (Some(right), Some(left)) = (args.pop(), args.pop()) else {
+            return Err(Error::syntax("IS DISTINCT FROM needs two operands", position));
+        };
+        let args = Box::new([left, right]);
+        Ok(Expr::new(Type::Bool, position, Node::Distinct { function, args, negated }))
+    }
+
+    /// As PostgreSQL expands it, repeating the operand.
+    pub(super) fn between(
+        &mut self,
+        [value, low, high]: [&Ast; 3],
+        negated: bool,
+        symmetric: bool,
+        position: usize,
+    ) -> Result<Expr, Error> {
+        let range = |this: &mut Self, low: &Ast, high: &Ast| -> Result<Expr, Error> {
+            let (first, second) = if negated { ("<", ">") } else { (">=", "<=") };
+            let mut arms = Vec::with_capacity(2);
+            for (name, bound) in [(first, low), (second, high)] {
+                let (value, bound) = (this.expression(value)?, this.expression(bound)?);
+                arms.push(this.operator(name, Some(value), bound, position)?);
+            }
+            let node = if negated { Node::Or(arms) } else { Node::And(arms) };
+            Ok(Expr::new(Type::Bool, position, node))
+        };
+        let straight = range(self, low, high)?;
+        if !symmetric {
+            return Ok(straight);
+        }
+        let arms = vec![straight, range(self, high, low)?];
+        let node = if negated { Node::And(arms) } else { Node::Or(arms) };
+        Ok(Expr::new(Type::Bool, position, node))
+    }
+
+    /// Items without columns become one list of a common type; the others are compared one by one.
+    pub(super) fn in_list(
+        &mut self,
+        left: &Ast,
+        items: &[Ast],
+        negated: bool,
+        position: usize,
+    ) -> Result<Expr, Error> {
+        let name = if negated { "<>" } else { "=" };
+        let mut operand = self.expression(left)?;
+        let mut all = Vec::with_capacity(items.len());
+        for item in items {
+            all.push(self.expression(item)?);
+        }
+        // An open schema's column takes its type from the list.
+        let mut together: Vec<Expr> = std::iter::once(operand).chain(all).collect();
+        if let Some(placeholder) = self.settle_together(&mut together, position)? {
+            return Ok(placeholder);
+        }
+        all = together.split_off(1);
+        operand = match together.pop() {
+            Some(operand) => operand,
+            None => return Err(Error::syntax("IN needs an operand", position)),
+        };
+        let (columns, mut constants): (Vec<Expr>, Vec<Expr>) =
+            all.into_iter().partition(Expr::reads_columns);
+        let mut arms = Vec::new();
+        let mut single = columns;
+        if constants.len() > 1 {
+            match common_type(std::iter::once(&operand).chain(&constants)) {
+                Some(ty) => arms.push(self.any_of(name, &operand, constants, &ty, position)?),
+                None => {
+                    constants.append(&mut single);
+                    single = constants;
+                }
+            }
+        } else {
+            constants.append(&mut single);
+            single = constants;
+        }
+        for item in single {
+            let compared = self.operator(name, Some(operand.clone()), item, position)?;
+            arms.push(self.to_boolean(compared, "IN")?);
+        }
+        if arms.len() == 1 {
+            return arms.pop().ok_or_else(|| Error::syntax("IN needs a list", position));
+        }
+        let node = if negated { Node::And(arms) } else { Node::Or(arms) };
+        Ok(Expr::new(Type::Bool, position, node))
+    }
+
+    /// `operand op ANY (constants)`, or ALL for `<>`.
+    fn any_of(
+        &mut self,
+        name: &str,
+        operand: &Expr,
+        constants: Vec<Expr>,
+        ty: &Type,
+        position: usize,
+    ) -> Result<Expr, Error> {
+        let mut items = Vec::with_capacity(constants.len());
+        for item in constants {
+            let coerced = self.coerce(item, ty, CastContext::Implicit);
+            items.push(coerced.map_err(|error| self.blame(&[operand], error))?);
+        }
+        let types = [operand.ty.clone(), ty.clone()];
+        let found = candidates::operator(name, &types, position)
+            .map_err(|error| self.blame(&[operand], error))?;
+        let function = found.function();
+        let left = found.left.clone().unwrap_or_else(|| found.right.clone());
+        let left = Box::new(self.coerce(operand.clone(), &left, CastContext::Implicit)?);
+        let mut converted = Vec::with_capacity(items.len());
+        for item in items {
+            converted.push(self.coerce(item, &found.right, CastContext::Implicit)?);
+        }
+        let all = name == "<>";
+        let node = Node::AnyOf { function, left, items: converted, all };
+        Ok(Expr::new(Type::Bool, position, node))
+    }
+}
+
+/// `select_common_type`: the first type, unless a later one of its category is preferred to it.
+fn common_type<'e>(exprs: impl Iterator<Item = &'e Expr> + Clone) -> Option<Type> {
+    let mut common = Type::Unknown;
+    for expr in exprs.clone().filter(|expr| expr.ty != Type::Unknown) {
+        if common == Type::Unknown {
+            common = expr.ty.clone();
+        } else if common != expr.ty {
+            if common.category() != expr.ty.category() {
+                return None;
+            }
+            let forward = candidates::can_coerce(&common, &expr.ty);
+            let back = candidates::can_coerce(&expr.ty, &common);
+            if !common.is_preferred() && forward && !back {
+                common = expr.ty.clone();
+            }
+        }
+    }
+    if common == Type::Unknown {
+        common = Type::Text;
+    }
+    exprs.clone().all(|expr| candidates::can_coerce(&expr.ty, &common)).then_some(common)
+}

@@ -1,0 +1,281 @@
+//! From syntax to types: PostgreSQL's parse analysis for row-local expressions.
+
+mod candidates;
+mod coerce;
+mod columns;
+mod forms;
+
+use bumpalo::Bump;
+
+use crate::catalog::{self, CastContext, Refusal};
+use crate::compiler::{Options, Param};
+use crate::constants::Const;
+use crate::error::Error;
+use crate::expr::{Expr, Function, Node, Strategy};
+use crate::parse::ast::{Ast, AstKind};
+use crate::program::Test;
+use crate::schema::Schema;
+use crate::types::{Category, Collation, Type};
+
+/// Resolves one clause.
+pub(crate) struct Resolver<'c> {
+    pub options: &'c Options,
+    pub params: &'c [Param<'c>],
+    /// The caller's schema, or, once an open one has grown, the grown copy.
+    schema: std::borrow::Cow<'c, Schema>,
+    /// Open schema: two columns met before either had a type. The first such place.
+    undetermined: Option<Error>,
+    /// For reading literals.
+    scratch: Bump,
+}
+
+/// A resolved clause.
+pub(crate) struct Resolved {
+    pub expr: Expr,
+    /// The schema, if it grew.
+    pub schema: Option<Schema>,
+}
+
+/// Resolves a clause to a boolean expression.
+pub(crate) fn resolve(
+    ast: &Ast,
+    schema: &Schema,
+    params: &[Param<'_>],
+    options: &Options,
+) -> Result<Resolved, Error> {
+    let mut resolver = Resolver {
+        options,
+        params,
+        schema: std::borrow::Cow::Borrowed(schema),
+        undetermined: None,
+        scratch: Bump::new(),
+    };
+    loop {
+        let before = resolver.schema.columns().iter().filter(|c| c.ty.is_some()).count();
+        let expr = resolver.condition(ast, "WHERE")?;
+        let Some(error) = resolver.undetermined.take() else {
+            let schema = match resolver.schema {
+                std::borrow::Cow::Borrowed(_) => None,
+                std::borrow::Cow::Owned(schema) => Some(schema),
+            };
+            return Ok(Resolved { expr, schema });
+        };
+        // A later part of the clause may have said what an earlier one left open.
+        if resolver.schema.columns().iter().filter(|c| c.ty.is_some()).count() == before {
+            return Err(error);
+        }
+    }
+}
+
+impl Resolver<'_> {
+    /// An expression used as a condition.
+    fn condition(&mut self, ast: &Ast, place: &str) -> Result<Expr, Error> {
+        let expr = self.expression(ast)?;
+        self.to_boolean(expr, place)
+    }
+
+    fn to_boolean(&mut self, expr: Expr, place: &str) -> Result<Expr, Error> {
+        let expr = self.settle(expr, &Type::Bool)?;
+        match expr.ty {
+            Type::Bool => Ok(expr),
+            Type::Unknown => self.read_literal(expr, &Type::Bool),
+            ref ty => {
+                let message = format!("argument of {place} must be type boolean, not type {ty}");
+                let position = expr.position;
+                Err(self.blame(&[&expr], Error::mismatch(message, position)))
+            }
+        }
+    }
+
+    fn expression(&mut self, ast: &Ast) -> Result<Expr, Error> {
+        let position = ast.position;
+        match &ast.kind {
+            AstKind::Column(names) => self.column(names, position),
+            AstKind::Null => Ok(Expr::constant(Type::Unknown, position, Const::Null)),
+            AstKind::Bool(b) => Ok(Expr::constant(Type::Bool, position, Const::Bool(*b))),
+            AstKind::Integer(i) => {
+                Ok(Expr::constant(Type::Int4, position, Const::Int(i64::from(*i))))
+            }
+            AstKind::Number(text) => self.number(text, position),
+            AstKind::String(text) => {
+                Ok(Expr::constant(Type::Unknown, position, Const::Text(text.as_str().into())))
+            }
+            AstKind::Param(number) => self.param(*number, position),
+            AstKind::Operator { name, left, right } => {
+                let left = match left {
+                    Some(left) => Some(self.expression(left)?),
+                    None => None,
+                };
+                let right = self.expression(right)?;
+                self.operator(name, left, right, position)
+            }
+            AstKind::And(arms) => {
+                let arms = self.conditions(arms, "AND")?;
+                Ok(Expr::new(Type::Bool, position, Node::And(arms)))
+            }
+            AstKind::Or(arms) => {
+                let arms = self.conditions(arms, "OR")?;
+                Ok(Expr::new(Type::Bool, position, Node::Or(arms)))
+            }
+            AstKind::Not(inner) => {
+                let inner = Box::new(self.condition(inner, "NOT")?);
+                Ok(Expr::new(Type::Bool, position, Node::Not(inner)))
+            }
+            AstKind::Test(test, inner) => self.test(*test, inner, position),
+            AstKind::Distinct { left, right, negated } => {
+                self.distinct(left, right, *negated, position)
+            }
+            AstKind::In { left, items, negated } => self.in_list(left, items, *negated, position),
+            AstKind::Between { value, low, high, negated, symmetric } => {
+                let parts = [&**value, low, high];
+                self.between(parts, *negated, *symmetric, position)
+            }
+            AstKind::Cast { value, ty } => self.cast(value, ty, position),
+            AstKind::Call { name, args } => self.call(name, args, position),
+        }
+    }
+
+    fn conditions(&mut self, arms: &[Ast], place: &str) -> Result<Vec<Expr>, Error> {
+        arms.iter().map(|arm| self.condition(arm, place)).collect()
+    }
+
+    /// A number that is no int4: int8 if it is an integer that fits, else numeric.
+    fn number(&mut self, text: &str, position: usize) -> Result<Expr, Error> {
+        if let Ok(i) = text.parse::<i64>() {
+            let ty = if i32::try_from(i).is_ok() { Type::Int4 } else { Type::Int8 };
+            return Ok(Expr::constant(ty, position, Const::Int(i)));
+        }
+        let value = self.read(&Type::Numeric, text, position)?;
+        Ok(Expr::constant(Type::Numeric, position, value))
+    }
+
+    fn param(&mut self, number: i64, position: usize) -> Result<Expr, Error> {
+        let index = usize::try_from(number).ok().and_then(|n| n.checked_sub(1));
+        let Some(param) = index.and_then(|index| self.params.get(index)) else {
+            return Err(Error::UnknownParameter { number, position });
+        };
+        Ok(match param {
+            Param::Null => Expr::constant(Type::Unknown, position, Const::Null),
+            Param::Text(text) => {
+                if text.contains('\0') {
+                    return Err(coerce::invalid(&Type::Text, text, "22021", position));
+                }
+                Expr::constant(Type::Unknown, position, Const::Text((*text).into()))
+            }
+            Param::Int(i) => {
+                let ty = if i32::try_from(*i).is_ok() { Type::Int4 } else { Type::Int8 };
+                Expr::constant(ty, position, Const::Int(*i))
+            }
+            Param::Bool(b) => Expr::constant(Type::Bool, position, Const::Bool(*b)),
+            Param::Float(x) if x.is_finite() => {
+                let text = crate::values::float::output8(*x);
+                let value = self.read(&Type::Numeric, &text, position)?;
+                Expr::constant(Type::Numeric, position, value)
+            }
+            Param::Float(x) => Expr::constant(Type::Float8, position, Const::Float(*x)),
+        })
+    }
+
+    /// Finds the operator for these operands and applies it.
+    fn operator(
+        &mut self,
+        name: &str,
+        left: Option<Expr>,
+        right: Expr,
+        position: usize,
+    ) -> Result<Expr, Error> {
+        // `!=` is the grammar's own spelling of `<>`.
+        let name = if name == "!=" { "<>" } else { name };
+        let mut args: Vec<Expr> = left.into_iter().chain([right]).collect();
+        if let Some(placeholder) = self.settle_together(&mut args, position)? {
+            return Ok(placeholder);
+        }
+        let types: Vec<Type> = args.iter().map(|arg| arg.ty.clone()).collect();
+        let found = match candidates::operator(name, &types, position) {
+            Ok(found) => found,
+            Err(error) => return Err(self.blame(&args.iter().collect::<Vec<_>>(), error)),
+        };
+        let wanted: Vec<Type> = found.left.iter().chain([&found.right]).cloned().collect();
+        let function = found.function();
+        let args = self.coerce_all(args, &wanted)?;
+        self.check_order(&function, &args, position)?;
+        Ok(Expr::new(function.result.clone(), position, Node::Call { function, args }))
+    }
+
+    fn coerce_all(&mut self, args: Vec<Expr>, wanted: &[Type]) -> Result<Vec<Expr>, Error> {
+        let mut coerced = Vec::with_capacity(args.len());
+        let column = args.iter().find(|arg| matches!(arg.node, Node::Column(_))).cloned();
+        for (arg, ty) in args.into_iter().zip(wanted) {
+            let result = self.coerce(arg, ty, CastContext::Implicit);
+            coerced.push(result.map_err(|error| match &column {
+                Some(column) => self.blame(&[column], error),
+                None => error,
+            })?);
+        }
+        Ok(coerced)
+    }
+
+    /// Refuses to order text by a collation that is not bytewise.
+    fn check_order(
+        &self,
+        function: &Function,
+        args: &[Expr],
+        position: usize,
+    ) -> Result<(), Error> {
+        let orders = matches!(
+            function.strategy,
+            Strategy::Less | Strategy::LessEqual | Strategy::Greater | Strategy::GreaterEqual
+        );
+        let text = args.iter().any(|arg| arg.ty.category() == Category::String);
+        if !orders || !text || self.options.order_any_collation_by_bytes {
+            return Ok(());
+        }
+        match args.iter().any(|arg| self.collated(arg)) {
+            true => Err(Error::unsupported("ordering text by a collation other than C", position)),
+            false => Ok(()),
+        }
+    }
+
+    fn collated(&self, expr: &Expr) -> bool {
+        match &expr.node {
+            Node::Column(column) => self.schema.columns()[*column]
+                .ty
+                .as_ref()
+                .is_some_and(|ty| ty.collation == Collation::Other),
+            Node::Call { args, .. } => args.iter().any(|arg| self.collated(arg)),
+            _ => false,
+        }
+    }
+
+    fn call(&mut self, name: &str, args: &[Ast], position: usize) -> Result<Expr, Error> {
+        let owned = || name.to_owned();
+        match catalog::refusal(name) {
+            Some(Refusal::Volatile) => {
+                return Err(Error::VolatileFunction { name: owned(), position });
+            }
+            Some(Refusal::Aggregate) => return Err(Error::Aggregate { name: owned(), position }),
+            Some(Refusal::Window) => return Err(Error::WindowFunction { name: owned(), position }),
+            None => {}
+        }
+        let mut resolved = Vec::with_capacity(args.len());
+        for arg in args {
+            let arg = self.expression(arg)?;
+            // Of an undetermined column a function says nothing: text is the commonest argument.
+            resolved.push(self.settle(arg, &Type::Text)?);
+        }
+        let types: Vec<Type> = resolved.iter().map(|arg| arg.ty.clone()).collect();
+        let row = candidates::function(name, &types, position)?;
+        let function = row.function();
+        let args = self.coerce_all(resolved, row.args)?;
+        Ok(Expr::new(function.result.clone(), position, Node::Call { function, args }))
+    }
+
+    fn test(&mut self, test: Test, inner: &Ast, position: usize) -> Result<Expr, Error> {
+        let inner = match test {
+            // Any type will do, and an open schema's column stays undetermined.
+            Test::Null | Test::NotNull => self.expression(inner)?,
+            _ => self.condition(inner, "IS")?,
+        };
+        Ok(Expr::new(Type::Bool, position, Node::Test(test, Box::new(inner))))
+    }
+}

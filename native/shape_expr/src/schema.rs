@@ -1,0 +1,112 @@
+//! [`Schema`]: the columns a clause may use.
+
+use crate::error::Error;
+use crate::types::ColumnType;
+
+/// A column's name and type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// The name, as the catalogue has it (not folded, not quoted).
+    pub name: String,
+    /// The type; `None` only in an open schema, for a column no clause has fixed yet.
+    pub ty: Option<ColumnType>,
+}
+
+impl Column {
+    /// A column of this type.
+    #[must_use]
+    pub fn new(name: &str, ty: ColumnType) -> Column {
+        Column { name: name.to_owned(), ty: Some(ty) }
+    }
+}
+
+/// A table's columns in order. Everywhere else a column is named by its position.
+///
+/// A *closed* schema knows all columns. An *open* one starts empty: a column comes into being when a
+/// clause first uses it, and its type is that of the literal it meets.
+///
+/// ```
+/// use shape_expr::{Column, Schema};
+/// let schema = Schema::new("todos", vec![Column::new("id", "int8".parse()?)])?;
+/// assert_eq!(schema.position("id"), Some(0));
+/// assert_eq!(schema.position("title"), None);
+/// # Ok::<(), shape_expr::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schema {
+    table: String,
+    columns: Vec<Column>,
+    open: bool,
+}
+
+impl Schema {
+    /// A closed schema. `table` (`todos` or `public.todos`) serves qualified column names.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSchema`] when two columns have one name, or one has no type.
+    pub fn new(table: &str, columns: Vec<Column>) -> Result<Schema, Error> {
+        let invalid = |message: String| Err(Error::InvalidSchema { message });
+        for (i, column) in columns.iter().enumerate() {
+            if columns[..i].iter().any(|earlier| earlier.name == column.name) {
+                return invalid(format!("column {} is there twice", column.name));
+            }
+            if column.ty.is_none() {
+                return invalid(format!("column {} has no type", column.name));
+            }
+        }
+        Ok(Schema { table: table.to_owned(), columns, open: false })
+    }
+
+    /// An open schema without columns.
+    #[must_use]
+    pub fn open(table: &str) -> Schema {
+        Schema { table: table.to_owned(), columns: Vec::new(), open: true }
+    }
+
+    /// May clauses add columns?
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// The table's name as given.
+    #[must_use]
+    pub fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// The columns in order.
+    #[must_use]
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// Where the column of this name stands.
+    #[must_use]
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name)
+    }
+
+    /// Do these qualifiers (`todos`, or `public`, `todos`) name this table?
+    pub(crate) fn is_called(&self, qualifiers: &[String]) -> bool {
+        let mut own = self.table.rsplit('.');
+        match qualifiers {
+            [] => true,
+            [table] => own.next() == Some(table.as_str()),
+            [schema, table] => {
+                own.next() == Some(table.as_str())
+                    && own.next().unwrap_or("public") == schema.as_str()
+            }
+            _ => false,
+        }
+    }
+
+    pub(crate) fn push(&mut self, name: &str) -> usize {
+        self.columns.push(Column { name: name.to_owned(), ty: None });
+        self.columns.len() - 1
+    }
+
+    pub(crate) fn fix(&mut self, column: usize, ty: ColumnType) {
+        self.columns[column].ty = Some(ty);
+    }
+}

@@ -1,0 +1,297 @@
+//! The types: their names, OIDs and categories, one table row each.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::Error;
+
+/// A PostgreSQL type without its modifier.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Type {
+    /// `boolean`
+    Bool,
+    /// `smallint`
+    Int2,
+    /// `integer`
+    Int4,
+    /// `bigint`
+    Int8,
+    /// `real`
+    Float4,
+    /// `double precision`
+    Float8,
+    /// `numeric`
+    Numeric,
+    /// `text`
+    Text,
+    /// `character varying`
+    Varchar,
+    /// `character` (blank-padded)
+    Bpchar,
+    /// `name`
+    Name,
+    /// `uuid`
+    Uuid,
+    /// `timestamp with time zone`
+    Timestamptz,
+    /// The type of a quoted literal or `NULL` before its place has given it another. No column has it.
+    Unknown,
+}
+
+/// PostgreSQL's `typcategory`: it decides between candidates when operators are resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Category {
+    Boolean,
+    DateTime,
+    Numeric,
+    String,
+    User,
+    Unknown,
+}
+
+/// What there is to know about a type.
+pub(crate) struct TypeRow {
+    pub ty: Type,
+    /// As `format_type` prints it.
+    pub name: &'static str,
+    /// Other spellings, `pg_catalog`'s own name among them.
+    pub aliases: &'static [&'static str],
+    pub oid: u32,
+    pub category: Category,
+    pub preferred: bool,
+}
+
+const fn row(
+    ty: Type,
+    name: &'static str,
+    aliases: &'static [&'static str],
+    oid: u32,
+    category: Category,
+    preferred: bool,
+) -> TypeRow {
+    TypeRow { ty, name, aliases, oid, category, preferred }
+}
+
+/// One row a type. A new type is a row here, a file in `values/` and a file in `catalog/`.
+pub(crate) static TYPES: &[TypeRow] = &[
+    row(Type::Bool, "boolean", &["bool"], 16, Category::Boolean, true),
+    row(Type::Int2, "smallint", &["int2"], 21, Category::Numeric, false),
+    row(Type::Int4, "integer", &["int4", "int"], 23, Category::Numeric, false),
+    row(Type::Int8, "bigint", &["int8"], 20, Category::Numeric, false),
+    row(Type::Float4, "real", &["float4"], 700, Category::Numeric, false),
+    row(Type::Float8, "double precision", &["float8", "float"], 701, Category::Numeric, true),
+    row(Type::Numeric, "numeric", &["decimal", "dec"], 1700, Category::Numeric, false),
+    row(Type::Text, "text", &[], 25, Category::String, true),
+    row(Type::Varchar, "character varying", &["varchar"], 1043, Category::String, false),
+    row(Type::Bpchar, "character", &["bpchar", "char"], 1042, Category::String, false),
+    row(Type::Name, "name", &[], 19, Category::String, false),
+    row(Type::Uuid, "uuid", &[], 2950, Category::User, false),
+    row(
+        Type::Timestamptz,
+        "timestamp with time zone",
+        &["timestamptz"],
+        1184,
+        Category::DateTime,
+        true,
+    ),
+    row(Type::Unknown, "unknown", &[], 705, Category::Unknown, false),
+];
+
+impl Type {
+    pub(crate) fn row(&self) -> &'static TypeRow {
+        // The last row is Unknown's, and every variant has a row (a test holds us to it).
+        TYPES.iter().find(|row| row.ty == *self).unwrap_or(&TYPES[TYPES.len() - 1])
+    }
+
+    pub(crate) fn category(&self) -> Category {
+        self.row().category
+    }
+
+    pub(crate) fn is_preferred(&self) -> bool {
+        self.row().preferred
+    }
+
+    pub(crate) fn by_oid(oid: u32) -> Option<Type> {
+        TYPES.iter().find(|row| row.oid == oid && row.ty != Type::Unknown).map(|row| row.ty.clone())
+    }
+
+    /// By any of its names, in lower case, without a modifier.
+    pub(crate) fn by_name(name: &str) -> Option<Type> {
+        TYPES
+            .iter()
+            .find(|row| {
+                row.ty != Type::Unknown && (row.name == name || row.aliases.contains(&name))
+            })
+            .map(|row| row.ty.clone())
+    }
+
+    /// The OID PostgreSQL knows the type by.
+    #[must_use]
+    pub fn oid(&self) -> u32 {
+        self.row().oid
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.row().name)
+    }
+}
+
+/// What a collation means for `< <= > >=` on text. Equality is bytewise under all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Collation {
+    /// Not said: taken to be C, as `Options` describes.
+    #[default]
+    Default,
+    /// C, POSIX, C.UTF-8 or `ucs_basic`: ordered by bytes.
+    C,
+    /// Any other one: ordering is refused.
+    Other,
+}
+
+/// A column's type: type, modifier and collation.
+///
+/// ```
+/// use shape_expr::{ColumnType, Type};
+/// let ty: ColumnType = "numeric(10,2)".parse()?;
+/// assert_eq!(ty.ty, Type::Numeric);
+/// assert_eq!(ty.to_string(), "numeric(10,2)");
+/// assert_eq!("character varying(20)".parse::<ColumnType>()?, "varchar(20)".parse()?);
+/// # Ok::<(), shape_expr::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ColumnType {
+    /// The type.
+    pub ty: Type,
+    /// PostgreSQL's `atttypmod`; -1 for none.
+    pub typmod: i32,
+    /// The collation, for the string types.
+    pub collation: Collation,
+}
+
+impl ColumnType {
+    /// A type without modifier.
+    #[must_use]
+    pub const fn new(ty: Type) -> ColumnType {
+        ColumnType { ty, typmod: -1, collation: Collation::Default }
+    }
+
+    /// From what a Relation message says about a column.
+    #[must_use]
+    pub fn from_oid(oid: u32, typmod: i32) -> Option<ColumnType> {
+        Type::by_oid(oid).map(|ty| ColumnType { ty, typmod, collation: Collation::Default })
+    }
+
+    /// The type called `name` with these modifiers, as in `numeric(10,2)`.
+    pub(crate) fn with_modifiers(
+        name: &str,
+        modifiers: &[i64],
+        position: Option<usize>,
+    ) -> Result<ColumnType, Error> {
+        let unknown = || Error::UnknownType { name: name.to_owned(), position };
+        let ty = Type::by_name(name).ok_or_else(unknown)?;
+        let bad = |message: &str| match position {
+            Some(position) => {
+                Error::DatatypeMismatch { message: message.to_owned(), sqlstate: "22023", position }
+            }
+            None => Error::InvalidSchema { message: message.to_owned() },
+        };
+        let typmod = match (&ty, modifiers) {
+            (_, []) => -1,
+            (Type::Varchar | Type::Bpchar, [length]) => {
+                let length = i32::try_from(*length).ok().filter(|n| (1..=10_485_760).contains(n));
+                length.ok_or_else(|| bad("length for a character type must be 1 to 10485760"))? + 4
+            }
+            (Type::Numeric, [precision]) => numeric_typmod(*precision, 0).ok_or_else(|| {
+                bad("numeric precision must be 1 to 1000, its scale -1000 to 1000")
+            })?,
+            (Type::Numeric, [precision, scale]) => {
+                numeric_typmod(*precision, *scale).ok_or_else(|| {
+                    bad("numeric precision must be 1 to 1000, its scale -1000 to 1000")
+                })?
+            }
+            (Type::Timestamptz, [precision]) => {
+                // PostgreSQL cuts a precision above 6 to 6, with a warning.
+                let precision = i32::try_from(*precision).ok().filter(|p| *p >= 0);
+                precision.ok_or_else(|| bad("precision must not be negative"))?.min(6)
+            }
+            _ => return Err(bad("type modifier is not allowed for this type")),
+        };
+        Ok(ColumnType { ty, typmod, collation: Collation::Default })
+    }
+}
+
+fn numeric_typmod(precision: i64, scale: i64) -> Option<i32> {
+    if !(1..=1000).contains(&precision) || !(-1000..=1000).contains(&scale) {
+        return None;
+    }
+    // As numeric.c packs it: 11 bits of signed scale below the precision.
+    let packed = ((precision << 16) | (scale & 0x7ff)) + 4;
+    i32::try_from(packed).ok()
+}
+
+/// Precision and scale out of a numeric's modifier.
+pub(crate) fn numeric_modifier(typmod: i32) -> Option<(i32, i32)> {
+    if typmod < 4 {
+        return None;
+    }
+    let packed = typmod - 4;
+    let scale = packed & 0x7ff;
+    Some(((packed >> 16) & 0xffff, (scale ^ 1024) - 1024))
+}
+
+impl FromStr for ColumnType {
+    type Err = Error;
+
+    /// Reads PostgreSQL's own spelling, with any of the type's names.
+    fn from_str(text: &str) -> Result<ColumnType, Error> {
+        let unknown = || Error::UnknownType { name: text.to_owned(), position: None };
+        let lower = text.trim().to_ascii_lowercase();
+        let (name, modifiers, rest) = match lower.split_once('(') {
+            None => (lower.as_str(), Vec::new(), ""),
+            Some((name, tail)) => {
+                let (inside, rest) = tail.split_once(')').ok_or_else(unknown)?;
+                let modifiers = inside.split(',').map(|m| m.trim().parse::<i64>());
+                (name, modifiers.collect::<Result<_, _>>().map_err(|_| unknown())?, rest)
+            }
+        };
+        // `timestamp(3) with time zone` has its modifier inside the name.
+        let name = format!("{} {}", name.trim(), rest.trim());
+        let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
+        let name = name.strip_prefix("pg_catalog.").unwrap_or(&name);
+        let (name, modifiers) = match (name, modifiers) {
+            // SQL's `character` without a length is one character; pg_catalog's `bpchar` has no limit.
+            ("character" | "char", modifiers) if modifiers.is_empty() => ("bpchar", vec![1]),
+            ("float", modifiers) => match modifiers.first() {
+                None => ("float8", Vec::new()),
+                Some(1..=24) => ("float4", Vec::new()),
+                Some(25..=53) => ("float8", Vec::new()),
+                Some(_) => return Err(unknown()),
+            },
+            other => other,
+        };
+        ColumnType::with_modifiers(name, &modifiers, None).map_err(|error| match error {
+            Error::UnknownType { .. } => unknown(),
+            other => other,
+        })
+    }
+}
+
+impl fmt::Display for ColumnType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let typmod = self.typmod;
+        match &self.ty {
+            Type::Varchar | Type::Bpchar if typmod > 4 => write!(f, "{}({})", self.ty, typmod - 4),
+            Type::Bpchar => f.write_str("bpchar"),
+            Type::Numeric => match numeric_modifier(typmod) {
+                Some((precision, scale)) => write!(f, "numeric({precision},{scale})"),
+                None => f.write_str("numeric"),
+            },
+            Type::Timestamptz if typmod >= 0 => write!(f, "timestamp({typmod}) with time zone"),
+            ty => write!(f, "{ty}"),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! [`Value`]: one value of one row, borrowed and `Copy`.
+
+use std::hash::{Hash, Hasher};
+
+use crate::error::EvalError;
+use crate::truth::Truth;
+use crate::values::numeric::Numeric;
+use crate::values::{float, text};
+
+/// What evaluating something gives: a value, or why there is none.
+pub type Eval<'a> = Result<Value<'a>, EvalError>;
+
+/// A PostgreSQL value. 24 bytes, `Copy`; what does not fit lies in an arena or in the constants.
+///
+/// The variant is the *kind* of value, not its type: all integers are [`Value::Int`], `real` and
+/// `double precision` are [`Value::Float`], text, varchar and name are [`Value::Text`].
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Value<'a> {
+    /// SQL's NULL.
+    Null,
+    /// The column was absent: it may have any value, NULL too.
+    Unknown,
+    /// A boolean.
+    Bool(bool),
+    /// A boolean that depends on an absent column: more than one outcome is possible.
+    Maybe(Truth),
+    /// int2, int4, int8.
+    Int(i64),
+    /// float4 (every float4 is a float8), float8.
+    Float(f64),
+    /// numeric.
+    Numeric(Numeric<'a>),
+    /// text, varchar, name.
+    Text(&'a str),
+    /// bpchar, with its blanks.
+    Bpchar(&'a str),
+    /// uuid.
+    Uuid([u8; 16]),
+    /// timestamptz: microseconds since 2000-01-01 00:00 UTC; the extremes are the infinities.
+    Timestamp(i64),
+    /// Some value that is not NULL, of a column whose type nothing has fixed.
+    Opaque,
+}
+
+impl<'a> Value<'a> {
+    /// Is it NULL?
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        matches!(self, Value::Null)
+    }
+
+    /// Is it not known whether, or what, this is?
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, Value::Unknown | Value::Maybe(_))
+    }
+
+    /// Hashes what PostgreSQL's equality looks at: values of one column's type that are equal there
+    /// feed the hasher alike (-0 and 0, all NaN, numerics of any scale, a bpchar's trailing blanks).
+    pub fn hash_equality<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Value::Null | Value::Unknown | Value::Maybe(_) | Value::Opaque => state.write_u8(0),
+            Value::Bool(b) => state.write_u8(1 + u8::from(*b)),
+            Value::Int(i) => i.hash(state),
+            Value::Timestamp(t) => t.hash(state),
+            Value::Float(x) => float::equality_bits(*x).hash(state),
+            Value::Numeric(n) => n.hash_equality(state),
+            Value::Text(s) => s.hash(state),
+            Value::Bpchar(s) => text::trim_blanks(s).hash(state),
+            Value::Uuid(bytes) => bytes.hash(state),
+        }
+    }
+
+    /// Equal as PostgreSQL's `=` has it, for two values of one kind; different kinds never are.
+    #[must_use]
+    pub fn equals(&self, other: &Value<'_>) -> bool {
+        match (self, other) {
+            (Value::Bool(a), Value::Bool(b)) => a == b,
+            (Value::Int(a), Value::Int(b)) | (Value::Timestamp(a), Value::Timestamp(b)) => a == b,
+            (Value::Float(a), Value::Float(b)) => float::compare(*a, *b).is_eq(),
+            (Value::Numeric(a), Value::Numeric(b)) => a.compare(b).is_eq(),
+            (Value::Text(a), Value::Text(b)) => a == b,
+            (Value::Bpchar(a), Value::Bpchar(b)) => text::trim_blanks(a) == text::trim_blanks(b),
+            (Value::Uuid(a), Value::Uuid(b)) => a == b,
+            _ => false,
+        }
+    }
+
+    /// The outcomes this value stands for when it is used as a condition.
+    #[must_use]
+    pub fn truth(&self) -> Truth {
+        match self {
+            Value::Bool(true) => Truth::TRUE,
+            Value::Bool(false) => Truth::FALSE,
+            Value::Maybe(truth) => *truth,
+            Value::Null => Truth::NULL,
+            _ => Truth::ANY,
+        }
+    }
+}
+
+impl From<Truth> for Value<'_> {
+    fn from(truth: Truth) -> Self {
+        match truth.known() {
+            Some(Some(b)) => Value::Bool(b),
+            Some(None) => Value::Null,
+            None => Value::Maybe(truth),
+        }
+    }
+}

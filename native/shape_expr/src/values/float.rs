@@ -1,0 +1,172 @@
+//! float4 and float8: PostgreSQL's order (NaN above everything, equal to itself) and text form.
+
+use std::cmp::Ordering;
+
+use crate::error::{EvalError, Raise};
+
+/// PostgreSQL's btree order of floats.
+#[inline]
+pub(crate) fn compare(a: f64, b: f64) -> Ordering {
+    match a.partial_cmp(&b) {
+        Some(order) => order,
+        None => a.is_nan().cmp(&b.is_nan()),
+    }
+}
+
+/// Equal floats have equal bits here: one zero, one NaN.
+#[inline]
+pub(crate) fn equality_bits(x: f64) -> u64 {
+    if x.is_nan() {
+        f64::NAN.to_bits()
+    } else if x == 0.0 {
+        0
+    } else {
+        x.to_bits()
+    }
+}
+
+/// float8in.
+pub(crate) fn parse8(text: &str) -> Result<f64, EvalError> {
+    let word = super::text::trim_space(text);
+    let number = match special(word) {
+        Some(x) => return Ok(x),
+        None => word,
+    };
+    if let Some(parsed) = hexadecimal(number) {
+        return parsed;
+    }
+    check(number)?;
+    let x: f64 = number.parse().map_err(|_| EvalError::new(Raise::InvalidText))?;
+    // strtod reports overflow and underflow; a written zero is neither.
+    if x.is_infinite() || (x == 0.0 && has_nonzero_digit(number)) || subnormal_underflow(x) {
+        return Err(EvalError::new(Raise::OutOfRange));
+    }
+    Ok(x)
+}
+
+/// float4in.
+pub(crate) fn parse4(text: &str) -> Result<f32, EvalError> {
+    let word = super::text::trim_space(text);
+    let number = match special(word) {
+        Some(x) => return Ok(x as f32),
+        None => word,
+    };
+    if let Some(parsed) = hexadecimal(number) {
+        return parsed.and_then(narrow);
+    }
+    check(number)?;
+    let x: f32 = number.parse().map_err(|_| EvalError::new(Raise::InvalidText))?;
+    if x.is_infinite() || (x == 0.0 && has_nonzero_digit(number)) {
+        return Err(EvalError::new(Raise::OutOfRange));
+    }
+    Ok(x)
+}
+
+/// glibc says ERANGE for subnormal results too, but PostgreSQL only minds a result of zero.
+fn subnormal_underflow(_x: f64) -> bool {
+    false
+}
+
+/// Decimal digits with point and exponent: what Rust reads, and no more than C does.
+fn check(number: &str) -> Result<(), EvalError> {
+    let plain = number.bytes().all(|b| matches!(b, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
+    let digit = number.bytes().any(|b| b.is_ascii_digit());
+    if plain && digit { Ok(()) } else { Err(EvalError::new(Raise::InvalidText)) }
+}
+
+fn has_nonzero_digit(number: &str) -> bool {
+    let mantissa = number.split(['e', 'E']).next().unwrap_or(number);
+    mantissa.bytes().any(|b| matches!(b, b'1'..=b'9'))
+}
+
+fn special(word: &str) -> Option<f64> {
+    let (sign, name) = match word.as_bytes().first()? {
+        b'-' => (-1.0, &word[1..]),
+        b'+' => (1.0, &word[1..]),
+        _ => (1.0, word),
+    };
+    if name.eq_ignore_ascii_case("nan") {
+        return Some(f64::NAN);
+    }
+    let infinite = name.eq_ignore_ascii_case("infinity") || name.eq_ignore_ascii_case("inf");
+    infinite.then_some(sign * f64::INFINITY)
+}
+
+/// C's strtod reads `0x1.8p3`; so does PostgreSQL.
+fn hexadecimal(number: &str) -> Option<Result<f64, EvalError>> {
+    let (negative, body) = match number.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, number.strip_prefix('+').unwrap_or(number)),
+    };
+    let body = body.strip_prefix("0x").or_else(|| body.strip_prefix("0X"))?;
+    let (mantissa, exponent) = match body.find(['p', 'P']) {
+        Some(at) => (&body[..at], body[at + 1..].parse::<i32>().ok()),
+        None => (body, Some(0)),
+    };
+    let bad = Some(Err(EvalError::new(Raise::InvalidText)));
+    let Some(exponent) = exponent else { return bad };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = whole.len() + fraction.len();
+    // 13 digits are exact in a float8; longer ones are not worth a rounding of their own.
+    if digits == 0 || digits > 13 {
+        return bad;
+    }
+    let mut value = 0.0f64;
+    for c in whole.chars().chain(fraction.chars()) {
+        let Some(digit) = c.to_digit(16) else { return bad };
+        value = value * 16.0 + f64::from(digit);
+    }
+    let scale = exponent.saturating_sub(4 * fraction.len() as i32);
+    let x = value * 2f64.powi(scale.clamp(-1022, 1023));
+    if !(-1022..=1023).contains(&scale) && value != 0.0 || x.is_infinite() {
+        return Some(Err(EvalError::new(Raise::OutOfRange)));
+    }
+    Some(Ok(if negative { -x } else { x }))
+}
+
+/// float8 to float4, as the cast does it: overflow and underflow raise.
+pub(crate) fn narrow(x: f64) -> Result<f32, EvalError> {
+    let narrow = x as f32;
+    if (narrow.is_infinite() && x.is_finite()) || (narrow == 0.0 && x != 0.0) {
+        return Err(EvalError::new(Raise::OutOfRange));
+    }
+    Ok(narrow)
+}
+
+/// float8out with extra_float_digits 1: the shortest text that reads back the same.
+pub(crate) fn output8(x: f64) -> String {
+    shortest(x, format!("{:e}", x.abs()), 15)
+}
+
+/// float4out.
+pub(crate) fn output4(x: f32) -> String {
+    shortest(f64::from(x), format!("{:e}", x.abs()), 6)
+}
+
+/// From Rust's shortest digits to PostgreSQL's layout: exponents below -4 or from `digits` on are
+/// written as such, with two places at least.
+fn shortest(x: f64, scientific: String, digits: i32) -> String {
+    if x.is_nan() {
+        return "NaN".to_owned();
+    }
+    let sign = if x.is_sign_negative() { "-" } else { "" };
+    if x.is_infinite() {
+        return format!("{sign}Infinity");
+    }
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let bare: String = mantissa.chars().filter(|c| *c != '.').collect();
+    if exponent < -4 || exponent >= digits {
+        let direction = if exponent < 0 { '-' } else { '+' };
+        return format!("{sign}{mantissa}e{direction}{:02}", exponent.abs());
+    }
+    if exponent < 0 {
+        let zeros = "0".repeat((-exponent - 1) as usize);
+        return format!("{sign}0.{zeros}{bare}");
+    }
+    let whole = exponent as usize + 1;
+    if bare.len() <= whole {
+        return format!("{sign}{bare}{}", "0".repeat(whole - bare.len()));
+    }
+    format!("{sign}{}.{}", &bare[..whole], &bare[whole..])
+}

@@ -1,0 +1,318 @@
+//! The stack machine that runs a template on a row.
+
+use bumpalo::Bump;
+
+use crate::constants::{Constants, InSet};
+use crate::error::{EvalError, Raise};
+use crate::program::{Implementation, Op, Template, Test};
+use crate::row::Row;
+use crate::truth::Truth;
+use crate::value::{Eval, Value};
+
+/// How much one evaluation may do before it raises 54000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Steps: one an instruction, more for functions whose work grows with their arguments.
+    pub fuel: u64,
+    /// Bytes of the values it builds.
+    pub bytes: usize,
+}
+
+impl Default for Limits {
+    /// Ten million steps and 64 MiB.
+    fn default() -> Limits {
+        Limits { fuel: 10_000_000, bytes: 64 << 20 }
+    }
+}
+
+/// What functions may use and must account for.
+pub(crate) struct Context<'a> {
+    arena: &'a Bump,
+    fuel: u64,
+    bytes: usize,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(arena: &'a Bump, limits: Limits) -> Context<'a> {
+        Context { arena, fuel: limits.fuel, bytes: limits.bytes }
+    }
+
+    /// Where results that do not fit a [`Value`] go, after their size was charged.
+    pub(crate) fn arena(&self) -> &'a Bump {
+        self.arena
+    }
+
+    /// Pays for `steps` of work.
+    #[inline]
+    pub(crate) fn charge(&mut self, steps: u64) -> Result<(), EvalError> {
+        match self.fuel.checked_sub(steps) {
+            Some(rest) => {
+                self.fuel = rest;
+                Ok(())
+            }
+            None => Err(EvalError::new(Raise::LimitExceeded)),
+        }
+    }
+
+    /// Pays for `bytes` of result, before they are built.
+    pub(crate) fn reserve(&mut self, bytes: usize) -> Result<(), EvalError> {
+        self.charge(bytes as u64 / 16)?;
+        match self.bytes.checked_sub(bytes) {
+            Some(rest) => {
+                self.bytes = rest;
+                Ok(())
+            }
+            None => Err(EvalError::new(Raise::LimitExceeded)),
+        }
+    }
+}
+
+/// Evaluates predicates, and counts what that costs.
+#[derive(Debug)]
+pub struct Vm {
+    limits: Limits,
+    used: u64,
+}
+
+impl Default for Vm {
+    fn default() -> Vm {
+        Vm::new(Limits::default())
+    }
+}
+
+/// Values a program needs at most, for nearly all programs: those live on the machine's stack.
+const INLINE_DEPTH: usize = 6;
+
+impl Vm {
+    /// A machine with these limits for each evaluation.
+    #[must_use]
+    pub fn new(limits: Limits) -> Vm {
+        Vm { limits, used: 0 }
+    }
+
+    /// Fuel used since the last [`Vm::take_fuel`].
+    #[must_use]
+    pub fn fuel_used(&self) -> u64 {
+        self.used
+    }
+
+    /// Fuel used since it was last asked, and starts the count again.
+    pub fn take_fuel(&mut self) -> u64 {
+        std::mem::take(&mut self.used)
+    }
+
+    pub(crate) fn run<'a>(
+        &mut self,
+        template: &'a Template,
+        constants: &'a Constants,
+        row: &Row<'a>,
+    ) -> Result<Truth, EvalError> {
+        let mut context = Context::new(row.arena(), self.limits);
+        let result = if template.depth <= INLINE_DEPTH {
+            let mut stack = [Value::Null; INLINE_DEPTH];
+            execute(template, constants, row, &mut context, &mut stack)
+        } else {
+            let stack = row.arena().alloc_slice_fill_copy(template.depth, Value::Null);
+            execute(template, constants, row, &mut context, stack)
+        };
+        self.used += self.limits.fuel - context.fuel;
+        result
+    }
+}
+
+fn execute<'a>(
+    template: &'a Template,
+    constants: &'a Constants,
+    row: &Row<'a>,
+    context: &mut Context<'a>,
+    stack: &mut [Value<'a>],
+) -> Result<Truth, EvalError> {
+    // Jumps go forward only, so no program runs longer than it is.
+    context.charge(template.ops.len() as u64)?;
+    let ops = &template.ops;
+    let mut top = 0;
+    let mut at = 0;
+    while let Some(op) = ops.get(at) {
+        at += 1;
+        match *op {
+            Op::Column(column) => {
+                stack[top] = row.value(column as usize)?;
+                top += 1;
+            }
+            Op::Constant(slot) => {
+                stack[top] = constants.value(slot);
+                top += 1;
+            }
+            Op::Compare { function, column, constant, .. } => {
+                let arguments = [row.value(column as usize)?, constants.value(constant)];
+                stack[top] = call(function, true, context, &arguments)?;
+                top += 1;
+            }
+            Op::Call { function, argc, strict, .. } => {
+                let base = top - usize::from(argc);
+                stack[base] = call(function, strict, context, &stack[base..top])?;
+                top = base + 1;
+            }
+            Op::InSet { set, negated } => {
+                let value = stack[top - 1];
+                stack[top - 1] = in_set(constants, set, negated, &value, context)?;
+            }
+            Op::AnyOf { function, set, all, .. } => {
+                let value = stack[top - 1];
+                stack[top - 1] = match constants.set(set) {
+                    Some(set) => any_of(set, function, all, value, context)?,
+                    None => Value::Null,
+                };
+            }
+            Op::AndFirst(target) => {
+                if let Value::Bool(false) = stack[top - 1] {
+                    at = target as usize;
+                }
+            }
+            Op::OrFirst(target) => {
+                if let Value::Bool(true) = stack[top - 1] {
+                    at = target as usize;
+                }
+            }
+            Op::And(target) => {
+                let truth = stack[top - 2].truth().and(stack[top - 1].truth());
+                top -= 1;
+                stack[top - 1] = truth.into();
+                if truth == Truth::FALSE {
+                    at = target as usize;
+                }
+            }
+            Op::Or(target) => {
+                let truth = stack[top - 2].truth().or(stack[top - 1].truth());
+                top -= 1;
+                stack[top - 1] = truth.into();
+                if truth == Truth::TRUE {
+                    at = target as usize;
+                }
+            }
+            Op::Not => stack[top - 1] = stack[top - 1].truth().negate().into(),
+            Op::Test(kind) => stack[top - 1] = test(kind, &stack[top - 1]).into(),
+            Op::Distinct { function, negated, .. } => {
+                let answer = distinct(function, [stack[top - 2], stack[top - 1]], context)?;
+                top -= 1;
+                stack[top - 1] = if negated { answer.negate() } else { answer }.into();
+            }
+            Op::Raise(raise) => return Err(EvalError::new(raise)),
+        }
+    }
+    Ok(stack[0].truth())
+}
+
+/// NULL makes a strict function's result NULL; failing that, an unknown argument makes it unknown.
+#[inline]
+pub(crate) fn call<'a>(
+    function: Implementation,
+    strict: bool,
+    context: &mut Context<'a>,
+    arguments: &[Value<'a>],
+) -> Eval<'a> {
+    if strict {
+        let mut unknown = false;
+        for argument in arguments {
+            match argument {
+                Value::Null => return Ok(Value::Null),
+                Value::Unknown | Value::Maybe(_) | Value::Opaque => unknown = true,
+                _ => {}
+            }
+        }
+        if unknown {
+            return Ok(Value::Unknown);
+        }
+    }
+    function(context, arguments)
+}
+
+fn in_set<'a>(
+    constants: &Constants,
+    slot: u32,
+    negated: bool,
+    value: &Value<'a>,
+    context: &mut Context<'a>,
+) -> Eval<'a> {
+    let Some(set) = constants.set(slot) else { return Ok(Value::Null) };
+    context.charge(2)?;
+    let found = match value {
+        Value::Null => return Ok(Value::Null),
+        Value::Unknown | Value::Maybe(_) | Value::Opaque => return Ok(Value::Unknown),
+        value => set.contains(value),
+    };
+    Ok(match (found, set.has_null()) {
+        (true, _) => Value::Bool(!negated),
+        (false, true) => Value::Null,
+        (false, false) => Value::Bool(negated),
+    })
+}
+
+/// `value op ANY (set)`, or ALL.
+pub(crate) fn any_of<'a>(
+    set: &'a InSet,
+    function: Implementation,
+    all: bool,
+    value: Value<'a>,
+    context: &mut Context<'a>,
+) -> Eval<'a> {
+    context.charge(set.len() as u64)?;
+    let mut truth = match (all, set.has_null()) {
+        (true, false) => Truth::TRUE,
+        (false, false) => Truth::FALSE,
+        (_, true) => Truth::NULL,
+    };
+    if value.is_null() {
+        return Ok(Value::Null);
+    }
+    for item in set.values() {
+        let answer = call(function, true, context, &[value, item])?.truth();
+        truth = if all { truth.and(answer) } else { truth.or(answer) };
+        if truth == if all { Truth::FALSE } else { Truth::TRUE } {
+            break;
+        }
+    }
+    Ok(truth.into())
+}
+
+/// IS [NOT] NULL, TRUE, FALSE, UNKNOWN.
+pub(crate) fn test(kind: Test, value: &Value<'_>) -> Truth {
+    let truth = match (kind, value) {
+        (Test::Null | Test::NotNull, Value::Maybe(truth)) => *truth,
+        (Test::Null | Test::NotNull, Value::Unknown) => Truth::ANY,
+        (Test::Null | Test::NotNull, Value::Null) => Truth::NULL,
+        (Test::Null | Test::NotNull, _) => Truth::TRUE,
+        (_, value) => value.truth(),
+    };
+    let (t, f, n) = (truth.may_be_true(), truth.may_be_false(), truth.may_be_null());
+    // Which outcomes make the test true, and which make it false.
+    let (yes, no) = match kind {
+        Test::Null | Test::Unknown => (n, t || f),
+        Test::NotNull | Test::NotUnknown => (t || f, n),
+        Test::True => (t, f || n),
+        Test::NotTrue => (f || n, t),
+        Test::False => (f, t || n),
+        Test::NotFalse => (t || n, f),
+    };
+    match (yes, no) {
+        (true, false) => Truth::TRUE,
+        (false, true) => Truth::FALSE,
+        _ => Truth::TRUE_OR_FALSE,
+    }
+}
+
+/// IS DISTINCT FROM.
+pub(crate) fn distinct<'a>(
+    equal: Implementation,
+    [left, right]: [Value<'a>; 2],
+    context: &mut Context<'a>,
+) -> Result<Truth, EvalError> {
+    Ok(match (left.is_null(), right.is_null()) {
+        (true, true) => Truth::FALSE,
+        (true, false) if right.is_unknown() => Truth::TRUE_OR_FALSE,
+        (false, true) if left.is_unknown() => Truth::TRUE_OR_FALSE,
+        (true, false) | (false, true) => Truth::TRUE,
+        (false, false) if left.is_unknown() || right.is_unknown() => Truth::TRUE_OR_FALSE,
+        (false, false) => equal(context, &[left, right])?.truth().negate(),
+    })
+}

@@ -1,0 +1,118 @@
+//! A random table, and its rows as the WAL would carry them.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use postgres::Client;
+use shape_expr::{Column, Schema};
+
+use crate::random::Random;
+use crate::samples::{self, KINDS, Kind};
+
+pub struct Table {
+    pub columns: Vec<(String, Kind, String)>,
+    pub schema: Schema,
+}
+
+const ROWS: usize = 40;
+const NAMES: &[&str] = &["a", "b", "c", "d", "e", "f", "g", "Mixed Case", "select", "üñï"];
+
+impl Table {
+    pub fn create(client: &mut Client, random: &mut Random) -> Table {
+        let count = 6 + random.below(NAMES.len() - 5);
+        let mut columns = vec![("pk".to_owned(), Kind::Int8, "bigint".to_owned())];
+        for name in &NAMES[..count] {
+            let kind = KINDS[random.below(KINDS.len())];
+            let ty = match kind {
+                Kind::Numeric if random.one_in(3) => "numeric(12,3)".to_owned(),
+                Kind::Varchar if random.one_in(2) => "varchar(12)".to_owned(),
+                Kind::Bpchar if random.one_in(2) => "character(5)".to_owned(),
+                Kind::Timestamptz if random.one_in(3) => "timestamp(2) with time zone".to_owned(),
+                kind => kind.name().to_owned(),
+            };
+            columns.push(((*name).to_owned(), kind, ty));
+        }
+        let definitions: Vec<String> = columns
+            .iter()
+            .map(|(name, kind, ty)| {
+                let collate = if kind.is_string() { " COLLATE \"C\"" } else { "" };
+                format!("\"{name}\" {ty}{collate}")
+            })
+            .collect();
+        let create = format!("DROP TABLE IF EXISTS t; CREATE TABLE t ({})", definitions.join(", "));
+        client.batch_execute(&create).expect("the table");
+        let schema = columns.iter().map(|(name, _, ty)| Column::new(name, ty.parse().expect(ty)));
+        let schema = Schema::new("public.t", schema.collect()).expect("the schema");
+        let table = Table { columns, schema };
+        table.fill(client, random);
+        table
+    }
+
+    fn fill(&self, client: &mut Client, random: &mut Random) {
+        for pk in 0..ROWS {
+            // A value the column does not take leaves a NULL there.
+            client.batch_execute(&format!("INSERT INTO t (pk) VALUES ({pk})")).expect("a row");
+            for (name, kind, _) in &self.columns[1..] {
+                if random.one_in(8) {
+                    continue;
+                }
+                let value = samples::valid(random, *kind).replace('\'', "''");
+                let set = format!("UPDATE t SET \"{name}\" = '{value}' WHERE pk = {pk}");
+                let _ = client.batch_execute(&set);
+            }
+        }
+    }
+
+    /// Key -> columns, from COPY's text format.
+    pub fn rows(&self, client: &mut Client) -> BTreeMap<i64, Vec<Option<String>>> {
+        let mut text = String::new();
+        let mut reader = client.copy_out("COPY t TO STDOUT").expect("copy");
+        reader.read_to_string(&mut text).expect("copied text");
+        let mut rows = BTreeMap::new();
+        for line in text.lines() {
+            let row: Vec<Option<String>> = line.split('\t').map(unescape).collect();
+            let pk = row[0].as_ref().and_then(|pk| pk.parse().ok()).expect("a key");
+            rows.insert(pk, row);
+        }
+        rows
+    }
+
+    pub fn describe(&self) -> Vec<String> {
+        self.columns.iter().map(|(name, _, ty)| format!("{name} {ty}")).collect()
+    }
+
+    pub fn of_kind(&self, random: &mut Random, kind: Kind) -> Option<String> {
+        let fitting: Vec<&String> =
+            self.columns.iter().filter(|(_, k, _)| *k == kind).map(|(name, _, _)| name).collect();
+        if fitting.is_empty() {
+            return None;
+        }
+        let name = fitting[random.below(fitting.len())];
+        Some(match random.below(12) {
+            0 => format!("t.\"{name}\""),
+            1 => format!("public.t.\"{name}\""),
+            _ => format!("\"{name}\""),
+        })
+    }
+}
+
+fn unescape(field: &str) -> Option<String> {
+    if field == "\\N" {
+        return None;
+    }
+    let mut text = String::new();
+    let mut characters = field.chars();
+    while let Some(c) = characters.next() {
+        text.push(match c {
+            '\\' => match characters.next() {
+                Some('t') => '\t',
+                Some('n') => '\n',
+                Some('r') => '\r',
+                Some(other) => other,
+                None => '\\',
+            },
+            c => c,
+        });
+    }
+    Some(text)
+}

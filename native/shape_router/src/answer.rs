@@ -1,0 +1,131 @@
+//! A change's answer: candidates walked within a budget, each through the gate.
+
+use crate::budget::Budget;
+use crate::candidates::{self, Cursor};
+use crate::change::{Change, Op};
+use crate::classify::{Class, Context, RouteOptions};
+use crate::index::Slot;
+use crate::key::KeyHash;
+use crate::membership::{Held, Membership};
+use crate::metrics::Tally;
+use crate::relation;
+use crate::router::{Progress, State};
+use crate::scratch::{Routed, Scratch};
+use crate::transaction::Transaction;
+
+/// What a transaction's change does besides being answered.
+#[derive(Default)]
+pub(crate) struct Effects {
+    /// Which keys shapes hold from now on.
+    pub held: Vec<(KeyHash, Slot, Held)>,
+    /// Shapes whose membership is no longer known: a row came in under an unknown key.
+    pub lost: Vec<Slot>,
+}
+
+/// What a change is routed with.
+pub(crate) struct Request<'a> {
+    pub change: &'a Change<'a>,
+    pub options: RouteOptions,
+    pub membership: Membership<'a>,
+    /// Some: the effects on membership are wanted, and what a shape's snapshot shows is skipped.
+    pub transaction: Option<Transaction>,
+}
+
+/// Answers a change, or as much of it as the budget allows, into `scratch`.
+pub(crate) fn answer<'a>(
+    state: &'a State,
+    request: Request<'a>,
+    scratch: &'a mut Scratch,
+    budget: &mut Budget,
+    cursor: Option<Cursor>,
+    effects: &mut Effects,
+) -> (Progress, Tally) {
+    let Request { change, options, membership, transaction } = request;
+    let Scratch { arena, vm, slots, routed, missing } = scratch;
+    let tracking = transaction.is_some();
+    let context = Context::prepare(arena, state, change, options, membership, tracking);
+    let mut tally = Tally { first: cursor.is_none(), ..Tally::default() };
+
+    let mut resumed = cursor.map(|c| (c.slots, c.done, c.serial));
+    let (list, start, serial): (&[Slot], usize, u64) = match &mut resumed {
+        Some((list, done, serial)) => (list, *done, *serial),
+        None => {
+            if relation_concerns_nobody(state, change) {
+                return (Progress::Done, tally);
+            }
+            candidates::collect(state, &context, tracking, slots);
+            budget.spend(2 + slots.len() as u64 / 32);
+            (slots, 0, state.shapes.serial())
+        }
+    };
+    vm.take_fuel();
+    let mut done = start;
+    for &slot in &list[start..] {
+        if budget.is_exhausted() {
+            break;
+        }
+        done += 1;
+        let Some(shape) = state.shapes.get(slot).filter(|shape| shape.serial <= serial) else {
+            continue;
+        };
+        if transaction.is_some_and(|t| shape.has_seen(&t)) {
+            continue;
+        }
+        tally.candidates += 1;
+        if change.op == Op::Relation {
+            routed.push(Routed { id: shape.id, class: Class::Unknown });
+            tally.matches += 1;
+            budget.spend(3);
+            continue;
+        }
+        let decision = context.decide(slot, shape, vm);
+        if let Some(mut class) = decision.class {
+            if class == Class::Insert && change.op == Op::Update && options.classify {
+                if missing.is_empty() {
+                    context.missing(state, missing);
+                }
+                if !missing.is_empty() {
+                    class = Class::InsertMissing;
+                }
+            }
+            tally.unknown += u64::from(class == Class::Unknown);
+            tally.matches += 1;
+            routed.push(Routed { id: shape.id, class });
+        }
+        tally.eval_errors += u64::from(decision.error.is_some());
+        if tracking && (shape.known || state.track) {
+            let default = shape.known.then_some(Held::No);
+            for (key, held) in context.effects(&decision).into_iter().flatten() {
+                let now = context.membership.get(key, slot, shape).or(default);
+                if now != Some(held) && (now.is_some() || held != Held::Maybe) {
+                    effects.held.push((key, slot, held));
+                    budget.spend(10);
+                }
+            }
+            if shape.known && context.loses_track(&decision) {
+                effects.lost.push(slot);
+            }
+        }
+        budget.spend(3 + vm.take_fuel());
+    }
+    routed.sort_unstable();
+    if done == list.len() {
+        return (Progress::Done, tally);
+    }
+    tally.more = true;
+    let rest = match resumed {
+        Some((list, ..)) => Cursor { slots: list, done, serial },
+        None => Cursor { slots: slots[done..].to_vec(), done: 0, serial },
+    };
+    (Progress::More(rest), tally)
+}
+
+fn relation_concerns_nobody(state: &State, change: &Change<'_>) -> bool {
+    match (change.op, change.relation) {
+        (Op::Relation, Some(now)) => {
+            !relation::difference(state.relation.as_ref(), &state.schema, now).is_any()
+        }
+        (Op::Relation, None) => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,103 @@
+//! The crate's errors.
+
+/// What can go wrong. Every variant names what was wrong and where.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The clause is refused.
+    #[error("shape {id}: {source}")]
+    Clause {
+        /// The shape whose clause it is.
+        id: u64,
+        /// The reason, with its position.
+        source: shape_expr::Error,
+    },
+    /// The table's columns are refused.
+    #[error(transparent)]
+    Schema(#[from] shape_expr::Error),
+    /// A shape with this id exists.
+    #[error("shape {0} exists already")]
+    DuplicateShape(u64),
+    /// No shape has this id.
+    #[error("there is no shape {0}")]
+    UnknownShape(u64),
+    /// A key that was given for a shape is not one of this table.
+    #[error("shape {id}: key {index} of its keys: {reason}")]
+    InvalidKey {
+        /// The shape that it was given for.
+        id: u64,
+        /// Which of the keys, from 0.
+        index: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A primary key column that the table does not have.
+    #[error("the primary key names a column that the table does not have: {0}")]
+    UnknownKeyColumn(String),
+    /// The router's limit on shapes is reached.
+    #[error("the limit of {limit} shapes is reached")]
+    TooManyShapes {
+        /// The limit.
+        limit: usize,
+    },
+    /// The router's limit on memory is reached.
+    #[error("the limit of {limit} bytes is reached: {needed} would be in use")]
+    TooManyBytes {
+        /// The limit, in bytes.
+        limit: usize,
+        /// What would be in use, in bytes.
+        needed: usize,
+    },
+    /// The router was closed.
+    #[error("the router is closed")]
+    Closed,
+    /// A transaction's routing was continued after another one had begun.
+    #[error("the transaction at {lsn} is not the one being routed: another call began one")]
+    StaleTransaction {
+        /// Its commit LSN.
+        lsn: u64,
+    },
+    /// A transaction was acknowledged while its routing was still going on.
+    #[error("the transaction at {lsn} is still being routed")]
+    TransactionInProgress {
+        /// Its commit LSN.
+        lsn: u64,
+    },
+    /// A change that lacks what its kind needs.
+    #[error("{0}")]
+    InvalidChange(&'static str),
+}
+
+impl Error {
+    /// A stable name of the kind of error, for callers that match on it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Clause { source, .. } | Self::Schema(source) => source.code(),
+            Self::DuplicateShape(_) => "duplicate_shape",
+            Self::UnknownShape(_) => "unknown_shape",
+            Self::InvalidKey { .. } => "invalid_key",
+            Self::UnknownKeyColumn(_) => "unknown_column",
+            Self::TooManyShapes { .. } | Self::TooManyBytes { .. } => "limit_reached",
+            Self::Closed => "closed",
+            Self::StaleTransaction { .. } => "stale_transaction",
+            Self::TransactionInProgress { .. } => "transaction_in_progress",
+            Self::InvalidChange(_) => "invalid_change",
+        }
+    }
+
+    /// The byte position in the clause, where there is one.
+    pub fn position(&self) -> Option<usize> {
+        match self {
+            Self::Clause { source, .. } | Self::Schema(source) => source.position(),
+            _ => None,
+        }
+    }
+
+    /// PostgreSQL's SQLSTATE, where it would raise one.
+    pub fn sqlstate(&self) -> Option<&str> {
+        match self {
+            Self::Clause { source, .. } | Self::Schema(source) => source.sqlstate(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! How a shape is filed, and the path of one decision.
+
+use crate::change::Change;
+use crate::classify::{Class, Context, RouteOptions, verdict};
+use crate::filing::Filing;
+use crate::index::ConditionIndex;
+use crate::membership::Membership;
+use crate::router::State;
+use crate::scratch::Scratch;
+
+/// How a shape is filed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// `"equality"`, `"scan"`, `"never"` or `"stale"`.
+    pub filed: &'static str,
+    /// For `"equality"`: each condition's column, and how many shapes share the condition.
+    pub conditions: Vec<(String, usize)>,
+    /// The columns that the clause reads.
+    pub columns: Vec<String>,
+    /// The number of its template, and the program; `None`: it has no clause.
+    pub template: Option<(u64, String)>,
+    /// Whether its membership is known.
+    pub known: bool,
+}
+
+/// The path of one decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// Whether an index, the scan list or the membership named the shape.
+    pub candidate: bool,
+    /// What the clause says of the new row: `"true"`, `"not true"`, `"unknown"`, or the error.
+    pub new: Option<String>,
+    /// The same of the old row, as far as it is known.
+    pub old: Option<String>,
+    /// The answer.
+    pub class: Option<Class>,
+}
+
+pub(crate) fn explain(state: &State, id: u64) -> Option<Explanation> {
+    let shape = state.shapes.by_id(id)?;
+    let name = |column: usize| {
+        state.schema.columns().get(column).map_or_else(String::new, |c| c.name.clone())
+    };
+    let mut conditions = Vec::new();
+    let filed = match &shape.filing {
+        _ if shape.stale => "stale",
+        Filing::Never => "never",
+        Filing::Scan => "scan",
+        Filing::Conditions(list) => {
+            for condition in list {
+                let column = condition.column as usize;
+                let shared = state.conditions.index(column).map_or(0, |i| i.count(condition.hash));
+                conditions.push((name(column), shared));
+            }
+            "equality"
+        }
+    };
+    let predicate = shape.predicate.as_ref();
+    Some(Explanation {
+        filed,
+        conditions,
+        columns: predicate.map(|p| p.columns().iter().map(name).collect()).unwrap_or_default(),
+        template: predicate.map(|p| (p.template_id(), p.describe())),
+        known: shape.known,
+    })
+}
+
+pub(crate) fn why<'a>(
+    state: &'a State,
+    change: &'a Change<'a>,
+    id: u64,
+    scratch: &'a mut Scratch,
+) -> Option<Reason> {
+    let slot = state.shapes.slot(id)?;
+    let shape = state.shapes.get(slot)?;
+    let Scratch { arena, vm, slots, .. } = scratch;
+    let membership = Membership { base: &state.base, overlay: None };
+    let options = RouteOptions { classify: true, ..RouteOptions::default() };
+    let context = Context::prepare(arena, state, change, options, membership, false);
+    crate::candidates::collect(state, &context, false, slots);
+    let candidate = slots.contains(&slot);
+    let mut say = |row: Option<&shape_expr::Row<'a>>| {
+        let row = row?;
+        Some(match verdict(shape.predicate.as_ref(), row, vm) {
+            crate::classify::Verdict::True => "true".to_owned(),
+            crate::classify::Verdict::NotTrue => "not true".to_owned(),
+            crate::classify::Verdict::Open => "unknown".to_owned(),
+            crate::classify::Verdict::Raised(error) => {
+                format!("{} ({})", error, error.sqlstate())
+            }
+        })
+    };
+    let (new, old) = (say(context.new.as_ref()), say(context.old.as_ref()));
+    let class = if candidate { context.decide(slot, shape, vm).class } else { None };
+    Some(Reason { candidate, new, old, class })
+}

@@ -1,0 +1,498 @@
+//! Which shapes hold a key.
+//!
+//! What was acknowledged lies in `base`; what routed transactions did since lies in `overlay`, each
+//! entry with the sequence number of the change that caused it, until `ack` moves it down or routing
+//! the transaction again drops it.
+//!
+//! A shape whose membership is *known* holds a key exactly if it says so here (absence means "no").
+//! For a shape of *unknown* membership absence means "nobody knows"; with `track_membership` what
+//! transactions taught about single keys is kept for those shapes too.
+
+use crate::index::Slot;
+use crate::key::KeyHash;
+use crate::shapes::Shape;
+use crate::transaction::Transaction;
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+use std::collections::VecDeque;
+
+/// Does a shape hold a key?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    No = 0,
+    Yes = 1,
+    /// A clause raised or met an unknown value when the key was last written.
+    Maybe = 2,
+}
+
+/// A slot and what it says, in four bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Member(u32);
+
+impl Member {
+    fn new(slot: Slot, held: Held) -> Self {
+        Self(slot << 2 | held as u32)
+    }
+    fn slot(self) -> Slot {
+        self.0 >> 2
+    }
+    fn held(self) -> Held {
+        match self.0 & 3 {
+            0 => Held::No,
+            1 => Held::Yes,
+            _ => Held::Maybe,
+        }
+    }
+}
+
+/// Most keys have one shape.
+enum Members {
+    One(Member),
+    /// Ascending by slot.
+    Many(Vec<Member>),
+}
+
+impl Members {
+    fn as_slice(&self) -> &[Member] {
+        match self {
+            Self::One(member) => std::slice::from_ref(member),
+            Self::Many(members) => members,
+        }
+    }
+
+    fn get(&self, slot: Slot) -> Option<Held> {
+        let members = self.as_slice();
+        let at = members.binary_search_by_key(&slot, |m| m.slot()).ok()?;
+        Some(members[at].held())
+    }
+
+    fn set(&mut self, slot: Slot, held: Held) {
+        let member = Member::new(slot, held);
+        match self {
+            Self::One(only) if only.slot() == slot => *only = member,
+            Self::One(only) => *self = Self::Many(vec![member.min(*only), member.max(*only)]),
+            Self::Many(members) => match members.binary_search_by_key(&slot, |m| m.slot()) {
+                Ok(at) => members[at] = member,
+                Err(at) => members.insert(at, member),
+            },
+        }
+    }
+
+    /// Keeps what the predicate says; true if nothing is left.
+    fn retain(&mut self, keep: impl Fn(Slot) -> bool) -> bool {
+        match self {
+            Self::One(only) => !keep(only.slot()),
+            Self::Many(members) => {
+                members.retain(|m| keep(m.slot()));
+                if let [only] = members[..] {
+                    *self = Self::One(only);
+                    return false;
+                }
+                self.as_slice().is_empty()
+            }
+        }
+    }
+}
+
+/// What is acknowledged, in shards so that maintenance comes in small steps.
+pub(crate) struct Base {
+    shards: Vec<HashMap<KeyHash, Members, ahash::RandomState>>,
+    spilled: usize,
+}
+
+const SHARDS: usize = 256;
+
+impl Default for Base {
+    fn default() -> Self {
+        let hasher = ahash::RandomState::new();
+        let shards = (0..SHARDS).map(|_| HashMap::with_hasher(hasher.clone())).collect();
+        Self { shards, spilled: 0 }
+    }
+}
+
+impl Base {
+    fn shard(key: KeyHash) -> usize {
+        (key >> 120) as usize
+    }
+
+    pub fn get(&self, key: KeyHash, slot: Slot) -> Option<Held> {
+        self.shards[Self::shard(key)].get(&key)?.get(slot)
+    }
+
+    pub fn set(&mut self, key: KeyHash, slot: Slot, held: Held) {
+        let members = self.shards[Self::shard(key)].entry(key);
+        members
+            .and_modify(|members| {
+                members.set(slot, held);
+                self.spilled += 4;
+            })
+            .or_insert(Members::One(Member::new(slot, held)));
+    }
+
+    /// Takes what a slot says of a key, so that its default holds again.
+    pub fn unset(&mut self, key: KeyHash, slot: Slot) {
+        let shard = &mut self.shards[Self::shard(key)];
+        if let Some(members) = shard.get_mut(&key)
+            && members.retain(|s| s != slot)
+        {
+            shard.remove(&key);
+        }
+    }
+
+    fn slots(&self, key: KeyHash, out: &mut Vec<Slot>) {
+        if let Some(members) = self.shards[Self::shard(key)].get(&key) {
+            let held = members.as_slice().iter().filter(|m| m.held() != Held::No);
+            out.extend(held.map(|m| m.slot()));
+        }
+    }
+
+    /// Forgets everything but what the kept slots say. The old content is freed elsewhere.
+    fn clear_but(&mut self, kept: &[Slot]) {
+        let old = std::mem::take(self);
+        if !kept.is_empty() {
+            for (key, members) in old.shards.iter().flatten() {
+                for member in members.as_slice().iter().filter(|m| kept.contains(&m.slot())) {
+                    self.set(*key, member.slot(), member.held());
+                }
+            }
+        }
+        crate::reaper::dispose(old);
+    }
+
+    /// Forgets the slots that are not kept, in one shard of [`SHARDS`]; the number of keys looked at.
+    pub fn purge_shard(&mut self, shard: usize, keep: impl Fn(Slot) -> bool) -> usize {
+        let shard = &mut self.shards[shard % SHARDS];
+        let looked = shard.len();
+        shard.retain(|_, members| !members.retain(&keep));
+        looked
+    }
+
+    pub const fn shard_count() -> usize {
+        SHARDS
+    }
+
+    pub fn keys(&self) -> usize {
+        self.shards.iter().map(HashMap::len).sum()
+    }
+
+    pub fn memory_bytes(&self) -> usize {
+        self.shards.iter().map(HashMap::allocation_size).sum::<usize>() + self.spilled
+    }
+}
+
+/// A staged TRUNCATE.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Truncate {
+    sequence: u64,
+    transaction: Transaction,
+}
+
+impl Truncate {
+    /// A shape whose keys were seeded after it, or from a snapshot that shows it, keeps them.
+    pub fn applies_to(&self, shape: &Shape) -> bool {
+        self.sequence > shape.born && !shape.has_seen(&self.transaction)
+    }
+}
+
+/// What a transaction that is not acknowledged did.
+struct Stage {
+    transaction: Transaction,
+    /// The sequence number of its first change.
+    first: u64,
+    /// What it wrote, in order.
+    touched: Vec<(u64, KeyHash, Slot)>,
+}
+
+type Versions = SmallVec<[(u64, Held); 2]>;
+
+/// The effects of transactions that are routed and not acknowledged.
+#[derive(Default)]
+pub(crate) struct Overlay {
+    stages: VecDeque<Stage>,
+    entries: HashMap<KeyHash, HashMap<Slot, Versions, ahash::RandomState>, ahash::RandomState>,
+    /// Oldest first.
+    truncates: Vec<Truncate>,
+    sequence: u64,
+}
+
+impl Overlay {
+    /// Opens a stage for a transaction; whatever was staged for it, and after it, is dropped.
+    pub fn begin(&mut self, transaction: Transaction) {
+        let place = transaction.place();
+        while self.stages.back().is_some_and(|s| s.transaction.place() >= place) {
+            self.drop_last();
+        }
+        let first = self.sequence + 1;
+        self.stages.push_back(Stage { transaction, first, touched: Vec::new() });
+    }
+
+    fn drop_last(&mut self) {
+        let Some(stage) = self.stages.pop_back() else { return };
+        for (sequence, key, slot) in stage.touched {
+            self.forget(key, slot, |s| s != sequence);
+        }
+        self.truncates.retain(|t| t.sequence < stage.first);
+    }
+
+    fn forget(&mut self, key: KeyHash, slot: Slot, keep: impl Fn(u64) -> bool) {
+        let Some(slots) = self.entries.get_mut(&key) else { return };
+        if let Some(versions) = slots.get_mut(&slot) {
+            versions.retain(|(s, _)| keep(*s));
+            if versions.is_empty() {
+                slots.remove(&slot);
+            }
+        }
+        if slots.is_empty() {
+            self.entries.remove(&key);
+        }
+    }
+
+    /// The sequence number of the next change.
+    pub fn next_change(&mut self) {
+        self.sequence += 1;
+    }
+
+    /// Stages that no shape holds any key from the current change on.
+    pub fn truncate(&mut self, transaction: Transaction) {
+        self.truncates.push(Truncate { sequence: self.sequence, transaction });
+    }
+
+    /// Stages what a shape says of a key from the current change on.
+    pub fn set(&mut self, key: KeyHash, slot: Slot, held: Held) {
+        let sequence = self.sequence;
+        let versions = self.entries.entry(key).or_default().entry(slot).or_default();
+        match versions.last_mut() {
+            Some((last, value)) if *last == sequence => *value = held,
+            _ => {
+                versions.push((sequence, held));
+                if let Some(stage) = self.stages.back_mut() {
+                    stage.touched.push((sequence, key, slot));
+                }
+            }
+        }
+    }
+
+    /// The sequence number of the last staged TRUNCATE that concerns a shape.
+    fn truncated(&self, shape: &Shape) -> Option<u64> {
+        self.truncates.iter().rev().find(|t| t.applies_to(shape)).map(|t| t.sequence)
+    }
+
+    fn last(&self, key: KeyHash, slot: Slot) -> Option<(u64, Held)> {
+        self.entries.get(&key)?.get(&slot)?.last().copied()
+    }
+
+    /// The oldest stage that `lsn` acknowledges.
+    fn oldest_up_to(&self, lsn: u64) -> bool {
+        self.stages.front().is_some_and(|s| s.transaction.lsn <= lsn)
+    }
+
+    pub fn stages(&self) -> usize {
+        self.stages.len()
+    }
+
+    /// Nothing staged is older than this sequence number.
+    pub fn oldest_sequence(&self) -> u64 {
+        self.stages.front().map_or(u64::MAX, |s| s.first)
+    }
+
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+}
+
+/// Membership as a view sees it.
+#[derive(Clone, Copy)]
+pub(crate) struct Membership<'m> {
+    pub base: &'m Base,
+    /// `None`: only what was acknowledged counts.
+    pub overlay: Option<&'m Overlay>,
+}
+
+impl Membership<'_> {
+    /// What is recorded of a key for a shape; `None`: nothing, the shape's default holds.
+    pub fn get(&self, key: KeyHash, slot: Slot, shape: &Shape) -> Option<Held> {
+        let Some(overlay) = self.overlay else { return self.base.get(key, slot) };
+        let truncated = overlay.truncated(shape);
+        match overlay.last(key, slot) {
+            Some((sequence, held)) if truncated.is_none_or(|t| sequence > t) => Some(held),
+            _ if truncated.is_some() => Some(Held::No),
+            _ => self.base.get(key, slot),
+        }
+    }
+
+    /// Appends the slots that hold, or may hold, a key; some that no longer do may be among them.
+    pub fn slots(&self, key: KeyHash, out: &mut Vec<Slot>) {
+        if let Some(slots) = self.overlay.and_then(|overlay| overlay.entries.get(&key)) {
+            out.extend(slots.keys());
+        }
+        self.base.slots(key, out);
+    }
+}
+
+/// What acknowledging needs to know of the shapes.
+pub(crate) trait Defaults {
+    /// What a slot's shape says of a key that is not recorded; `None`: there is no shape any more.
+    fn default_of(&self, slot: Slot) -> Option<Held>;
+    /// The slots whose keys a TRUNCATE does not touch.
+    fn spared(&self, truncate: &Truncate) -> Vec<Slot>;
+}
+
+/// Moves what transactions up to `lsn` staged into the base, at most `units` entries at a time; true
+/// when it is done.
+pub(crate) fn acknowledge(
+    base: &mut Base,
+    overlay: &mut Overlay,
+    lsn: u64,
+    mut units: u64,
+    shapes: &impl Defaults,
+) -> bool {
+    while overlay.oldest_up_to(lsn) {
+        let Some(mut stage) = overlay.stages.pop_front() else { break };
+        let end = overlay.stages.front().map_or(u64::MAX, |next| next.first);
+        // Only what a TRUNCATE of this stage left behind counts.
+        if let Some(cut) = overlay.truncates.iter().copied().rfind(|t| t.sequence < end) {
+            let spared = shapes.spared(&cut);
+            base.clear_but(&spared);
+            overlay.truncates.retain(|t| t.sequence > cut.sequence);
+            stage.touched.retain(|&(sequence, key, slot)| {
+                let keep = sequence > cut.sequence || spared.contains(&slot);
+                if !keep {
+                    overlay.forget(key, slot, |s| s != sequence);
+                }
+                keep
+            });
+        }
+        let part = stage.touched.len().min(usize::try_from(units).unwrap_or(usize::MAX));
+        units -= part as u64;
+        for (sequence, key, slot) in stage.touched.drain(..part) {
+            let versions = overlay.entries.get(&key).and_then(|slots| slots.get(&slot));
+            let held = versions.and_then(|v| v.iter().find(|(s, _)| *s == sequence));
+            match (held, shapes.default_of(slot)) {
+                (Some(&(_, held)), Some(default)) if held != default => base.set(key, slot, held),
+                (Some(_), Some(_)) => base.unset(key, slot),
+                _ => {}
+            }
+            overlay.forget(key, slot, |s| s != sequence);
+        }
+        if !stage.touched.is_empty() {
+            overlay.stages.push_front(stage);
+            return false;
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filing::Filing;
+
+    fn shape() -> Shape {
+        Shape {
+            id: 0,
+            serial: 0,
+            predicate: None,
+            filing: Filing::Scan,
+            known: true,
+            stale: false,
+            snapshot: None,
+            born: 0,
+        }
+    }
+
+    struct AllKnown;
+
+    impl Defaults for AllKnown {
+        fn default_of(&self, _slot: Slot) -> Option<Held> {
+            Some(Held::No)
+        }
+        fn spared(&self, _truncate: &Truncate) -> Vec<Slot> {
+            Vec::new()
+        }
+    }
+
+    fn staged(base: &Base, overlay: &Overlay, key: KeyHash) -> Option<Held> {
+        Membership { base, overlay: Some(overlay) }.get(key, 7, &shape())
+    }
+
+    fn ack_all(base: &mut Base, overlay: &mut Overlay, lsn: u64) {
+        while !acknowledge(base, overlay, lsn, 1, &AllKnown) {}
+    }
+
+    #[test]
+    fn staged_effects_become_real_with_ack_and_vanish_when_routed_again() {
+        let (mut base, mut overlay) = (Base::default(), Overlay::default());
+        base.set(1, 7, Held::Yes);
+        overlay.begin(Transaction::at(100));
+        overlay.next_change();
+        overlay.set(1, 7, Held::No);
+        overlay.next_change();
+        overlay.set(2, 7, Held::Yes);
+        assert_eq!(staged(&base, &overlay, 1), Some(Held::No));
+        assert_eq!(base.get(1, 7), Some(Held::Yes));
+
+        overlay.begin(Transaction::at(100));
+        assert_eq!(staged(&base, &overlay, 1), Some(Held::Yes));
+        assert_eq!(staged(&base, &overlay, 2), None);
+        overlay.next_change();
+        overlay.set(2, 7, Held::Yes);
+        ack_all(&mut base, &mut overlay, 100);
+        assert_eq!(base.get(2, 7), Some(Held::Yes));
+        assert_eq!(overlay.stages(), 0);
+        assert!(overlay.entries.is_empty());
+    }
+
+    #[test]
+    fn an_earlier_ack_keeps_later_stages() {
+        let (mut base, mut overlay) = (Base::default(), Overlay::default());
+        for (lsn, held) in [(10, Held::Yes), (20, Held::No), (30, Held::Maybe)] {
+            overlay.begin(Transaction::at(lsn));
+            overlay.next_change();
+            overlay.set(5, 7, held);
+        }
+        ack_all(&mut base, &mut overlay, 10);
+        assert_eq!(base.get(5, 7), Some(Held::Yes));
+        assert_eq!(staged(&base, &overlay, 5), Some(Held::Maybe));
+        ack_all(&mut base, &mut overlay, 20);
+        assert_eq!(base.get(5, 7), None);
+        overlay.begin(Transaction::at(30));
+        assert_eq!(staged(&base, &overlay, 5), None);
+    }
+
+    #[test]
+    fn a_truncate_hides_what_came_before_it() {
+        let (mut base, mut overlay) = (Base::default(), Overlay::default());
+        base.set(1, 7, Held::Yes);
+        overlay.begin(Transaction::at(10));
+        overlay.next_change();
+        overlay.set(2, 7, Held::Yes);
+        overlay.next_change();
+        overlay.truncate(Transaction::at(10));
+        overlay.next_change();
+        overlay.set(3, 7, Held::Yes);
+        let seen = [1, 2, 3].map(|key| staged(&base, &overlay, key));
+        assert_eq!(seen, [Some(Held::No), Some(Held::No), Some(Held::Yes)]);
+        ack_all(&mut base, &mut overlay, 10);
+        assert_eq!([base.get(1, 7), base.get(2, 7)], [None, None]);
+        assert_eq!(base.get(3, 7), Some(Held::Yes));
+        assert!(overlay.truncates.is_empty() && overlay.entries.is_empty());
+    }
+
+    #[test]
+    fn purging_forgets_dead_slots() {
+        let mut base = Base::default();
+        let keys = (0..1000u128).map(|key| key << 112);
+        for key in keys {
+            base.set(key, 1, Held::Yes);
+            base.set(key, 2, Held::Yes);
+        }
+        for shard in 0..Base::shard_count() {
+            base.purge_shard(shard, |slot| slot != 1);
+        }
+        assert_eq!((base.get(5 << 112, 1), base.get(5 << 112, 2)), (None, Some(Held::Yes)));
+        for shard in 0..Base::shard_count() {
+            base.purge_shard(shard, |slot| slot != 2);
+        }
+        assert_eq!(base.keys(), 0);
+    }
+}

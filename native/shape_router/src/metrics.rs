@@ -1,0 +1,235 @@
+//! Counters that cost nothing that shows: striped by thread, and times sampled.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// What a router has done and what it holds. Times are of sampled calls (1 in 64).
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// Shapes now.
+    pub shapes: u64,
+    /// Programs that they share.
+    pub templates: u64,
+    /// Shapes that no index can hold.
+    pub scan_shapes: u64,
+    /// Shapes of known membership.
+    pub known_shapes: u64,
+    /// Changes routed.
+    pub changes: u64,
+    /// Changes for which an index, the scan list or the membership named a candidate.
+    pub changes_with_candidates: u64,
+    /// Changes that belonged to some shape.
+    pub changes_with_matches: u64,
+    /// Candidates looked at.
+    pub candidates: u64,
+    /// Shapes answered.
+    pub matches: u64,
+    /// Evaluations that raised or met an unreadable value.
+    pub eval_errors: u64,
+    /// Answers of class unknown.
+    pub unknown_answers: u64,
+    /// Calls that ended with their budget spent.
+    pub continuations: u64,
+    /// The mean time of a sampled call, in microseconds.
+    pub avg_route_us: f64,
+    /// The 99th percentile of sampled calls, in microseconds, at most 25 % too high.
+    pub p99_route_us: f64,
+    /// Keys in the membership.
+    pub membership_keys: u64,
+    /// Transactions routed and not acknowledged.
+    pub staged_transactions: u64,
+    /// The LSN acknowledged last.
+    pub acked_lsn: u64,
+    /// Bytes that the router accounts for.
+    pub memory_bytes: u64,
+}
+
+impl Metrics {
+    /// The share of changes that got past layer 1, from 0 to 1.
+    pub fn presence_hit_rate(&self) -> f64 {
+        ratio(self.changes_with_candidates, self.changes)
+    }
+
+    /// The share of candidates that their clause turned down, from 0 to 1.
+    pub fn false_positive_rate(&self) -> f64 {
+        ratio(self.candidates.saturating_sub(self.matches), self.candidates)
+    }
+
+    /// Accounted bytes a shape.
+    pub fn bytes_per_shape(&self) -> f64 {
+        ratio(self.memory_bytes, self.shapes)
+    }
+}
+
+fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+const STRIPES: usize = 16;
+/// Four buckets for each doubling of nanoseconds.
+const BUCKETS: usize = 4 * 48;
+
+#[derive(Default)]
+#[repr(align(128))]
+struct Stripe {
+    changes: AtomicU64,
+    with_candidates: AtomicU64,
+    with_matches: AtomicU64,
+    candidates: AtomicU64,
+    matches: AtomicU64,
+    eval_errors: AtomicU64,
+    unknown: AtomicU64,
+    continuations: AtomicU64,
+}
+
+/// What one call did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    /// The first part of a change, not a continuation of it.
+    pub first: bool,
+    pub candidates: u64,
+    pub matches: u64,
+    pub eval_errors: u64,
+    pub unknown: u64,
+    pub more: bool,
+}
+
+pub(crate) struct Counters {
+    stripes: [Stripe; STRIPES],
+    histogram: [AtomicU64; BUCKETS],
+    sampled_ns: AtomicU64,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            stripes: Default::default(),
+            histogram: [const { AtomicU64::new(0) }; BUCKETS],
+            sampled_ns: AtomicU64::new(0),
+        }
+    }
+}
+
+thread_local! {
+    static STRIPE: usize = {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        NEXT.fetch_add(1, Relaxed) % STRIPES
+    };
+    static CALLS: Cell<u32> = const { Cell::new(0) };
+}
+
+fn bucket(ns: u64) -> usize {
+    let ns = ns.max(4);
+    let log = 63 - ns.leading_zeros() as usize;
+    (4 * log + ((ns >> (log - 2)) & 3) as usize).min(BUCKETS - 1)
+}
+
+fn bucket_end_ns(bucket: usize) -> f64 {
+    let (log, quarter) = (bucket / 4, bucket % 4);
+    (1u64 << log) as f64 * (1.0 + (quarter + 1) as f64 / 4.0)
+}
+
+impl Counters {
+    /// A clock for this call, if it is one of the sampled.
+    pub fn start(&self) -> Option<Instant> {
+        CALLS.with(|calls| {
+            let n = calls.get().wrapping_add(1);
+            calls.set(n);
+            n.is_multiple_of(64).then(Instant::now)
+        })
+    }
+
+    pub fn record(&self, tally: Tally, started: Option<Instant>) {
+        let stripe = &self.stripes[STRIPE.with(|s| *s)];
+        if tally.first {
+            stripe.changes.fetch_add(1, Relaxed);
+            if tally.candidates > 0 {
+                stripe.with_candidates.fetch_add(1, Relaxed);
+            }
+        }
+        if tally.candidates > 0 {
+            stripe.candidates.fetch_add(tally.candidates, Relaxed);
+        }
+        if tally.matches > 0 {
+            stripe.matches.fetch_add(tally.matches, Relaxed);
+            if tally.first {
+                stripe.with_matches.fetch_add(1, Relaxed);
+            }
+        }
+        if tally.eval_errors > 0 {
+            stripe.eval_errors.fetch_add(tally.eval_errors, Relaxed);
+        }
+        if tally.unknown > 0 {
+            stripe.unknown.fetch_add(tally.unknown, Relaxed);
+        }
+        if tally.more {
+            stripe.continuations.fetch_add(1, Relaxed);
+        }
+        if let Some(started) = started {
+            self.sample(started.elapsed());
+        }
+    }
+
+    fn sample(&self, took: Duration) {
+        let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.histogram[bucket(ns)].fetch_add(1, Relaxed);
+        self.sampled_ns.fetch_add(ns, Relaxed);
+    }
+
+    /// The counters' part of the metrics.
+    pub fn read(&self) -> Metrics {
+        let sum = |field: fn(&Stripe) -> &AtomicU64| {
+            self.stripes.iter().map(|s| field(s).load(Relaxed)).sum::<u64>()
+        };
+        let samples: Vec<u64> = self.histogram.iter().map(|b| b.load(Relaxed)).collect();
+        let count: u64 = samples.iter().sum();
+        let rank = count - count / 100;
+        let mut seen = 0;
+        let p99 = samples.iter().position(|n| {
+            seen += n;
+            seen >= rank
+        });
+        Metrics {
+            changes: sum(|s| &s.changes),
+            changes_with_candidates: sum(|s| &s.with_candidates),
+            changes_with_matches: sum(|s| &s.with_matches),
+            candidates: sum(|s| &s.candidates),
+            matches: sum(|s| &s.matches),
+            eval_errors: sum(|s| &s.eval_errors),
+            unknown_answers: sum(|s| &s.unknown),
+            continuations: sum(|s| &s.continuations),
+            avg_route_us: ratio(self.sampled_ns.load(Relaxed), count) / 1000.0,
+            p99_route_us: match p99 {
+                Some(bucket) if count > 0 => bucket_end_ns(bucket) / 1000.0,
+                _ => 0.0,
+            },
+            ..Metrics::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_hold_what_they_say() {
+        for ns in [4u64, 5, 7, 8, 100, 999, 1000, 123_456, 10_000_000_000] {
+            let end = bucket_end_ns(bucket(ns));
+            assert!(end > ns as f64 && end <= ns as f64 * 1.25 + 1.0, "{ns} ns ends at {end}");
+        }
+    }
+
+    #[test]
+    fn the_99th_percentile_is_near_the_top() {
+        let counters = Counters::default();
+        for us in 1..=1000 {
+            counters.sample(Duration::from_micros(us));
+        }
+        let metrics = counters.read();
+        assert!((990.0..=1250.0).contains(&metrics.p99_route_us), "{}", metrics.p99_route_us);
+        assert!((500.0..=501.0).contains(&metrics.avg_route_us));
+    }
+}

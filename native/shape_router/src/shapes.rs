@@ -1,0 +1,214 @@
+//! The table of shapes, by slot and by id.
+
+use crate::filing::Filing;
+use crate::index::{Slot, SlotSet};
+use crate::router::Snapshot;
+use crate::transaction::Transaction;
+use hashbrown::HashMap;
+use shape_expr::Predicate;
+use std::collections::VecDeque;
+
+/// A shape as the router keeps it.
+pub(crate) struct Shape {
+    pub id: u64,
+    /// Never given twice: tells a slot's later tenant from an earlier one.
+    pub serial: u64,
+    /// `None`: all rows.
+    pub predicate: Option<Predicate>,
+    pub filing: Filing,
+    /// Membership is known: it was seeded with the keys that the shape held.
+    pub known: bool,
+    /// A column that the clause reads was dropped or retyped: the shape is included in everything.
+    pub stale: bool,
+    /// The snapshot that its keys were taken from: what it shows is not applied again.
+    pub snapshot: Option<Box<Snapshot>>,
+    /// The sequence number of staged changes at which its keys were seeded.
+    pub born: u64,
+}
+
+impl Shape {
+    /// True if its keys were taken from a snapshot that shows this transaction.
+    pub fn has_seen(&self, transaction: &Transaction) -> bool {
+        self.snapshot.as_ref().is_some_and(|snapshot| snapshot.shows(transaction))
+    }
+}
+
+/// A slot whose shape is gone, until nothing refers to it.
+struct Dead {
+    slot: Slot,
+    /// Free once so many shards of the membership were purged,
+    purged: u64,
+    /// and nothing staged is older than this.
+    sequence: u64,
+}
+
+/// Slots, ids, and the sets that routing walks.
+#[derive(Default)]
+pub(crate) struct Shapes {
+    slots: Vec<Option<Box<Shape>>>,
+    by_id: HashMap<u64, Slot, ahash::RandomState>,
+    free: Vec<Slot>,
+    dead: VecDeque<Dead>,
+    dead_slots: SlotSet,
+    /// Shards of the membership purged so far.
+    purged: u64,
+    serial: u64,
+    live: SlotSet,
+    unknown: SlotSet,
+    scan: SlotSet,
+    stale: SlotSet,
+}
+
+impl Shapes {
+    pub fn new() -> Self {
+        <Self as Default>::default()
+    }
+
+    pub fn get(&self, slot: Slot) -> Option<&Shape> {
+        self.slots.get(slot as usize)?.as_deref()
+    }
+
+    pub fn slot(&self, id: u64) -> Option<Slot> {
+        self.by_id.get(&id).copied()
+    }
+
+    pub fn by_id(&self, id: u64) -> Option<&Shape> {
+        self.get(self.slot(id)?)
+    }
+
+    pub fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    /// The serial that the next shape gets; all that exist have a smaller one.
+    pub fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    pub fn ids(&self) -> Vec<u64> {
+        let mut ids: Vec<u64> = self.live().iter().filter_map(|&s| Some(self.get(s)?.id)).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    pub fn live(&self) -> &[Slot] {
+        self.live.as_slice()
+    }
+    pub fn unknown(&self) -> &[Slot] {
+        self.unknown.as_slice()
+    }
+    pub fn scan(&self) -> &[Slot] {
+        self.scan.as_slice()
+    }
+    pub fn stale(&self) -> &[Slot] {
+        self.stale.as_slice()
+    }
+
+    /// Takes a slot and an id for a shape that is not visible yet.
+    pub fn reserve(&mut self, id: u64) -> Slot {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            (self.slots.len() - 1) as Slot
+        });
+        self.by_id.insert(id, slot);
+        slot
+    }
+
+    /// Makes a shape visible in the slot that was reserved for it.
+    pub fn publish(&mut self, slot: Slot, mut shape: Shape) {
+        self.serial += 1;
+        shape.serial = self.serial;
+        self.list(slot, &shape);
+        self.slots[slot as usize] = Some(Box::new(shape));
+    }
+
+    /// Changes a shape's record in place, with the sets that follow from it.
+    pub fn update(&mut self, slot: Slot, change: impl FnOnce(&mut Shape)) {
+        let Some(mut shape) = self.slots.get_mut(slot as usize).and_then(Option::take) else {
+            return;
+        };
+        self.unlist(slot);
+        change(&mut shape);
+        self.list(slot, &shape);
+        self.slots[slot as usize] = Some(shape);
+    }
+
+    fn list(&mut self, slot: Slot, shape: &Shape) {
+        self.live.insert(slot);
+        if shape.stale {
+            self.stale.insert(slot);
+            return;
+        }
+        if matches!(shape.filing, Filing::Scan) {
+            self.scan.insert(slot);
+        }
+        if !shape.known && !matches!(shape.filing, Filing::Never) {
+            self.unknown.insert(slot);
+        }
+    }
+
+    fn unlist(&mut self, slot: Slot) {
+        for set in [&mut self.live, &mut self.unknown, &mut self.scan, &mut self.stale] {
+            set.remove(slot);
+        }
+    }
+
+    /// Takes a shape out; its slot is reused only when nothing refers to it any more.
+    pub fn remove(&mut self, id: u64, overlay_sequence: u64) -> Option<(Slot, Box<Shape>)> {
+        let slot = self.slot(id)?;
+        let shape = self.slots.get_mut(slot as usize)?.take()?;
+        self.by_id.remove(&id);
+        self.unlist(slot);
+        self.bury(slot, overlay_sequence);
+        Some((slot, shape))
+    }
+
+    fn bury(&mut self, slot: Slot, sequence: u64) {
+        let shards = crate::membership::Base::shard_count() as u64;
+        self.dead_slots.insert(slot);
+        self.dead.push_back(Dead { slot, purged: self.purged + shards, sequence });
+    }
+
+    /// True if so many slots are dead that purging the membership of them pays.
+    pub fn purge_pays(&self) -> bool {
+        self.dead.len() * 8 >= self.live.len() + 512
+    }
+
+    /// The shard of the membership to purge next.
+    pub fn next_shard(&mut self) -> usize {
+        self.purged += 1;
+        (self.purged - 1) as usize % crate::membership::Base::shard_count()
+    }
+
+    /// True if a slot has a shape, or is being prepared for one.
+    pub fn is_taken(&self, slot: Slot) -> bool {
+        !self.dead_slots.contains(slot)
+    }
+
+    /// How many shapes have a known membership.
+    pub fn known(&self) -> usize {
+        self.live().iter().filter(|s| self.get(**s).is_some_and(|s| s.known)).count()
+    }
+
+    /// Frees the slots that nothing refers to any more.
+    pub fn free_dead(&mut self, oldest_staged: u64) {
+        while let Some(dead) = self.dead.front() {
+            if dead.purged > self.purged || dead.sequence >= oldest_staged {
+                break;
+            }
+            self.dead_slots.remove(dead.slot);
+            self.free.push(dead.slot);
+            self.dead.pop_front();
+        }
+    }
+
+    pub fn memory_bytes(&self) -> usize {
+        let records = self.slots.capacity() * size_of::<Option<Box<Shape>>>()
+            + self.live.len() * (size_of::<Shape>() + 16);
+        let sets = [&self.live, &self.unknown, &self.scan, &self.stale];
+        records
+            + self.by_id.allocation_size()
+            + sets.iter().map(|s| s.memory_bytes()).sum::<usize>()
+            + self.free.capacity() * size_of::<Slot>()
+    }
+}

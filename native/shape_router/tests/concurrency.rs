@@ -1,0 +1,79 @@
+//! Readers on all threads while shapes come and go, and while the router is closed.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::*;
+use shape_router::{Budget, Error, Keys, RouteOptions, Scratch, ShapeSpec, Transaction};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+#[test]
+fn readers_see_every_settled_shape_whatever_the_writers_do() {
+    let router = router();
+    router.add_shapes((0..100).map(|id| ShapeSpec::new(id, Some("a = 1")))).unwrap();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let record = Carried::whole(&Record { id: 1, a: Some(1), b: None });
+                let change = insert(&record);
+                let mut scratch = Scratch::default();
+                while !stop.load(Ordering::Relaxed) {
+                    let mut budget = Budget::unlimited();
+                    router
+                        .route(&change, RouteOptions::default(), &mut scratch, &mut budget, None)
+                        .unwrap();
+                    let settled = scratch.ids().filter(|id| *id < 100).count();
+                    assert_eq!(settled, 100);
+                    assert!(scratch.routed().is_sorted());
+                }
+            });
+        }
+        for round in 0..2000 {
+            let keys = Keys::Known(vec![key(round)]);
+            let id = 1000 + round as u64;
+            router.add_shape(ShapeSpec { keys, ..ShapeSpec::new(id, Some("a = 1")) }).unwrap();
+            if round > 5 {
+                router.remove_shape(id - 5).unwrap();
+            }
+            if round % 50 == 0 {
+                let record = Carried::whole(&Record { id: round, a: Some(1), b: None });
+                let lsn = round as u64 + 1;
+                txn(&router, Transaction::at(lsn), &[insert(&record)], 10);
+                ack(&router, lsn);
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn closing_during_routes_ends_them_with_an_error() {
+    let router = router();
+    router.add_shapes((0..1000).map(|id| ShapeSpec::new(id, None))).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let record = Carried::whole(&Record { id: 1, a: Some(1), b: None });
+                let change = insert(&record);
+                let mut scratch = Scratch::default();
+                loop {
+                    let mut budget = Budget::unlimited();
+                    match router.route(
+                        &change,
+                        RouteOptions::default(),
+                        &mut scratch,
+                        &mut budget,
+                        None,
+                    ) {
+                        Ok(_) => {}
+                        Err(Error::Closed) => break,
+                        Err(other) => panic!("{other}"),
+                    }
+                }
+            });
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        router.close();
+    });
+}

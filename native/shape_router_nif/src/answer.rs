@@ -1,0 +1,53 @@
+//! An answer as terms.
+
+use crate::atoms;
+use crate::columns::ColumnKeys;
+use rustler::{Encoder, Env, Term};
+use shape_router::{Class, Scratch};
+
+/// `[id]`, or `[{id, op}]`.
+pub(crate) fn list<'a>(
+    env: Env<'a>,
+    scratch: &Scratch,
+    keys: &ColumnKeys,
+    classify: bool,
+) -> Term<'a> {
+    let mut list = Term::list_new_empty(env);
+    if !classify {
+        for routed in scratch.routed().iter().rev() {
+            list = list.list_prepend(routed.id);
+        }
+        return list;
+    }
+    let mut incomplete = None;
+    for routed in scratch.routed().iter().rev() {
+        let op = match routed.class {
+            Class::InsertMissing => {
+                *incomplete.get_or_insert_with(|| insert_missing(env, scratch, keys))
+            }
+            class => self::class(class).to_term(env),
+        };
+        list = list.list_prepend((routed.id, op));
+    }
+    list
+}
+
+/// `{:insert, missing: [column]}`.
+fn insert_missing<'a>(env: Env<'a>, scratch: &Scratch, keys: &ColumnKeys) -> Term<'a> {
+    let names: Vec<&str> = scratch.missing().iter().filter_map(|&c| keys.name(c)).collect();
+    (atoms::insert(), vec![(atoms::missing(), names)]).encode(env)
+}
+
+/// A class's atom.
+pub(crate) fn class(class: Class) -> rustler::Atom {
+    match class {
+        Class::Insert | Class::InsertMissing => atoms::insert(),
+        Class::Update => atoms::update(),
+        Class::Delete => atoms::delete(),
+        Class::Rekey => atoms::rekey(),
+        Class::Upsert => atoms::upsert(),
+        Class::DeleteIfPresent => atoms::delete_if_present(),
+        Class::Truncate => atoms::truncate(),
+        Class::Unknown => atoms::unknown(),
+    }
+}

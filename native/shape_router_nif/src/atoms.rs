@@ -1,0 +1,20 @@
+//! The atoms that terms are read and written with.
+
+rustler::atoms! {
+    ok, error, nil, more,
+    // a change
+    op, new_record, old_record, pk, old_key, changed_columns, record, relation, key,
+    insert, update, delete, truncate,
+    id, schema, table, columns, name, type_oid, typmod, key_question = "key?", replica_identity,
+    // an answer
+    rekey, upsert, delete_if_present, unknown, missing,
+    // structs of values
+    __struct__, map,
+    decimal = "Elixir.Decimal", sign, coef, exp, nan = "NaN", inf, qnan = "qNaN",
+    date_time = "Elixir.DateTime", naive_date_time = "Elixir.NaiveDateTime",
+    date = "Elixir.Date", time = "Elixir.Time",
+    year, month, day, hour, minute, second, microsecond, utc_offset, std_offset,
+    // explanations
+    filed, conditions, template, program, membership, known, equality, scan, never, stale,
+    candidate, new, old, class,
+}

@@ -1,0 +1,63 @@
+//! Errors as terms: `{:error, {code, message, position, sqlstate}}`.
+
+use crate::atoms;
+use rustler::{Atom, Encoder, Env, Term};
+
+/// What went wrong, ready to be told to Erlang.
+#[derive(Debug)]
+pub(crate) struct NifError {
+    pub code: &'static str,
+    pub message: String,
+    pub position: Option<usize>,
+    pub sqlstate: Option<String>,
+}
+
+impl NifError {
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), position: None, sqlstate: None }
+    }
+
+    pub fn argument(message: impl Into<String>) -> Self {
+        Self::new("invalid_argument", message)
+    }
+
+    /// The same error, with where it was met in front.
+    pub fn at(mut self, place: impl std::fmt::Display) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+}
+
+impl From<shape_router::Error> for NifError {
+    fn from(error: shape_router::Error) -> Self {
+        Self {
+            code: error.code(),
+            message: error.to_string(),
+            position: error.position(),
+            sqlstate: error.sqlstate().map(str::to_owned),
+        }
+    }
+}
+
+impl From<shape_expr::Error> for NifError {
+    fn from(error: shape_expr::Error) -> Self {
+        Self {
+            code: error.code(),
+            message: error.to_string(),
+            position: error.position(),
+            sqlstate: error.sqlstate().map(str::to_owned),
+        }
+    }
+}
+
+impl Encoder for NifError {
+    fn encode<'a>(&self, env: Env<'a>) -> Term<'a> {
+        let code = Atom::from_str(env, self.code).unwrap_or_else(|_| atoms::error());
+        (atoms::error(), (code, &self.message, self.position, self.sqlstate.as_deref())).encode(env)
+    }
+}
+
+/// `result`, or its error as a term.
+pub(crate) fn reply<'a>(env: Env<'a>, result: Result<Term<'a>, NifError>) -> Term<'a> {
+    result.unwrap_or_else(|error| error.encode(env))
+}

@@ -1,0 +1,353 @@
+//! Shapes come and go, changes are routed.
+
+use crate::answer;
+use crate::atoms;
+use crate::change::Reader;
+use crate::error::{NifError, reply};
+use crate::handle::{CursorHandle, RouterHandle, with_scratch};
+use crate::value;
+use bumpalo::Bump;
+use rustler::{Encoder, Env, ResourceArc, Term, TermType};
+use shape_expr::{Column, ColumnType, Datum, Options, Param, Schema};
+use shape_router::{
+    Budget, Config, Cursor, Keys, OldRow, Progress, RouteOptions, Router, ShapeSpec, Snapshot,
+};
+
+const CLASSIFY: u32 = 1;
+const OLD_ROW_IGNORE: u32 = 2;
+
+fn options(flags: u32) -> RouteOptions {
+    RouteOptions {
+        classify: flags & CLASSIFY != 0,
+        old_row: if flags & OLD_ROW_IGNORE != 0 { OldRow::Ignore } else { OldRow::Superset },
+    }
+}
+
+/// The columns of a table: `nil` (learned from the clauses), or `[{name, type}]`.
+pub(crate) fn schema(table: &str, columns: Term<'_>) -> Result<Schema, NifError> {
+    if columns.is_atom() {
+        return Ok(Schema::open(table));
+    }
+    let pairs: Vec<(String, String)> = columns
+        .decode()
+        .map_err(|_| NifError::argument("columns is not a list of {name, type}"))?;
+    let column = |(name, ty): (String, String)| {
+        let ty: ColumnType = ty.parse().map_err(|e| {
+            NifError::from(e).at(format_args!("the type {ty:?} of column {name:?}"))
+        })?;
+        Ok(Column { name, ty: Some(ty) })
+    };
+    let columns = pairs.into_iter().map(column).collect::<Result<Vec<_>, NifError>>()?;
+    Ok(Schema::new(table, columns)?)
+}
+
+/// How clauses are compiled.
+pub(crate) fn compile_options(time_zone: &str) -> Options {
+    let mut options = Options::default();
+    options.time_zone = time_zone.to_owned();
+    options
+}
+
+/// The values of `$1`, `$2` ...
+pub(crate) fn params<'r, 't: 'r>(
+    terms: Term<'t>,
+    arena: &'r Bump,
+) -> Result<Vec<Param<'r>>, NifError> {
+    let terms = terms.into_list_iterator();
+    let terms = terms.map_err(|_| NifError::argument("params is not a list"))?;
+    let param = |(index, term): (usize, Term<'t>)| {
+        let invalid =
+            || NifError::argument(format!("parameter ${} is no value: {term:?}", index + 1));
+        Ok(match value::datum(term, arena) {
+            Datum::Null => Param::Null,
+            Datum::Bool(bool) => Param::Bool(bool),
+            Datum::Int(int) => Param::Int(int),
+            Datum::Float(float) => Param::Float(float),
+            Datum::Text(text) => Param::Text(std::str::from_utf8(text).map_err(|_| invalid())?),
+            _ => return Err(invalid()),
+        })
+    };
+    terms.enumerate().map(param).collect()
+}
+
+/// `new(table, columns, primary_key, track_membership, {max_shapes, max_bytes}, time_zone)`.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn router_new<'a>(
+    env: Env<'a>,
+    table: &str,
+    columns: Term<'a>,
+    primary_key: Vec<String>,
+    track_membership: bool,
+    limits: (Option<usize>, Option<usize>),
+    time_zone: &str,
+) -> Term<'a> {
+    let new = || -> Result<Term<'a>, NifError> {
+        let router = Router::new(Config {
+            primary_key,
+            track_membership,
+            max_shapes: limits.0,
+            max_bytes: limits.1,
+            options: compile_options(time_zone),
+            ..Config::new(schema(table, columns)?)
+        })?;
+        Ok((atoms::ok(), ResourceArc::new(RouterHandle::new(router))).encode(env))
+    };
+    reply(env, new())
+}
+
+/// `[{id, where | nil, keys | :unknown, params, nil | lsn | {xmin, xmax, xip}}]`.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn router_add<'a>(env: Env<'a>, handle: ResourceArc<RouterHandle>, shapes: Term<'a>) -> Term<'a> {
+    let add = || -> Result<Term<'a>, NifError> {
+        let (arena, keys) = (Bump::new(), handle.keys());
+        let reader = Reader { router: &handle.router, keys: &keys, arena: &arena };
+        let shapes = shapes.into_list_iterator();
+        let shapes = shapes.map_err(|_| NifError::argument("shapes is not a list"))?;
+        let specs = shapes.map(|term| spec(term, &reader)).collect::<Result<Vec<_>, _>>()?;
+        handle.router.add_shapes(specs)?;
+        Ok(atoms::ok().to_term(env))
+    };
+    reply(env, add())
+}
+
+type SpecTerms<'t> = (Term<'t>, Option<&'t str>, Term<'t>, Term<'t>, Term<'t>);
+
+fn spec<'r, 't: 'r>(term: Term<'t>, reader: &Reader<'r>) -> Result<ShapeSpec<'r>, NifError> {
+    let (id, clause, keys, parameters, snapshot): SpecTerms<'t> =
+        term.decode().map_err(|_| NifError::argument(format!("not a shape: {term:?}")))?;
+    let id: u64 = id.decode().map_err(|_| {
+        NifError::argument(format!("a shape's id is an integer from 0 to 2^64-1, not {id:?}"))
+    })?;
+    let at = |error: NifError| error.at(format_args!("shape {id}"));
+    let keys = if keys.is_atom() {
+        Keys::Unknown
+    } else {
+        let list = keys.into_list_iterator();
+        let list =
+            list.map_err(|_| at(NifError::argument("its keys are neither a list nor :unknown")))?;
+        Keys::Known(list.map(|key| reader.key(key)).collect::<Result<_, _>>().map_err(at)?)
+    };
+    let params = params(parameters, reader.arena).map_err(at)?;
+    Ok(ShapeSpec { id, clause, params, keys, snapshot: self::snapshot(snapshot).map_err(at)? })
+}
+
+fn snapshot(term: Term<'_>) -> Result<Option<Snapshot>, NifError> {
+    let xids = || term.decode().ok().map(|(xmin, xmax, xip)| Snapshot::Xids { xmin, xmax, xip });
+    let snapshot = match term.get_type() {
+        TermType::Atom => return Ok(None),
+        TermType::Integer => term.decode().ok().map(Snapshot::Lsn),
+        _ => xids(),
+    };
+    let message = "its snapshot is neither an LSN nor {xmin, xmax, xip}";
+    Ok(Some(snapshot.ok_or_else(|| NifError::argument(message))?))
+}
+
+#[rustler::nif]
+fn router_remove<'a>(env: Env<'a>, handle: ResourceArc<RouterHandle>, id: u64) -> Term<'a> {
+    let removed = handle.router.remove_shape(id).map_err(NifError::from);
+    reply(env, removed.map(|()| atoms::ok().to_term(env)))
+}
+
+/// `[id] | [{id, op}] | {:more, cursor, part} | error`.
+#[rustler::nif]
+fn router_route<'a>(
+    env: Env<'a>,
+    handle: ResourceArc<RouterHandle>,
+    change: Term<'a>,
+    flags: u32,
+) -> Term<'a> {
+    let mut budget = Budget::new(Budget::SCHEDULER_SLICE);
+    reply(env, route(env, &handle, change, flags, &mut budget, None).map(|part| part.encode(env)))
+}
+
+/// The next part of an answer that was `{:more, cursor, part}`.
+#[rustler::nif]
+fn router_continue<'a>(
+    env: Env<'a>,
+    handle: ResourceArc<RouterHandle>,
+    change: Term<'a>,
+    flags: u32,
+    cursor: ResourceArc<CursorHandle>,
+) -> Term<'a> {
+    let next = || {
+        let cursor = cursor.take().ok_or_else(used)?;
+        let mut budget = Budget::new(Budget::SCHEDULER_SLICE);
+        route(env, &handle, change, flags, &mut budget, Some(cursor))
+    };
+    reply(env, next().map(|part| part.encode(env)))
+}
+
+pub(crate) fn used() -> NifError {
+    NifError::argument("this cursor was used already")
+}
+
+/// A list, and how it goes on.
+pub(crate) struct Part<'a> {
+    pub list: Term<'a>,
+    pub rest: Option<ResourceArc<CursorHandle>>,
+}
+
+impl Encoder for Part<'_> {
+    fn encode<'b>(&self, env: Env<'b>) -> Term<'b> {
+        let list = self.list.in_env(env);
+        match &self.rest {
+            None => list,
+            Some(cursor) => (atoms::more(), cursor, list).encode(env),
+        }
+    }
+}
+
+fn route<'a>(
+    env: Env<'a>,
+    handle: &RouterHandle,
+    change: Term<'a>,
+    flags: u32,
+    budget: &mut Budget,
+    cursor: Option<Cursor>,
+) -> Result<Part<'a>, NifError> {
+    let (arena, keys) = (Bump::new(), handle.keys());
+    let reader = Reader { router: &handle.router, keys: &keys, arena: &arena };
+    let options = options(flags);
+    let change = reader.read(change)?;
+    with_scratch(|scratch| {
+        let change = change.as_change();
+        let progress = handle.router.route(&change, options, scratch, budget, cursor)?;
+        let list = answer::list(env, scratch, &keys, options.classify);
+        let rest = match progress {
+            Progress::Done => None,
+            Progress::More(cursor) => Some(CursorHandle::wrap(cursor)),
+        };
+        Ok(Part { list, rest })
+    })
+}
+
+/// `[answer]`, or `{:more, [answer], [change], cursor | nil, part}`: the answers so far, the changes
+/// still to do, and where the first of those goes on.
+#[rustler::nif]
+fn router_route_batch<'a>(
+    env: Env<'a>,
+    handle: ResourceArc<RouterHandle>,
+    changes: Term<'a>,
+    flags: u32,
+) -> Term<'a> {
+    let mut budget = Budget::new(Budget::SCHEDULER_SLICE);
+    let mut batch = || {
+        in_order(env, changes, |_, change| {
+            if budget.is_exhausted() {
+                return Ok(None);
+            }
+            // Reading a change costs something too, even if nothing is found.
+            budget.spend(10);
+            route(env, &handle, change, flags, &mut budget, None).map(Some)
+        })
+    };
+    reply(env, batch())
+}
+
+/// Answers a list's items in order until one is not whole. `answer` gives `None` for "not now".
+pub(crate) fn in_order<'a>(
+    env: Env<'a>,
+    items: Term<'a>,
+    mut answer: impl FnMut(usize, Term<'a>) -> Result<Option<Part<'a>>, NifError>,
+) -> Result<Term<'a>, NifError> {
+    let not_a_list = |_| NifError::argument("changes is not a list");
+    let mut rest = items;
+    let mut answers = Term::list_new_empty(env);
+    let mut index = 0;
+    let in_turn = |answers: Term<'a>| answers.list_reverse().map_err(not_a_list);
+    while !rest.is_empty_list() {
+        let (item, tail) = rest.list_get_cell().map_err(not_a_list)?;
+        let part = answer(index, item).map_err(|e| e.at(format_args!("change {index}")))?;
+        let Some(part) = part else {
+            let empty = Term::list_new_empty(env);
+            return Ok((atoms::more(), in_turn(answers)?, rest, atoms::nil(), empty).encode(env));
+        };
+        if let Some(cursor) = part.rest {
+            return Ok((atoms::more(), in_turn(answers)?, rest, cursor, part.list).encode(env));
+        }
+        answers = answers.list_prepend(part.list);
+        rest = tail;
+        index += 1;
+    }
+    in_turn(answers)
+}
+
+#[rustler::nif(schedule = "DirtyCpu")]
+fn router_shapes(handle: ResourceArc<RouterHandle>) -> Vec<u64> {
+    handle.router.shapes()
+}
+
+#[rustler::nif(schedule = "DirtyCpu")]
+fn router_metrics<'a>(env: Env<'a>, handle: ResourceArc<RouterHandle>) -> Term<'a> {
+    let m = handle.router.metrics();
+    let integers = [
+        ("shapes", m.shapes),
+        ("templates", m.templates),
+        ("scan_shapes", m.scan_shapes),
+        ("known_shapes", m.known_shapes),
+        ("changes", m.changes),
+        ("changes_with_candidates", m.changes_with_candidates),
+        ("changes_with_matches", m.changes_with_matches),
+        ("candidates", m.candidates),
+        ("matches", m.matches),
+        ("eval_errors", m.eval_errors),
+        ("unknown_answers", m.unknown_answers),
+        ("continuations", m.continuations),
+        ("membership_keys", m.membership_keys),
+        ("staged_transactions", m.staged_transactions),
+        ("acked_lsn", m.acked_lsn),
+        ("memory_bytes", m.memory_bytes),
+    ];
+    let floats = [
+        ("avg_route_us", m.avg_route_us),
+        ("p99_route_us", m.p99_route_us),
+        ("presence_hit_rate", m.presence_hit_rate()),
+        ("false_positive_rate", m.false_positive_rate()),
+        ("bytes_per_shape", m.bytes_per_shape()),
+    ];
+    let pairs = integers.iter().map(|(name, value)| (name.encode(env), value.encode(env)));
+    let pairs =
+        pairs.chain(floats.iter().map(|(name, value)| (name.encode(env), value.encode(env))));
+    let metrics = Term::map_from_pairs(env, &pairs.collect::<Vec<_>>());
+    reply(env, metrics.map_err(|_| NifError::new("internal", "the metrics are no map")))
+}
+
+/// `{filed, conditions, columns, template | nil, known}`.
+#[rustler::nif]
+fn router_explain<'a>(env: Env<'a>, handle: ResourceArc<RouterHandle>, id: u64) -> Term<'a> {
+    let explained = handle.router.explain(id).map_err(NifError::from);
+    reply(
+        env,
+        explained.map(|e| (e.filed, e.conditions, e.columns, e.template, e.known).encode(env)),
+    )
+}
+
+/// `{candidate, new | nil, old | nil, class | nil}`.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn router_why<'a>(
+    env: Env<'a>,
+    handle: ResourceArc<RouterHandle>,
+    change: Term<'a>,
+    id: u64,
+) -> Term<'a> {
+    let why = || -> Result<Term<'a>, NifError> {
+        let (arena, keys) = (Bump::new(), handle.keys());
+        let reader = Reader { router: &handle.router, keys: &keys, arena: &arena };
+        let change = reader.read(change)?;
+        let why = handle.router.why(&change.as_change(), id)?;
+        Ok((why.candidate, why.new, why.old, why.class.map(answer::class)).encode(env))
+    };
+    reply(env, why())
+}
+
+#[rustler::nif(schedule = "DirtyCpu")]
+fn router_rebuild<'a>(env: Env<'a>, handle: ResourceArc<RouterHandle>) -> Term<'a> {
+    let rebuilt = handle.router.rebuild().map_err(NifError::from);
+    reply(env, rebuilt.map(|()| atoms::ok().to_term(env)))
+}
+
+#[rustler::nif(schedule = "DirtyCpu")]
+fn router_close(handle: ResourceArc<RouterHandle>) -> rustler::Atom {
+    handle.router.close();
+    atoms::ok()
+}

@@ -1,0 +1,3 @@
+# `bin/test --long` sets it: suites that take minutes are left out otherwise.
+long? = System.get_env("SHAPE_ROUTER_LONG", "") not in ["", "0"]
+ExUnit.start(exclude: if(long?, do: [], else: [:long]))
