@@ -57,6 +57,10 @@ defmodule ShapeRouter.Demo.Pipeline do
     {:stop, {:disconnected, reason}, state}
   end
 
+  def handle_info({:shape_router_source, _source, {:stopped, nil}}, state) do
+    {:stop, :normal, state}
+  end
+
   def handle_info({:shape_router_source, _source, {:stopped, reason}}, state) do
     {:stop, {:source_stopped, reason}, state}
   end

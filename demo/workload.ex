@@ -65,6 +65,8 @@ defmodule ShapeRouter.Demo.Workload do
   end
 
   # The rows of the fifth client (`0 * n`: a new number for each of them). Thousands of changes in a transaction; a whole table emptied.
+  defp special(0), do: special(2) <> special(1)
+
   defp special(number) when rem(number, 2) == 0 do
     """
     BEGIN;

@@ -2,9 +2,7 @@ defmodule ShapeRouter.Build.DependencyTest do
   @moduledoc "The project as others use it: its real library, in somebody else's project."
   use ExUnit.Case, async: true
 
-  import ShapeRouter.BuildFixture, except: [mix: 3]
-
-  alias ShapeRouter.BuildFixture
+  import ShapeRouter.BuildFixture
 
   @moduletag :tmp_dir
   @moduletag timeout: 600_000
@@ -23,17 +21,17 @@ defmodule ShapeRouter.Build.DependencyTest do
 
   # The library has been built for this very run of the tests: with the same settings, cargo has
   # nothing to do here.
-  defp mix(directory, args, environment \\ []) do
+  defp mix_as_here(directory, args, environment \\ []) do
     same =
       for name <- ~w(CARGO CARGO_TARGET_DIR RUSTFLAGS SHAPE_ROUTER_BUILD SHAPE_ROUTER_NIF_PATH),
           do: {name, System.get_env(name)}
 
-    BuildFixture.mix(directory, args, same ++ environment)
+    mix(directory, args, same ++ environment)
   end
 
   test "is compiled and routes as a path dependency", %{tmp_dir: tmp_dir} do
     create_parent(tmp_dir, root(), @parent)
-    {output, status} = mix(tmp_dir, ["run", "-e", "IO.inspect(Parent.routed())"])
+    {output, status} = mix_as_here(tmp_dir, ["run", "-e", "IO.inspect(Parent.routed())"])
     assert status == 0, output
     assert output =~ "\n[1, 2]\n"
 
@@ -42,7 +40,7 @@ defmodule ShapeRouter.Build.DependencyTest do
              Path.join(tmp_dir, "_build/dev/lib/shape_router/priv/shape_router_nif.so")
            )
 
-    assert mix(tmp_dir, ["compile"]) == {"", 0}
+    assert mix_as_here(tmp_dir, ["compile"]) == {"", 0}
   end
 
   test "is compiled and routes with MIX_BUILD_PATH", %{tmp_dir: tmp_dir} do
@@ -50,7 +48,11 @@ defmodule ShapeRouter.Build.DependencyTest do
     create_parent(Path.join(tmp_dir, "parent"), root(), @parent)
 
     {output, status} =
-      mix(Path.join(tmp_dir, "parent"), ["run", "-e", "IO.inspect(Parent.routed())"], environment)
+      mix_as_here(
+        Path.join(tmp_dir, "parent"),
+        ["run", "-e", "IO.inspect(Parent.routed())"],
+        environment
+      )
 
     assert status == 0, output
     assert output =~ "\n[1, 2]\n"
@@ -62,7 +64,10 @@ defmodule ShapeRouter.Build.DependencyTest do
     given = Path.join(tmp_dir, "given.so")
     File.write!(given, "no library")
     environment = [{"SHAPE_ROUTER_NIF_PATH", given}]
-    {output, status} = mix(tmp_dir, ["run", "-e", "IO.inspect(Parent.routed())"], environment)
+
+    {output, status} =
+      mix_as_here(tmp_dir, ["run", "-e", "IO.inspect(Parent.routed())"], environment)
+
     assert status != 0
     refute output =~ "[1, 2]"
     assert output =~ "shape_router_nif"

@@ -146,12 +146,14 @@ impl Base {
         }
     }
 
-    /// Forgets everything but what the kept slots say. The old content is freed elsewhere.
+    /// Forgets everything but what the kept slots (ascending) say. The old content is freed elsewhere.
     fn clear_but(&mut self, kept: &[Slot]) {
         let old = std::mem::take(self);
         if !kept.is_empty() {
             for (key, members) in old.shards.iter().flatten() {
-                for member in members.as_slice().iter().filter(|m| kept.contains(&m.slot())) {
+                for member in
+                    members.as_slice().iter().filter(|m| kept.binary_search(&m.slot()).is_ok())
+                {
                     self.set(*key, member.slot(), member.held());
                 }
             }
@@ -333,7 +335,7 @@ impl Membership<'_> {
 pub(crate) trait Defaults {
     /// What a slot's shape says of a key that is not recorded; `None`: there is no shape any more.
     fn default_of(&self, slot: Slot) -> Option<Held>;
-    /// The slots whose keys a TRUNCATE does not touch.
+    /// The slots whose keys a TRUNCATE does not touch, ascending.
     fn spared(&self, truncate: &Truncate) -> Vec<Slot>;
 }
 
@@ -355,7 +357,7 @@ pub(crate) fn acknowledge(
             base.clear_but(&spared);
             overlay.truncates.retain(|t| t.sequence > cut.sequence);
             stage.touched.retain(|&(sequence, key, slot)| {
-                let keep = sequence > cut.sequence || spared.contains(&slot);
+                let keep = sequence > cut.sequence || spared.binary_search(&slot).is_ok();
                 if !keep {
                     overlay.forget(key, slot, |s| s != sequence);
                 }

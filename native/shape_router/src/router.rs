@@ -168,8 +168,10 @@ pub struct Router {
     schema_version: AtomicU64,
     max_shapes: Option<usize>,
     max_bytes: Option<usize>,
-    max_keys_a_step: usize,
 }
+
+/// So many shapes (or keys of one) are written under one lock: a fraction of a millisecond.
+const LOCKED_SHAPES: usize = 512;
 
 /// A shape that is compiled and checked, and not visible yet.
 struct Prepared {
@@ -221,7 +223,6 @@ impl Router {
             schema_version: AtomicU64::new(1),
             max_shapes: config.max_shapes,
             max_bytes: config.max_bytes,
-            max_keys_a_step: 1024,
         })
     }
 
@@ -266,17 +267,24 @@ impl Router {
         self.check_open()?;
         let mut compiler = self.adder.lock();
         let (prepared, schema, grown) = self.prepare(&mut compiler, specs)?;
-        let slots = self.reserve(&prepared)?;
-        self.seed(&prepared, &slots);
+        self.check(&prepared)?;
         if grown {
             self.state.write().schema = schema.clone();
             self.schema_version.fetch_add(1, Ordering::AcqRel);
         }
-        let mut shapes = prepared.into_iter().zip(slots).peekable();
-        while shapes.peek().is_some() {
+        // Nothing can go wrong from here on: nobody else adds while the adder's lock is held. The
+        // state is locked for some shapes at a time, so that readers never wait for a bulk load.
+        let mut prepared = prepared.into_iter();
+        while prepared.len() > 0 {
+            let some: Vec<Prepared> = prepared.by_ref().take(LOCKED_SHAPES).collect();
+            let slots: Vec<Slot> = {
+                let mut state = self.state.write();
+                some.iter().map(|p| state.shapes.reserve(p.id)).collect()
+            };
+            self.seed(&some, &slots);
             let born = self.writer.lock().overlay.sequence();
             let mut state = self.state.write();
-            for (prepared, slot) in shapes.by_ref().take(self.max_keys_a_step) {
+            for (prepared, slot) in some.into_iter().zip(slots) {
                 state.publish(slot, prepared, &schema, born);
             }
         }
@@ -325,9 +333,21 @@ impl Router {
         Ok((prepared, schema, grown))
     }
 
-    /// Takes a slot for each shape, or none if one is refused.
-    fn reserve(&self, prepared: &[Prepared]) -> Result<Vec<Slot>, Error> {
-        let mut state = self.state.write();
+    /// Refuses shapes whose id is taken, or that a limit does not allow.
+    fn check(&self, prepared: &[Prepared]) -> Result<(), Error> {
+        let mut seen = HashSet::new();
+        if prepared.len() > 1
+            && let Some(twice) = prepared.iter().find(|p| !seen.insert(p.id))
+        {
+            return Err(Error::DuplicateShape(twice.id));
+        }
+        for some in prepared.chunks(LOCKED_SHAPES) {
+            let state = self.state.read();
+            if let Some(taken) = some.iter().find(|p| state.shapes.slot(p.id).is_some()) {
+                return Err(Error::DuplicateShape(taken.id));
+            }
+        }
+        let state = self.state.read();
         let limit = self.max_shapes.unwrap_or(usize::MAX);
         if state.shapes.len() + prepared.len() > limit {
             return Err(Error::TooManyShapes { limit });
@@ -342,20 +362,13 @@ impl Router {
                 return Err(Error::TooManyBytes { limit, needed });
             }
         }
-        let mut seen = HashSet::new();
-        let taken = |id: u64, seen: &mut HashSet<u64>| {
-            state.shapes.slot(id).is_some() || (prepared.len() > 1 && !seen.insert(id))
-        };
-        if let Some(double) = prepared.iter().find(|p| taken(p.id, &mut seen)) {
-            return Err(Error::DuplicateShape(double.id));
-        }
-        Ok(prepared.iter().map(|p| state.shapes.reserve(p.id)).collect())
+        Ok(())
     }
 
     /// Records the keys that shapes hold, in steps, before they become visible.
     fn seed(&self, prepared: &[Prepared], slots: &[Slot]) {
         for (prepared, &slot) in prepared.iter().zip(slots) {
-            for keys in prepared.keys.iter().flat_map(|keys| keys.chunks(self.max_keys_a_step)) {
+            for keys in prepared.keys.iter().flat_map(|keys| keys.chunks(LOCKED_SHAPES)) {
                 let mut state = self.state.write();
                 keys.iter().for_each(|&key| state.base.set(key, slot, Held::Yes));
             }
@@ -381,7 +394,13 @@ impl Router {
 
     /// The ids of all shapes, ascending.
     pub fn shapes(&self) -> Vec<u64> {
-        self.state.read().shapes.ids()
+        let (mut ids, mut from) = (Vec::new(), 0);
+        // In steps: whoever waits for this lock makes readers wait.
+        while let Some(next) = self.state.read().shapes.ids(from, &mut ids) {
+            from = next;
+        }
+        ids.sort_unstable();
+        ids
     }
 
     /// How many shapes there are.
@@ -711,7 +730,9 @@ impl Defaults for Shapes {
 
     fn spared(&self, truncate: &Truncate) -> Vec<Slot> {
         let spared = |slot: &Slot| self.get(*slot).is_some_and(|s| !truncate.applies_to(s));
-        self.live().iter().copied().filter(spared).collect()
+        let mut spared: Vec<Slot> = self.live().iter().copied().filter(spared).collect();
+        spared.sort_unstable();
+        spared
     }
 }
 

@@ -53,6 +53,7 @@ pub(crate) struct Shapes {
     /// Shards of the membership purged so far.
     purged: u64,
     serial: u64,
+    known: usize,
     live: SlotSet,
     unknown: SlotSet,
     scan: SlotSet,
@@ -85,10 +86,12 @@ impl Shapes {
         self.serial
     }
 
-    pub fn ids(&self) -> Vec<u64> {
-        let mut ids: Vec<u64> = self.live().iter().filter_map(|&s| Some(self.get(s)?.id)).collect();
-        ids.sort_unstable();
-        ids
+    /// Appends the ids of some of the shapes, from a slot on; where to go on, if there are more.
+    pub fn ids(&self, from: usize, out: &mut Vec<u64>) -> Option<usize> {
+        const STEP: usize = 4096;
+        let rest = self.slots.get(from..)?;
+        out.extend(rest.iter().take(STEP).flatten().map(|shape| shape.id));
+        (rest.len() > STEP).then_some(from + STEP)
     }
 
     pub fn live(&self) -> &[Slot] {
@@ -127,7 +130,7 @@ impl Shapes {
         let Some(mut shape) = self.slots.get_mut(slot as usize).and_then(Option::take) else {
             return;
         };
-        self.unlist(slot);
+        self.unlist(slot, &shape);
         change(&mut shape);
         self.list(slot, &shape);
         self.slots[slot as usize] = Some(shape);
@@ -135,6 +138,7 @@ impl Shapes {
 
     fn list(&mut self, slot: Slot, shape: &Shape) {
         self.live.insert(slot);
+        self.known += usize::from(shape.known);
         if shape.stale {
             self.stale.insert(slot);
             return;
@@ -147,7 +151,8 @@ impl Shapes {
         }
     }
 
-    fn unlist(&mut self, slot: Slot) {
+    fn unlist(&mut self, slot: Slot, shape: &Shape) {
+        self.known -= usize::from(shape.known);
         for set in [&mut self.live, &mut self.unknown, &mut self.scan, &mut self.stale] {
             set.remove(slot);
         }
@@ -158,7 +163,7 @@ impl Shapes {
         let slot = self.slot(id)?;
         let shape = self.slots.get_mut(slot as usize)?.take()?;
         self.by_id.remove(&id);
-        self.unlist(slot);
+        self.unlist(slot, &shape);
         self.bury(slot, overlay_sequence);
         Some((slot, shape))
     }
@@ -187,7 +192,7 @@ impl Shapes {
 
     /// How many shapes have a known membership.
     pub fn known(&self) -> usize {
-        self.live().iter().filter(|s| self.get(**s).is_some_and(|s| s.known)).count()
+        self.known
     }
 
     /// Frees the slots that nothing refers to any more.

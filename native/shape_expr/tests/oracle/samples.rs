@@ -344,8 +344,9 @@ const BAD_TIMES: &[&str] = &[
 
 /// Mostly a value of this kind, sometimes none.
 pub fn any(random: &mut Random, kind: Kind) -> String {
-    if kind == Kind::Timestamptz && random.one_in(25) {
-        return random.pick(BAD_TIMES).to_owned();
+    match (random.one_in(25), kind) {
+        (false, _) => valid(random, kind),
+        (true, Kind::Timestamptz) => random.pick(BAD_TIMES).to_owned(),
+        (true, _) => random.pick(BAD).to_owned(),
     }
-    if random.one_in(25) { random.pick(BAD).to_owned() } else { valid(random, kind) }
 }
