@@ -60,6 +60,7 @@ defmodule ShapeRouter.Demo.Copies do
   def put(copies, table, shape, key, fingerprint) do
     ets = Map.fetch!(copies.tables, table)
     store(ets, key, Map.put(load(ets, key), shape, fingerprint))
+    :ok
   end
 
   @doc "Applies one change's operations."

@@ -18,11 +18,14 @@ defmodule ShapeRouter.Demo.Verify do
   @both [:insert, :update, :delete, :rekey, :truncate]
   @only_default [:insert_missing, :upsert, :delete_if_present, :unknown]
 
+  @typedoc "Rows in all, and rows of shapes that do not read the column that the WAL leaves out."
+  @type read_again :: {non_neg_integer(), non_neg_integer()}
+
   @doc """
   Reads again what has to be; the number of those rows, and how many of them are of shapes that do
   not read the column that the WAL leaves out.
   """
-  @spec read_again(Server.t(), [struct()], Copies.t()) :: {non_neg_integer(), non_neg_integer()}
+  @spec read_again(Server.t(), [struct()], Copies.t()) :: read_again()
   def read_again(server, shapes, copies) do
     pairs = Copies.to_read_again(copies)
     ids = MapSet.new(pairs, &elem(&1, 0))
@@ -97,9 +100,7 @@ defmodule ShapeRouter.Demo.Verify do
   end
 
   @doc "Why the run, whatever it found, proves too little: a list of reasons, empty if it proves enough."
-  @spec too_little(map(), :default | :full, Copies.t(), [struct()], non_neg_integer()) :: [
-          String.t()
-        ]
+  @spec too_little(map(), :default | :full, Copies.t(), [struct()], read_again()) :: [String.t()]
   def too_little(counts, identity, copies, shapes, {_all, read_again}) do
     sums = Copies.sums(copies)
     rows = sums |> Map.values() |> Enum.map(&elem(&1, 0)) |> Enum.sum()

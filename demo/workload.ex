@@ -28,31 +28,59 @@ defmodule ShapeRouter.Demo.Workload do
         "#{file}@#{weight}"
       end
 
-    slices(server, statistics, scripts, seconds, @first_rate, 0)
+    state = %{
+      server: server,
+      statistics: statistics,
+      scripts: scripts,
+      rate: @first_rate,
+      truncates: 0
+    }
+
+    state = slices(state, seconds, 0)
+    # In a run that is too short for it otherwise.
+    if state.truncates == 0, do: wait_until_flowing(state, 600)
+    :ok
   end
 
-  defp slices(_server, _statistics, _scripts, seconds, _rate, _number) when seconds <= 0, do: :ok
+  defp slices(state, seconds, _number) when seconds <= 0, do: state
 
-  defp slices(server, statistics, scripts, seconds, rate, number) do
+  defp slices(state, seconds, number) do
+    %{server: server, statistics: statistics} = state
     slice = min(@slice_seconds, seconds)
-    special = Task.async(fn -> Server.psql!(server, special(number)) end)
+    truncate? = rem(number, 2) == 1 and flowing?(state)
+    large = if truncate?, do: truncate_sql(), else: large_sql(number)
+    special = Task.async(fn -> Server.psql!(server, large) end)
 
     args =
-      ~w(-n -c #{@clients} -j 2 -T #{slice} -R #{rate}) ++ Enum.flat_map(scripts, &["-f", &1])
+      ~w(-n -c #{@clients} -j 2 -T #{slice} -R #{state.rate}) ++
+        Enum.flat_map(state.scripts, &["-f", &1])
 
     Server.client!(server, "pgbench", args)
     Task.await(special, 60_000)
 
-    behind = Statistics.get(statistics).behind_ms
-
-    rate =
-      if behind > @behind_too_far_ms,
-        do: max(20, div(rate, 2)),
-        else: min(5_000, div(rate * 5, 4))
-
     # Far behind: let it catch up before more is asked of it.
+    rate = next_rate(state.rate, Statistics.get(statistics).behind_ms)
     pause(statistics, 20)
-    slices(server, statistics, scripts, seconds - slice, rate, number + 1)
+    truncates = state.truncates + if(truncate?, do: 1, else: 0)
+    slices(%{state | rate: rate, truncates: truncates}, seconds - slice, number + 1)
+  end
+
+  defp next_rate(rate, behind) when behind > @behind_too_far_ms, do: max(20, div(rate, 2))
+  defp next_rate(rate, _behind), do: min(5_000, div(rate * 5, 4))
+
+  # TRUNCATE does not care for snapshots: a table is empty after it, for older ones too. So there is
+  # none before the copies are filled from theirs, which is when the WAL begins to flow.
+  defp flowing?(state), do: Statistics.get(state.statistics).fragments > 0
+
+  defp wait_until_flowing(_state, 0), do: :ok
+
+  defp wait_until_flowing(state, tries) do
+    if flowing?(state) do
+      Server.psql!(state.server, truncate_sql())
+    else
+      Process.sleep(100)
+      wait_until_flowing(state, tries - 1)
+    end
   end
 
   defp pause(_statistics, 0), do: :ok
@@ -65,20 +93,18 @@ defmodule ShapeRouter.Demo.Workload do
   end
 
   # The rows of the fifth client (`0 * n`: a new number for each of them). Thousands of changes in a transaction; a whole table emptied.
-  defp special(0), do: special(2) <> special(1)
-
-  defp special(number) when rem(number, 2) == 0 do
+  defp large_sql(number) do
     """
     BEGIN;
     INSERT INTO events SELECT e.* FROM generate_series(1, 2000) n, new_event(nextval('event_ids') + 0 * n) e;
     UPDATE todos SET priority = (priority + 1) % 10, score = score + 1
-      WHERE id % 5 = 4 AND (id / 5) % 4 = #{rem(number, 4)};
+      WHERE id % 5 = 4 AND (id / 5) % 4 = #{rem(div(number, 2), 4)};
     DELETE FROM events WHERE id % 5 = 4 AND id % 3 = 0;
     COMMIT;
     """
   end
 
-  defp special(_odd) do
+  defp truncate_sql do
     """
     BEGIN;
     TRUNCATE events;

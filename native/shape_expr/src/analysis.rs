@@ -197,7 +197,7 @@ fn combine(arms: &[Expr], negated: bool, all: bool, slot: &dyn Fn(&Expr) -> Opti
 }
 
 fn equal(left: &Expr, right: &Expr, slot: &dyn Fn(&Expr) -> Option<u32>) -> Option<Plan> {
-    let Node::Const(_) = right.node else { return None };
+    right.as_value()?;
     let (column, convert) = column(left)?;
     Some(Plan::Equal { column, slot: slot(right)?, convert })
 }

@@ -67,7 +67,7 @@ impl Generator {
 
     fn expression(&mut self, expr: &Expr) {
         match &expr.node {
-            Node::Const(value) => {
+            Node::Const(value) | Node::Late(value) => {
                 let slot = self.constant(expr, value.clone());
                 self.ops.push(Op::Constant(slot));
                 self.push();
@@ -83,15 +83,15 @@ impl Generator {
             }
             Node::Call { function, args } => {
                 let (implementation, name) = (function.implementation, function.name);
-                if let (true, [left, right]) = (function.strict, args.as_slice()) {
-                    if let (Node::Column(column), Node::Const(value)) = (&left.node, &right.node) {
-                        let column = self.column(*column);
-                        let constant = self.constant(right, value.clone());
-                        let function = implementation;
-                        self.ops.push(Op::Compare { function, name, column, constant });
-                        self.push();
-                        return;
-                    }
+                if let (true, [left, right]) = (function.strict, args.as_slice())
+                    && let (Node::Column(column), Some(value)) = (&left.node, right.as_value())
+                {
+                    let column = self.column(*column);
+                    let constant = self.constant(right, value.clone());
+                    let function = implementation;
+                    self.ops.push(Op::Compare { function, name, column, constant });
+                    self.push();
+                    return;
                 }
                 for arg in args {
                     self.expression(arg);
@@ -124,7 +124,7 @@ impl Generator {
             }
             Node::AnyOf { function, left, items, all } => {
                 self.expression(left);
-                let items = items.iter().filter_map(|item| item.as_const().cloned()).collect();
+                let items = items.iter().filter_map(|item| item.as_value().cloned()).collect();
                 let hashed = is_hashable(function, *all);
                 let set = self.constant(expr, Const::Set(InSet::new(items, hashed).into()));
                 self.ops.push(match hashed {

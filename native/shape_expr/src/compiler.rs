@@ -21,6 +21,9 @@ pub const MAX_CLAUSE_BYTES: usize = 64 * 1024;
 /// The deepest nesting that is accepted.
 pub const MAX_DEPTH: usize = 256;
 
+/// The most operations a clause may expand to.
+pub const MAX_NODES: usize = 100_000;
+
 /// The value of `$1`, `$2` and so on.
 #[derive(Clone, Debug)]
 pub enum Param<'a> {

@@ -32,6 +32,15 @@ pub enum Error {
         /// Where the limit was passed.
         position: usize,
     },
+    /// The clause expands to more than [`crate::MAX_NODES`] operations: `BETWEEN` and `IN` repeat
+    /// their operand.
+    #[error("the clause expands to more than {limit} operations")]
+    TooComplex {
+        /// The largest expansion that is accepted.
+        limit: usize,
+        /// Where the limit was passed.
+        position: usize,
+    },
     /// A column that the table does not have.
     #[error("column {name} does not exist")]
     UnknownColumn {
@@ -186,6 +195,7 @@ impl Error {
             Error::Syntax { .. } => "syntax_error",
             Error::TooLong { .. } => "too_long",
             Error::TooDeep { .. } => "too_deep",
+            Error::TooComplex { .. } => "too_complex",
             Error::UnknownColumn { .. } => "unknown_column",
             Error::UnknownTable { .. } => "unknown_table",
             Error::UnknownFunction { .. } => "unknown_function",
@@ -210,7 +220,7 @@ impl Error {
     pub fn sqlstate(&self) -> Option<&str> {
         Some(match self {
             Error::Syntax { .. } => "42601",
-            Error::TooLong { .. } | Error::TooDeep { .. } => "54001",
+            Error::TooLong { .. } | Error::TooDeep { .. } | Error::TooComplex { .. } => "54001",
             Error::UnknownColumn { .. } => "42703",
             Error::UnknownTable { .. } => "42P01",
             Error::UnknownFunction { .. } | Error::UnknownOperator { .. } => "42883",
@@ -235,6 +245,7 @@ impl Error {
         match self {
             Error::Syntax { position, .. }
             | Error::TooDeep { position, .. }
+            | Error::TooComplex { position, .. }
             | Error::UnknownColumn { position, .. }
             | Error::UnknownTable { position, .. }
             | Error::UnknownFunction { position, .. }

@@ -24,7 +24,7 @@ pub(crate) enum Strategy {
 pub(crate) enum Volatility {
     /// Folded when its arguments are constant; if it raises then, every row raises.
     Immutable,
-    /// Folded as well, but raises only where it is evaluated.
+    /// Evaluated once as well, but what raises does so only where it is evaluated.
     Stable,
 }
 
@@ -52,6 +52,9 @@ pub(crate) struct Expr {
 #[derive(Clone, Debug)]
 pub(crate) enum Node {
     Const(Const),
+    /// A constant that PostgreSQL's planner does not know, since a stable function made it: what
+    /// raises because of it does so only where it is evaluated.
+    Late(Const),
     Column(usize),
     Call {
         function: Function,
@@ -92,10 +95,31 @@ impl Expr {
         }
     }
 
+    /// Its value, if it is known before any row is.
+    pub(crate) fn as_value(&self) -> Option<&Const> {
+        match &self.node {
+            Node::Const(value) | Node::Late(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// How many nodes it has.
+    pub(crate) fn size(&self) -> usize {
+        1 + match &self.node {
+            Node::Const(_) | Node::Late(_) | Node::Raise(_) | Node::Column(_) => 0,
+            Node::Call { args, .. } | Node::And(args) | Node::Or(args) => {
+                args.iter().map(Expr::size).sum()
+            }
+            Node::Not(inner) | Node::Test(_, inner) => inner.size(),
+            Node::Distinct { args, .. } => args.iter().map(Expr::size).sum(),
+            Node::AnyOf { left, items, .. } => left.size() + items.len(),
+        }
+    }
+
     /// Does it read a column?
     pub(crate) fn reads_columns(&self) -> bool {
         match &self.node {
-            Node::Const(_) | Node::Raise(_) => false,
+            Node::Const(_) | Node::Late(_) | Node::Raise(_) => false,
             Node::Column(_) => true,
             Node::Call { args, .. } | Node::And(args) | Node::Or(args) => {
                 args.iter().any(Expr::reads_columns)

@@ -6,7 +6,6 @@ use bumpalo::Bump;
 use crate::constants::{Const, InSet};
 use crate::error::{EvalError, Raise};
 use crate::expr::{Expr, Function, Node, Strategy, Volatility};
-use crate::program::Test;
 use crate::truth::Truth;
 use crate::types::Type;
 use crate::value::Value;
@@ -15,23 +14,19 @@ use crate::vm::{self, Context, Limits};
 /// Folds a tree. `Err` means that the whole clause raises, whatever the row.
 pub(crate) fn fold(expr: Expr) -> Result<Expr, Raise> {
     let Expr { ty, position, node } = expr;
-    let make = |node: Node| Expr { ty: ty.clone(), position, node };
-    Ok(match node {
-        Node::Const(_) | Node::Column(_) | Node::Raise(_) => make(node),
+    let node = match node {
+        Node::Const(_) | Node::Late(_) | Node::Column(_) | Node::Raise(_) => node,
         Node::Call { function, args } => {
             let args = fold_all(args)?;
-            if function.strict && args.iter().any(|arg| is_null(arg)) {
-                return Ok(make(Node::Const(Const::Null)));
-            }
-            match constants(&args) {
-                None => make(Node::Call { function, args }),
-                Some(values) => match call(&function, &values) {
-                    Ok(value) => make(Node::Const(value)),
-                    Err(error) if function.volatility == Volatility::Stable => {
-                        make(Node::Raise(error.raise()))
-                    }
-                    Err(error) => return Err(error.raise()),
-                },
+            if function.strict && args.iter().any(|arg| arg.as_const().is_some_and(Const::is_null))
+            {
+                Node::Const(Const::Null)
+            } else {
+                let stable = function.volatility == Volatility::Stable;
+                match values(&args) {
+                    None => Node::Call { function, args },
+                    Some((values, late)) => known(call(&function, &values), late || stable)?,
+                }
             }
         }
         Node::And(arms) => return arms_of(arms, true, position),
@@ -39,57 +34,65 @@ pub(crate) fn fold(expr: Expr) -> Result<Expr, Raise> {
         Node::Not(inner) => {
             let inner = fold(*inner)?;
             match truth(&inner) {
-                Some(truth) => make(Node::Const(from_truth(truth.negate()))),
-                None => make(Node::Not(Box::new(inner))),
+                Some(truth) => Node::Const(from_truth(truth.negate())),
+                None => Node::Not(Box::new(inner)),
             }
         }
-        Node::Test(test, inner) => fold_test(test, fold(*inner)?, position),
+        Node::Test(test, inner) => {
+            let inner = fold(*inner)?;
+            match inner.as_const().map(|value| vm::test(test, &value.value())) {
+                Some(truth) => Node::Const(from_truth(truth)),
+                None => Node::Test(test, Box::new(inner)),
+            }
+        }
         Node::Distinct { function, args, negated } => {
             let [left, right] = *args;
             let args = [fold(left)?, fold(right)?];
-            match constants(&args) {
-                None => make(Node::Distinct { function, args: Box::new(args), negated }),
-                Some(values) => {
-                    let arena = Bump::new();
-                    let mut context = Context::new(&arena, Limits::default());
-                    let pair = [values[0].value(), values[1].value()];
-                    let answer = vm::distinct(function.implementation, pair, &mut context);
-                    let answer = answer.map_err(|error| error.raise())?;
-                    let answer = if negated { answer.negate() } else { answer };
-                    make(Node::Const(from_truth(answer)))
-                }
+            match values(&args) {
+                None => Node::Distinct { function, args: Box::new(args), negated },
+                Some((values, late)) => known(distinct(&function, &values, negated), late)?,
             }
         }
         Node::AnyOf { function, left, items, all } => {
             let left = fold(*left)?;
             let items = fold_all(items)?;
-            // A list that raises only where it is evaluated, as some casts do.
-            if let Some(Expr { node: Node::Raise(raise), .. }) =
-                items.iter().find(|item| matches!(item.node, Node::Raise(_)))
-            {
-                return Ok(make(Node::Raise(*raise)));
-            }
-            match (left.as_const(), constants(&items)) {
-                (Some(left), Some(values)) => {
-                    make(Node::Const(any_of(&function, left, values, all)?))
+            match (left.as_value(), values(&items)) {
+                (Some(value), Some((values, late))) => {
+                    let late = late || matches!(left.node, Node::Late(_));
+                    known(any_of(&function, value, values, all), late)?
                 }
-                _ => make(Node::AnyOf { function, left: Box::new(left), items, all }),
+                (None, Some(_)) => Node::AnyOf { function, left: Box::new(left), items, all },
+                // The list is built before it is searched, so where one item raises, all does.
+                (_, None) => items
+                    .into_iter()
+                    .map(|item| item.node)
+                    .find(|node| matches!(node, Node::Raise(_)))
+                    .unwrap_or(Node::Raise(Raise::NotSupported)),
             }
         }
-    })
+    };
+    Ok(Expr { ty, position, node })
 }
 
 fn fold_all(args: Vec<Expr>) -> Result<Vec<Expr>, Raise> {
     args.into_iter().map(fold).collect()
 }
 
-fn is_null(expr: &Expr) -> bool {
-    expr.as_const().is_some_and(Const::is_null)
+/// The arguments' values if all are known, and whether one of them is late.
+fn values(args: &[Expr]) -> Option<(Vec<Const>, bool)> {
+    let late = args.iter().any(|arg| matches!(arg.node, Node::Late(_)));
+    let values: Option<Vec<Const>> = args.iter().map(|arg| arg.as_value().cloned()).collect();
+    Some((values?, late))
 }
 
-/// The arguments' values if all are constant.
-fn constants(args: &[Expr]) -> Option<Vec<Const>> {
-    args.iter().map(|arg| arg.as_const().cloned()).collect()
+/// What has been evaluated ahead of any row.
+fn known(result: Result<Const, EvalError>, late: bool) -> Result<Node, Raise> {
+    match (result, late) {
+        (Ok(value), false) => Ok(Node::Const(value)),
+        (Ok(value), true) => Ok(Node::Late(value)),
+        (Err(error), true) => Ok(Node::Raise(error.raise())),
+        (Err(error), false) => Err(error.raise()),
+    }
 }
 
 fn call(function: &Function, args: &[Const]) -> Result<Const, EvalError> {
@@ -100,12 +103,24 @@ fn call(function: &Function, args: &[Const]) -> Result<Const, EvalError> {
     Const::from_value(&result).ok_or(EvalError::new(Raise::NotSupported))
 }
 
-fn any_of(function: &Function, left: &Const, items: Vec<Const>, all: bool) -> Result<Const, Raise> {
+fn distinct(function: &Function, args: &[Const], negated: bool) -> Result<Const, EvalError> {
+    let arena = Bump::new();
+    let mut context = Context::new(&arena, Limits::default());
+    let pair = [args[0].value(), args[1].value()];
+    let answer = vm::distinct(function.implementation, pair, &mut context)?;
+    Ok(from_truth(if negated { answer.negate() } else { answer }))
+}
+
+fn any_of(
+    function: &Function,
+    left: &Const,
+    items: Vec<Const>,
+    all: bool,
+) -> Result<Const, EvalError> {
     let set = InSet::new(items, false);
     let arena = Bump::new();
     let mut context = Context::new(&arena, Limits::default());
-    let answer = vm::any_of(&set, function.implementation, all, left.value(), &mut context);
-    let answer = answer.map_err(|error| error.raise())?;
+    let answer = vm::any_of(&set, function.implementation, all, left.value(), &mut context)?;
     Ok(from_truth(answer.truth()))
 }
 
@@ -143,14 +158,6 @@ fn arms_of(arms: Vec<Expr>, and: bool, position: usize) -> Result<Expr, Raise> {
         _ if and => Expr::new(Type::Bool, position, Node::And(kept)),
         _ => Expr::new(Type::Bool, position, Node::Or(kept)),
     })
-}
-
-fn fold_test(test: Test, inner: Expr, position: usize) -> Expr {
-    if let Some(constant) = inner.as_const() {
-        let truth = vm::test(test, &constant.value());
-        return Expr::constant(Type::Bool, position, from_truth(truth));
-    }
-    Expr::new(Type::Bool, position, Node::Test(test, Box::new(inner)))
 }
 
 /// A constant condition's outcome.

@@ -51,7 +51,7 @@ mod vm;
 
 pub use analysis::Access;
 pub use column_set::ColumnSet;
-pub use compiler::{Compiler, MAX_CLAUSE_BYTES, MAX_DEPTH, Options, Param};
+pub use compiler::{Compiler, MAX_CLAUSE_BYTES, MAX_DEPTH, MAX_NODES, Options, Param};
 pub use error::{Error, EvalError, Raise};
 pub use predicate::{Compiled, Predicate};
 pub use row::{Datum, Row, RowSource, decode};

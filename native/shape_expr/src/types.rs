@@ -50,6 +50,21 @@ pub(crate) enum Category {
     Unknown,
 }
 
+#[cfg(test)]
+impl Category {
+    /// As `pg_type.typcategory` has it.
+    pub(crate) fn letter(self) -> char {
+        match self {
+            Category::Boolean => 'B',
+            Category::DateTime => 'D',
+            Category::Numeric => 'N',
+            Category::String => 'S',
+            Category::User => 'U',
+            Category::Unknown => 'X',
+        }
+    }
+}
+
 /// What there is to know about a type.
 pub(crate) struct TypeRow {
     pub ty: Type,

@@ -101,3 +101,29 @@ fn like_is_not_exponential() {
     let clause = format!("'{text}' LIKE '%{}b'", "a%".repeat(500));
     assert_eq!(constant(&clause), Ok(Some(false)));
 }
+
+#[test]
+fn forms_that_repeat_their_operand_do_not_explode() {
+    let schema = schema(&[("b", "bool"), ("a", "int8")]);
+    let mut clause = "b".to_owned();
+    for _ in 0..100 {
+        clause = format!("({clause}) BETWEEN SYMMETRIC b AND true");
+    }
+    assert_eq!(compile(&clause, &schema).expect_err("huge").code(), "too_complex");
+    let sum = vec!["a"; 200].join("+");
+    let clause = format!("({sum}) IN ({})", vec!["a"; 10_000].join(","));
+    assert_eq!(compile(&clause, &schema).expect_err("huge").code(), "too_complex");
+}
+
+#[test]
+fn expensive_values_run_out_of_fuel() {
+    let nines = "9".repeat(30_000);
+    for clause in [
+        format!("{nines} * {nines} = 1"),
+        format!("1e130000 / {nines} = 1"),
+        format!("'{}' LIKE '{}'", "a".repeat(32_000), "%a".repeat(15_000) + "b"),
+    ] {
+        let result = constant(&clause);
+        assert!(matches!(result, Ok(Some(false)) | Err("54000")), "{result:?}");
+    }
+}

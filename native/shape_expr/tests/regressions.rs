@@ -18,3 +18,47 @@ fn the_prefix_plus_of_an_untyped_literal_is_float8() {
     assert_eq!(constant("+ '8' = 8"), Ok(Some(true)));
     assert!(compile("- '8' = 8", &schema(&[])).is_err());
 }
+
+#[test]
+fn a_boolean_as_a_name_is_one_letter() {
+    assert_eq!(constant("true::name = 't'"), Ok(Some(true)));
+    assert_eq!(constant("true::text = 'true'"), Ok(Some(true)));
+    let row = [Some("true"), Some("t")];
+    let columns = [("e", "name"), ("f", "boolean")];
+    assert_eq!(eval("e NOT IN ('a', f::name)", &columns, &row), Ok(Some(true)));
+}
+
+#[test]
+fn what_a_stable_function_made_raises_only_where_it_is_evaluated() {
+    let columns = [("a", "int4")];
+    let clause = "a = 1 OR '2024-01-01'::timestamptz::text::int = 2";
+    assert_eq!(eval(clause, &columns, &[Some("1")]), Ok(Some(true)));
+    assert_eq!(eval(clause, &columns, &[Some("2")]).map_err(|e| e.sqlstate()), Err("22P02"));
+    let clause = "a = 1 OR '2024-01-01' IN ('x'::text::timestamptz, '2024-01-01')";
+    assert_eq!(eval(clause, &columns, &[Some("1")]), Ok(Some(true)));
+    assert_eq!(eval(clause, &columns, &[Some("2")]).map_err(|e| e.sqlstate()), Err("22007"));
+}
+
+#[test]
+fn a_list_with_one_constant_is_compared_in_its_own_order() {
+    let columns = [("a", "int4"), ("s", "text")];
+    let row = [Some("42"), Some("x")];
+    let raised = eval("a IN (s::int, 42)", &columns, &row).map_err(|e| e.sqlstate());
+    assert_eq!(raised, Err("22P02"));
+    assert_eq!(eval("a IN (42, s::int)", &columns, &row), Ok(Some(true)));
+    assert_eq!(eval("a IN (s::int, 42, 43)", &columns, &row), Ok(Some(true)));
+}
+
+#[test]
+fn a_dangling_escape_behind_a_percent_raises_at_the_end_of_the_text_too() {
+    for (clause, answer) in [
+        ("'z' LIKE '%_%\\'", Err("22025")),
+        ("'äö' LIKE '_%_ä' ESCAPE 'ä'", Err("22025")),
+        ("'' LIKE '%\\'", Ok(Some(false))),
+        ("'a' LIKE 'a%\\'", Ok(Some(false))),
+        ("'a' LIKE '%__'", Ok(Some(false))),
+        ("'a' LIKE '%_'", Ok(Some(true))),
+    ] {
+        assert_eq!(constant(clause), answer, "{clause}");
+    }
+}

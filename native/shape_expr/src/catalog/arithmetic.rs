@@ -140,8 +140,10 @@ type NumericOperation = fn(&NumericVar, &NumericVar) -> Result<NumericVar, EvalE
 
 fn numeric<'a>(context: &mut Context<'a>, args: &[Value<'a>], op: NumericOperation) -> Eval<'a> {
     let [Value::Numeric(a), Value::Numeric(b)] = args else { return wrong_kind() };
-    // Multiplication and division are at worst a product of the lengths.
-    let work = (a.digits().len() as u64 + 4) * (b.digits().len() as u64 + 4);
+    // A product is as much work as its lengths multiplied, a quotient as its own length (up to 250
+    // digits behind the point) by the divisor's.
+    let quotient = (a.weight() - b.weight()).max(0) as u64 + 250;
+    let work = (a.digits().len() as u64 + quotient) * (b.digits().len() as u64 + 4);
     context.charge(1 + work / 16)?;
     let result = op(&a.var(), &b.var())?;
     context.reserve(2 * result.digits.len() + 8)?;

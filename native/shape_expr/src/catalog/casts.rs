@@ -100,6 +100,11 @@ static CASTS: &[Cast] = casts! {
     Bool => Bpchar Assignment By(bool_to_bpchar);
 };
 
+#[cfg(test)]
+pub(super) fn count() -> usize {
+    CASTS.len()
+}
+
 /// The cast from one type to another, if the tables have one for this context.
 pub(crate) fn cast(from: &Type, to: &Type, context: Context) -> Option<&'static Cast> {
     CASTS.iter().find(|cast| cast.from == *from && cast.to == *to && cast.context <= context)
@@ -422,14 +427,14 @@ fn text_to_name<'a>(_: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {
 
 fn bool_to_text<'a>(_: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {
     match args {
-        [Value::Bool(b)] => Ok(Value::Text(boolean::output(*b))),
+        [Value::Bool(b)] => Ok(Value::Text(boolean::word(*b))),
         _ => wrong_kind(),
     }
 }
 
 fn bool_to_bpchar<'a>(_: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {
     match args {
-        [Value::Bool(b)] => Ok(Value::Bpchar(boolean::output(*b))),
+        [Value::Bool(b)] => Ok(Value::Bpchar(boolean::word(*b))),
         _ => wrong_kind(),
     }
 }

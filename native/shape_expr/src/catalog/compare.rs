@@ -14,7 +14,7 @@ macro_rules! order {
             use super::*;
 
             #[inline]
-            fn order(args: &[Value<'_>], is: fn(Ordering) -> bool) -> Option<bool> {
+            fn order(args: &[Value<'_>], is: impl Fn(Ordering) -> bool) -> Option<bool> {
                 match args {
                     [Value::$left(a), Value::$right(b)] => Some(is($compare(a, b))),
                     _ => None,

@@ -7,6 +7,8 @@ mod arithmetic;
 mod boolean;
 mod casts;
 mod compare;
+#[cfg(test)]
+mod conformance;
 mod refused;
 mod strings;
 mod text;
@@ -19,7 +21,7 @@ use crate::program::Implementation;
 use crate::types::Type;
 
 pub(crate) use casts::{Context as CastContext, cast, length_coercion, text_to, to_text};
-pub(crate) use refused::{Refusal, foreign, refusal};
+pub(crate) use refused::{Refusal, foreign, missing_function, missing_operator, refusal};
 
 /// A row of `pg_operator`.
 pub(crate) struct Operator {

@@ -111,6 +111,105 @@ pub(crate) fn refusal(name: &str) -> Option<Refusal> {
     lists.into_iter().find(|(names, _)| names.contains(&name)).map(|(_, why)| why)
 }
 
+/// Operators PostgreSQL has for types that this crate knows, but this crate has not.
+const OPERATORS: &[&str] = &[
+    "~~*", "!~~*", "~", "!~", "~*", "!~*", "||", "^", "|/", "||/", "@", "&", "|", "#", "<<", ">>",
+    "^@", "@>", "<@", "&&", "->", "->>", "#>", "#>>", "?", "?|", "?&", "~<~", "~<=~", "~>~",
+    "~>=~", "@@", "@?", "-|-",
+];
+
+/// The same for functions.
+const FUNCTIONS: &[&str] = &[
+    "lower",
+    "upper",
+    "initcap",
+    "trim",
+    "ltrim",
+    "rtrim",
+    "btrim",
+    "substring",
+    "substr",
+    "left",
+    "right",
+    "replace",
+    "position",
+    "strpos",
+    "starts_with",
+    "concat",
+    "concat_ws",
+    "repeat",
+    "reverse",
+    "split_part",
+    "md5",
+    "abs",
+    "round",
+    "ceil",
+    "ceiling",
+    "floor",
+    "trunc",
+    "mod",
+    "power",
+    "pow",
+    "sqrt",
+    "sign",
+    "date_trunc",
+    "extract",
+    "date_part",
+    "make_date",
+    "age",
+    "justify_days",
+    "justify_hours",
+    "justify_interval",
+    "timezone",
+    "array_length",
+    "cardinality",
+    "array_cat",
+    "array_append",
+    "array_prepend",
+    "array_ndims",
+    "array_position",
+    "jsonb_typeof",
+    "jsonb_array_length",
+    "json_typeof",
+    "json_array_length",
+    "similar_to_escape",
+    "to_char",
+    "to_date",
+    "to_number",
+    "to_timestamp",
+    "lpad",
+    "rpad",
+    "ascii",
+    "chr",
+    "translate",
+    "regexp_match",
+    "regexp_matches",
+    "regexp_replace",
+    "regexp_like",
+    "exp",
+    "ln",
+    "log",
+    "div",
+    "gcd",
+    "lcm",
+    "encode",
+    "decode",
+    "overlay",
+    "format",
+    "quote_literal",
+    "quote_ident",
+];
+
+/// Does PostgreSQL have an operator of this name, and this crate none?
+pub(crate) fn missing_operator(name: &str) -> bool {
+    OPERATORS.contains(&name)
+}
+
+/// Does PostgreSQL have a function of this name, and this crate none?
+pub(crate) fn missing_function(name: &str) -> bool {
+    FUNCTIONS.contains(&name)
+}
+
 /// Type categories, beside those in the tables, that PostgreSQL's candidates of this operator have
 /// at an operand. Two untyped literals are resolved by agreement of all candidates, so those that
 /// this crate does not have must count.

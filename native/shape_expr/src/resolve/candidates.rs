@@ -17,6 +17,9 @@ pub(super) fn operator(
 ) -> Result<&'static Operator, Error> {
     let prefix = types.len() == 1;
     let rows = catalog::named_operators(name, prefix);
+    if rows.is_empty() && catalog::missing_operator(name) {
+        return Err(Error::unsupported(format!("operator {name}"), position));
+    }
     let arguments = |row: &&'static Operator| -> Vec<&'static Type> {
         row.left.iter().chain([&row.right]).collect()
     };
@@ -50,6 +53,9 @@ pub(super) fn function(
     types: &[Type],
     position: usize,
 ) -> Result<&'static FunctionRow, Error> {
+    if catalog::named_functions(name).is_empty() && catalog::missing_function(name) {
+        return Err(Error::unsupported(format!("function {name}"), position));
+    }
     let rows = catalog::named_functions(name).iter().filter(|row| row.args.len() == types.len());
     let all: Vec<(Vec<&Type>, &'static FunctionRow)> =
         rows.map(|row| (row.args.iter().collect(), *row)).collect();
@@ -93,10 +99,10 @@ fn select<T: Copy>(types: &[Type], all: Vec<(Vec<&Type>, T)>, foreign: &[Categor
     let known = || types.iter().enumerate().filter(|(_, ty)| **ty != Type::Unknown);
     // Most exact matches, then most exact or preferred ones.
     keep_best(&mut rows, |args| known().filter(|(i, ty)| args[*i] == *ty).count());
-    if let [(_, row)] = rows.as_slice() {
-        if foreign.is_empty() {
-            return Selected::One(*row);
-        }
+    if let [(_, row)] = rows.as_slice()
+        && foreign.is_empty()
+    {
+        return Selected::One(*row);
     }
     keep_best(&mut rows, |args| {
         let fits = |i: usize, ty: &Type| {
@@ -104,10 +110,10 @@ fn select<T: Copy>(types: &[Type], all: Vec<(Vec<&Type>, T)>, foreign: &[Categor
         };
         known().filter(|(i, ty)| fits(*i, ty)).count()
     });
-    if let [(_, row)] = rows.as_slice() {
-        if foreign.is_empty() {
-            return Selected::One(*row);
-        }
+    if let [(_, row)] = rows.as_slice()
+        && foreign.is_empty()
+    {
+        return Selected::One(*row);
     }
     if unknowns == 0 {
         return Selected::Many;
@@ -125,13 +131,13 @@ fn select<T: Copy>(types: &[Type], all: Vec<(Vec<&Type>, T)>, foreign: &[Categor
     }
     // Last: if all known types are one, take the untyped ones for that too.
     let mut kinds = types.iter().filter(|ty| **ty != Type::Unknown);
-    if let Some(first) = kinds.next() {
-        if kinds.all(|ty| ty == first) {
-            let mut fitting =
-                rows.iter().filter(|(args, _)| args.iter().all(|to| can_coerce(first, to)));
-            if let (Some((_, row)), None) = (fitting.next(), fitting.next()) {
-                return Selected::One(*row);
-            }
+    if let Some(first) = kinds.next()
+        && kinds.all(|ty| ty == first)
+    {
+        let mut fitting =
+            rows.iter().filter(|(args, _)| args.iter().all(|to| can_coerce(first, to)));
+        if let (Some((_, row)), None) = (fitting.next(), fitting.next()) {
+            return Selected::One(*row);
         }
     }
     Selected::Many

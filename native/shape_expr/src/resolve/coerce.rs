@@ -69,16 +69,17 @@ impl Resolver<'_> {
             });
         }
         // Through text: to it in an assignment or explicitly, from it only explicitly.
-        if context >= CastContext::Assignment && ty.category() == Category::String {
-            if let Some(function) = catalog::to_text(&expr.ty, ty) {
-                let text = apply(function, expr, &Type::Text);
-                return self.coerce(text, ty, context);
-            }
+        if context >= CastContext::Assignment
+            && ty.category() == Category::String
+            && let Some(function) = catalog::to_text(&expr.ty, ty)
+        {
+            let text = apply(function, expr, &Type::Text);
+            return self.coerce(text, ty, context);
         }
-        if context == CastContext::Explicit {
-            if let Some(function) = catalog::text_to(&expr.ty, ty) {
-                return Ok(apply(function, expr, ty));
-            }
+        if context == CastContext::Explicit
+            && let Some(function) = catalog::text_to(&expr.ty, ty)
+        {
+            return Ok(apply(function, expr, ty));
         }
         let message = format!("cannot cast type {} to {ty}", expr.ty);
         Err(Error::DatatypeMismatch { message, sqlstate: "42846", position: expr.position })

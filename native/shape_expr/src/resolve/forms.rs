@@ -86,25 +86,22 @@ impl Resolver<'_> {
             Some(operand) => operand,
             None => return Err(Error::syntax("IN needs an operand", position)),
         };
-        let (columns, mut constants): (Vec<Expr>, Vec<Expr>) =
-            all.into_iter().partition(Expr::reads_columns);
+        let constant: Vec<Expr> =
+            all.iter().filter(|item| !item.reads_columns()).cloned().collect();
+        let common = match constant.len() > 1 {
+            true => common_type(std::iter::once(&operand).chain(&constant)),
+            false => None,
+        };
         let mut arms = Vec::new();
-        let mut single = columns;
-        if constants.len() > 1 {
-            match common_type(std::iter::once(&operand).chain(&constants)) {
-                Some(ty) => arms.push(self.any_of(name, &operand, constants, &ty, position)?),
-                None => {
-                    constants.append(&mut single);
-                    single = constants;
-                }
-            }
-        } else {
-            constants.append(&mut single);
-            single = constants;
+        if let Some(ty) = common {
+            arms.push(self.any_of(name, &operand, constant, &ty, position)?);
+            all.retain(Expr::reads_columns);
         }
-        for item in single {
+        let size = operand.size();
+        for item in all {
+            self.grow(size, position)?;
             let compared = self.operator(name, Some(operand.clone()), item, position)?;
-            arms.push(self.to_boolean(compared, "IN")?);
+            arms.push(self.demand_boolean(compared, "IN")?);
         }
         if arms.len() == 1 {
             return arms.pop().ok_or_else(|| Error::syntax("IN needs a list", position));

@@ -8,7 +8,7 @@ mod forms;
 use bumpalo::Bump;
 
 use crate::catalog::{self, CastContext, Refusal};
-use crate::compiler::{Options, Param};
+use crate::compiler::{MAX_NODES, Options, Param};
 use crate::constants::Const;
 use crate::error::Error;
 use crate::expr::{Expr, Function, Node, Strategy};
@@ -27,6 +27,8 @@ pub(crate) struct Resolver<'c> {
     undetermined: Option<Error>,
     /// For reading literals.
     scratch: Bump,
+    /// Nodes made so far: forms that repeat their operand must not explode.
+    nodes: usize,
 }
 
 /// A resolved clause.
@@ -49,8 +51,10 @@ pub(crate) fn resolve(
         schema: std::borrow::Cow::Borrowed(schema),
         undetermined: None,
         scratch: Bump::new(),
+        nodes: 0,
     };
     loop {
+        resolver.nodes = 0;
         let before = resolver.schema.columns().iter().filter(|c| c.ty.is_some()).count();
         let expr = resolver.condition(ast, "WHERE")?;
         let Some(error) = resolver.undetermined.take() else {
@@ -71,10 +75,10 @@ impl Resolver<'_> {
     /// An expression used as a condition.
     fn condition(&mut self, ast: &Ast, place: &str) -> Result<Expr, Error> {
         let expr = self.expression(ast)?;
-        self.to_boolean(expr, place)
+        self.demand_boolean(expr, place)
     }
 
-    fn to_boolean(&mut self, expr: Expr, place: &str) -> Result<Expr, Error> {
+    fn demand_boolean(&mut self, expr: Expr, place: &str) -> Result<Expr, Error> {
         let expr = self.settle(expr, &Type::Bool)?;
         match expr.ty {
             Type::Bool => Ok(expr),
@@ -87,8 +91,18 @@ impl Resolver<'_> {
         }
     }
 
+    /// Pays for nodes about to be made.
+    fn grow(&mut self, nodes: usize, position: usize) -> Result<(), Error> {
+        self.nodes += nodes;
+        match self.nodes > MAX_NODES {
+            true => Err(Error::TooComplex { limit: MAX_NODES, position }),
+            false => Ok(()),
+        }
+    }
+
     fn expression(&mut self, ast: &Ast) -> Result<Expr, Error> {
         let position = ast.position;
+        self.grow(1, position)?;
         match &ast.kind {
             AstKind::Column(names) => self.column(names, position),
             AstKind::Null => Ok(Expr::constant(Type::Unknown, position, Const::Null)),

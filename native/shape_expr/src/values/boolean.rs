@@ -24,7 +24,12 @@ pub(crate) fn parse(text: &str) -> Result<bool, EvalError> {
     Err(EvalError::new(Raise::InvalidText))
 }
 
-/// What a cast to text gives (the type's own output, `t` and `f`, is never seen in a clause).
+/// The output function, which casts to `name` go through too.
 pub(crate) fn output(b: bool) -> &'static str {
+    if b { "t" } else { "f" }
+}
+
+/// What a cast to text gives.
+pub(crate) fn word(b: bool) -> &'static str {
     if b { "true" } else { "false" }
 }

@@ -2,33 +2,44 @@
 
 use crate::error::{EvalError, Raise};
 
-/// How many steps a match of these lengths may take is paid for before it starts, so that patterns
-/// of many `%` cannot run away: the matcher is at most quadratic.
-pub(crate) fn cost(text: &str, pattern: &str) -> u64 {
-    let wild = pattern.bytes().filter(|b| *b == b'%').count().max(1);
-    1 + (text.len() as u64 * wild.min(4) as u64 + pattern.len() as u64) / 16
-}
-
-/// Does the text match? `escape` is `None` for `ESCAPE ''`.
-pub(crate) fn matches(text: &str, pattern: &str, escape: Option<u8>) -> Result<bool, EvalError> {
+/// Does the text match? A backslash escapes. `steps` is how far the search may go and counts down:
+/// a pattern of many `%` makes it as long as text and pattern multiplied.
+pub(crate) fn matches(text: &str, pattern: &str, steps: &mut u64) -> Result<bool, EvalError> {
     let (text, pattern) = (text.as_bytes(), pattern.as_bytes());
     let (mut t, mut p) = (0, 0);
     // The last `%` and how much of the text it has taken: only the last one ever gives way.
     let mut retry: Option<(usize, usize)> = None;
     loop {
+        *steps = steps.checked_sub(1).ok_or(EvalError::new(Raise::LimitExceeded))?;
         let step = match pattern.get(p) {
-            Some(b'%') => {
-                p += 1;
+            // A run of `%` and `_` is taken at once, and what follows it looked at, before the text
+            // is: a dangling escape raises here even if the text has ended meanwhile.
+            Some(b'%') if t < text.len() => {
+                while let Some(wild @ (b'%' | b'_')) = pattern.get(p) {
+                    if *wild == b'_' {
+                        if t == text.len() {
+                            return Ok(false);
+                        }
+                        t += character(text, t);
+                    }
+                    p += 1;
+                }
+                match pattern.get(p..) {
+                    None | Some([]) => return Ok(true),
+                    Some([b'\\']) => return Err(EvalError::new(Raise::InvalidEscapeSequence)),
+                    Some(_) => {}
+                }
                 retry = Some((p, t));
                 continue;
             }
             None if t == text.len() => return Ok(true),
             None => None,
+            // At the text's end a dangling escape is no error: PostgreSQL does not look at it.
             Some(_) if t == text.len() => {
-                return Ok(only_percents_or_raise(&pattern[p..], escape)?);
+                return Ok(pattern[p..].iter().all(|byte| *byte == b'%'));
             }
             Some(b'_') => Some((p + 1, t + character(text, t))),
-            Some(&byte) if Some(byte) == escape => match pattern.get(p + 1) {
+            Some(b'\\') => match pattern.get(p + 1) {
                 None => return Err(EvalError::new(Raise::InvalidEscapeSequence)),
                 Some(&literal) => (literal == text[t]).then_some((p + 2, t + 1)),
             },
@@ -44,11 +55,6 @@ pub(crate) fn matches(text: &str, pattern: &str, escape: Option<u8>) -> Result<b
             (None, _) => return Ok(false),
         }
     }
-}
-
-/// The text is at its end and the pattern is not.
-fn only_percents_or_raise(rest: &[u8], _escape: Option<u8>) -> Result<bool, EvalError> {
-    Ok(rest.iter().all(|byte| *byte == b'%'))
 }
 
 /// Bytes of the character at `at`.

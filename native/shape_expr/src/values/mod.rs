@@ -99,7 +99,7 @@ pub(crate) fn from_float<'a>(ty: &Type, x: f64, arena: &'a Bump) -> Eval<'a> {
         }
         // 3.0 is 3, 3.5 is no integer.
         Type::Int2 | Type::Int4 | Type::Int8 if x.fract() == 0.0 => {
-            if (-9.223_372_036_854_775_808e18..9.223_372_036_854_775_808e18).contains(&x) {
+            if (-9.223_372_036_854_776e18..9.223_372_036_854_776e18).contains(&x) {
                 from_int(ty, x as i64, arena)
             } else {
                 Err(EvalError::new(Raise::OutOfRange))

@@ -42,11 +42,11 @@ pub(crate) fn parse_stored(text: &str) -> Result<i64, EvalError> {
         }
     }
     let mut before_christ = false;
-    if let Some((rest, era)) = split_suffix(word) {
-        if era.eq_ignore_ascii_case("bc") || era.eq_ignore_ascii_case("ad") {
-            before_christ = era.eq_ignore_ascii_case("bc");
-            word = rest;
-        }
+    if let Some((rest, era)) = split_suffix(word)
+        && (era.eq_ignore_ascii_case("bc") || era.eq_ignore_ascii_case("ad"))
+    {
+        before_christ = era.eq_ignore_ascii_case("bc");
+        word = rest;
     }
     let mut scan = Scan { bytes: word.as_bytes(), at: 0 };
     let (year, month, day) = scan.date()?;

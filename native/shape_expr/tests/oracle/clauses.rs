@@ -204,10 +204,10 @@ impl Generator<'_> {
             }
             return self.cast(kind, depth);
         }
-        if !self.random.one_in(3) {
-            if let Some(column) = self.table.of_kind(self.random, kind) {
-                return column;
-            }
+        if !self.random.one_in(3)
+            && let Some(column) = self.table.of_kind(self.random, kind)
+        {
+            return column;
         }
         self.literal(kind)
     }
@@ -231,7 +231,7 @@ impl Generator<'_> {
             _ => self.kind(),
         };
         // Of texts only such as are meant for times are read as times.
-        let from = match kind == Kind::Timestamptz && from.is_string() {
+        let from = match kind == Kind::Timestamptz {
             true => kind,
             false => from,
         };

@@ -1,0 +1,83 @@
+//! What an evaluation and a compilation cost: `cargo run --release -p shape_expr --example cost`.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use bumpalo::Bump;
+use shape_expr::{Column, Compiler, Datum, Error, Options, Row, Schema, Vm};
+
+/// The median of rounds, in ns a call.
+fn median(calls: u32, mut run: impl FnMut()) -> f64 {
+    let mut rounds: Vec<f64> = (0..15)
+        .map(|_| {
+            let start = Instant::now();
+            for _ in 0..calls {
+                run();
+            }
+            start.elapsed().as_nanos() as f64 / f64::from(calls)
+        })
+        .collect();
+    rounds.sort_by(f64::total_cmp);
+    rounds[rounds.len() / 2]
+}
+
+fn main() -> Result<(), Error> {
+    let schema = Schema::new(
+        "todos",
+        vec![
+            Column::new("id", "int8".parse()?),
+            Column::new("user_id", "int8".parse()?),
+            Column::new("status", "text".parse()?),
+            Column::new("title", "text".parse()?),
+            Column::new("price", "numeric(10,2)".parse()?),
+            Column::new("created", "timestamptz".parse()?),
+        ],
+    )?;
+    let record = vec![
+        Datum::Text(b"1"),
+        Datum::Text(b"123"),
+        Datum::Text(b"open"),
+        Datum::Text(b"write the first test"),
+        Datum::Text(b"19.99"),
+        Datum::Text(b"2024-05-06 07:08:09.123456+00"),
+    ];
+    let mut compiler = Compiler::new(Options::default())?;
+    let list: Vec<String> = (0..1000).map(|i| (i * 7).to_string()).collect();
+    println!("{:<48} {:>9} {:>9} {:>10}", "clause", "decoded", "from text", "compile");
+    println!("{:<48} {:>9} {:>9} {:>10}", "", "ns", "ns", "us");
+    for clause in [
+        "user_id = 123".to_owned(),
+        "user_id = 123 AND status = 'open'".to_owned(),
+        "user_id = 7 AND status = 'open'".to_owned(),
+        "status IN ('a', 'b', 'open')".to_owned(),
+        format!("user_id IN ({})", list.join(",")),
+        "title LIKE 'write%'".to_owned(),
+        "title LIKE '%first%'".to_owned(),
+        "price > 10.5".to_owned(),
+        "user_id > 1.5".to_owned(),
+        "created >= '2024-01-01'".to_owned(),
+        "length(title) > 30".to_owned(),
+        "user_id = 123 OR (status = 'x' AND price < 3) OR title IS NULL".to_owned(),
+    ] {
+        let mut vm = Vm::default();
+        let predicate = compiler.compile(&clause, &schema, &[])?.predicate;
+        let mut arena = Bump::new();
+        let decoded = {
+            let row = Row::new(&arena, &schema, &record);
+            median(20_000, || {
+                black_box(predicate.eval(black_box(&row), &mut vm).is_ok());
+            })
+        };
+        let from_text = median(20_000, || {
+            arena.reset();
+            let row = Row::new(&arena, &schema, &record);
+            black_box(predicate.eval(black_box(&row), &mut vm).is_ok());
+        });
+        let compile = median(200, || {
+            black_box(compiler.compile(black_box(&clause), &schema, &[]).is_ok());
+        });
+        let shown: String = clause.chars().take(46).collect();
+        println!("{shown:<48} {decoded:>9.1} {from_text:>9.1} {:>10.1}", compile / 1000.0);
+    }
+    Ok(())
+}
