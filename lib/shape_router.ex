@@ -205,19 +205,26 @@ defmodule ShapeRouter do
   defp route_flags(router, change, flags) do
     case Native.router_route(router, change, flags) do
       ids when is_list(ids) -> ids
-      {:more, cursor, part} -> continue(router, change, flags, cursor, part)
+      {how, cursor, part} -> continue(how, router, change, flags, cursor, part)
       error -> Error.result(error)
     end
   end
 
   # The parts have no id in common, but each is sorted by itself.
-  defp continue(router, change, flags, cursor, parts) do
-    case Native.router_continue(router, change, flags, cursor) do
+  defp continue(how, router, change, flags, cursor, parts) do
+    case next(how, router, change, flags, cursor) do
       part when is_list(part) -> :lists.sort(part ++ parts)
-      {:more, cursor, part} -> continue(router, change, flags, cursor, part ++ parts)
+      {how, cursor, part} -> continue(how, router, change, flags, cursor, part ++ parts)
       error -> Error.result(error)
     end
   end
+
+  # An evaluation that takes longer than a call on a normal scheduler may goes on off it.
+  defp next(:more, router, change, flags, cursor),
+    do: Native.router_continue(router, change, flags, cursor)
+
+  defp next(:heavy, router, change, flags, cursor),
+    do: Native.router_continue_heavy(router, change, flags, cursor)
 
   @doc "`route/3` of each change, in one go. The options are those of `route/3`."
   @spec route_batch(t(), [change()], keyword()) ::
@@ -234,8 +241,8 @@ defmodule ShapeRouter do
       {:more, answers, changes, nil, []} ->
         batch(router, changes, flags, Enum.reverse(answers, done))
 
-      {:more, answers, [change | changes], cursor, part} ->
-        with ids when is_list(ids) <- continue(router, change, flags, cursor, part) do
+      {how, answers, [change | changes], cursor, part} ->
+        with ids when is_list(ids) <- continue(how, router, change, flags, cursor, part) do
           batch(router, changes, flags, [ids | Enum.reverse(answers, done)])
         end
 
@@ -256,7 +263,7 @@ defmodule ShapeRouter do
   @spec route_txn(t(), lsn(), [change()]) :: [[{id(), op()}]] | {:error, Error.t()}
   def route_txn(router, lsn, changes) when is_list(changes) do
     with {:ok, transaction} <- transaction(lsn) do
-      txn(router, transaction, 0, changes, nil, [], [])
+      txn(:more, router, transaction, 0, changes, nil, [], [])
     end
   end
 
@@ -275,20 +282,26 @@ defmodule ShapeRouter do
       )
 
   # `parts`: of the answer to the first of `changes`, which `cursor` goes on with.
-  defp txn(router, transaction, index, changes, cursor, parts, done) do
-    case Native.router_route_txn(router, transaction, index, changes, cursor) do
+  defp txn(how, router, transaction, index, changes, cursor, parts, done) do
+    case next_txn(how, router, transaction, index, changes, cursor) do
       answers when is_list(answers) ->
         Enum.reverse(done, join(parts, answers))
 
-      {:more, answers, rest, cursor, part} ->
+      {how, answers, rest, cursor, part} ->
         count = length(answers)
         {parts, done} = gather(parts, answers, part, done)
-        txn(router, transaction, index + count, rest, cursor, parts, done)
+        txn(how, router, transaction, index + count, rest, cursor, parts, done)
 
       error ->
         Error.result(error)
     end
   end
+
+  defp next_txn(:more, router, transaction, index, changes, cursor),
+    do: Native.router_route_txn(router, transaction, index, changes, cursor)
+
+  defp next_txn(:heavy, router, transaction, index, changes, cursor),
+    do: Native.router_route_txn_heavy(router, transaction, index, changes, cursor)
 
   defp gather(parts, [], part, done), do: {part ++ parts, done}
   defp gather(parts, answers, part, done), do: {part, Enum.reverse(join(parts, answers), done)}

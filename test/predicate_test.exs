@@ -91,6 +91,15 @@ defmodule ShapeRouter.PredicateTest do
     assert_raise Error, fn -> Predicate.compile!("id =", columns: @columns) end
   end
 
+  test "an evaluation that takes long is made off the scheduler, within limits" do
+    name = String.duplicate("a", 60_000)
+    assert eval("name LIKE '%a%b'", %{name: name}) == false
+    assert eval("name LIKE '%a%a'", %{name: String.duplicate(name, 20)}) == true
+
+    assert {:error, %Error{code: :evaluation_error, sqlstate: "54000"}} =
+             eval("name LIKE '%#{String.duplicate("a", 3000)}b%'", %{name: name})
+  end
+
   test "the columns that a clause reads" do
     assert "name = 'x' AND id > 1" |> Predicate.compile!(columns: @columns) |> Predicate.columns() ==
              ["id", "name"]

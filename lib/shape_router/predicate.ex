@@ -55,7 +55,12 @@ defmodule ShapeRouter.Predicate do
   `:unknown_value`.
   """
   @spec eval(t(), map()) :: true | false | nil | {:error, Error.t()}
-  def eval(predicate, record), do: predicate |> Native.predicate_eval(record) |> Error.result()
+  def eval(predicate, record) do
+    case Native.predicate_eval(predicate, record) do
+      :heavy -> predicate |> Native.predicate_eval_heavy(record) |> Error.result()
+      answer -> Error.result(answer)
+    end
+  end
 
   @doc "The names of the columns that the clause reads, in the table's order."
   @spec columns(t()) :: [String.t()]

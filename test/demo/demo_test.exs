@@ -11,8 +11,7 @@ defmodule ShapeRouter.Demo.DemoTest do
     environment = [
       {"TMPDIR", tmp_dir},
       {"MIX_BUILD_PATH", nil},
-      {"MIX_ENV", nil},
-      {"SHAPE_ROUTER_NIF_PATH", nil}
+      {"MIX_ENV", nil}
     ]
 
     System.cmd(Path.join(BuildFixture.root(), "bin/demo"), args,

@@ -115,8 +115,10 @@ impl Compiler {
                 self.sweep();
                 let id = self.next_id;
                 self.next_id += 1;
+                let is_conjunction = program::is_conjunction(&ops);
                 let ops = ops.into_boxed_slice();
-                let template = Arc::new(Template { id, ops, depth, columns, access });
+                let template =
+                    Arc::new(Template { id, ops, is_conjunction, depth, columns, access });
                 self.templates.insert(key, Arc::downgrade(&template));
                 template
             }

@@ -67,6 +67,8 @@ pub(crate) struct Template {
     pub ops: Box<[Op]>,
     /// The deepest the stack gets.
     pub depth: usize,
+    /// Comparisons of a column with a constant, joined by AND, and nothing else.
+    pub is_conjunction: bool,
     pub columns: ColumnSet,
     pub access: Plan,
 }
@@ -79,6 +81,11 @@ impl std::fmt::Debug for Template {
             .field("columns", &self.columns)
             .finish_non_exhaustive()
     }
+}
+
+/// Is it nothing but comparisons joined by AND?
+pub(crate) fn is_conjunction(ops: &[Op]) -> bool {
+    ops.iter().all(|op| matches!(op, Op::Compare { .. } | Op::AndFirst(_) | Op::And(_)))
 }
 
 /// A program's identity: two clauses with the same words share a template.

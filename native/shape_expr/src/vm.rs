@@ -113,15 +113,10 @@ impl Vm {
         row: &Row<'a>,
     ) -> Result<Truth, EvalError> {
         let mut context = Context::new(row.arena(), self.limits);
-        // The commonest clause by far needs no stack.
-        if let [Op::Compare { function, column, constant, .. }] = *template.ops {
-            context.charge(1)?;
-            let arguments = [row.value(column as usize)?, constants.value(constant)];
-            let answer = call(function, true, &mut context, &arguments)?;
-            self.used += self.limits.fuel - context.fuel;
-            return Ok(answer.truth());
-        }
-        let result = if template.depth <= INLINE_DEPTH {
+        // The commonest clauses by far need no stack.
+        let result = if template.is_conjunction {
+            conjunction(template, constants, row, &mut context)
+        } else if template.depth <= INLINE_DEPTH {
             let mut stack = [Value::Null; INLINE_DEPTH];
             execute(template, constants, row, &mut context, &mut stack)
         } else {
@@ -131,6 +126,33 @@ impl Vm {
         self.used += self.limits.fuel - context.fuel;
         result
     }
+}
+
+/// `column op constant AND column op constant ...`: as `execute` would do it, with the outcome so far
+/// in a register.
+fn conjunction<'a>(
+    template: &'a Template,
+    constants: &'a Constants,
+    row: &Row<'a>,
+    context: &mut Context<'a>,
+) -> Result<Truth, EvalError> {
+    context.charge(template.ops.len() as u64)?;
+    let mut outcome = Truth::TRUE;
+    for op in &template.ops {
+        if let Op::Compare { function, column, constant, .. } = *op {
+            let arguments = [row.value(column as usize)?, constants.value(constant)];
+            let answer = match call(function, true, context, &arguments)? {
+                Value::Bool(true) => continue,
+                Value::Bool(false) => return Ok(Truth::FALSE),
+                other => other.truth(),
+            };
+            outcome = outcome.and(answer);
+            if outcome == Truth::FALSE {
+                return Ok(outcome);
+            }
+        }
+    }
+    Ok(outcome)
 }
 
 fn execute<'a>(

@@ -12,6 +12,10 @@ use crate::relation;
 use crate::router::{Progress, State};
 use crate::scratch::{Routed, Scratch};
 use crate::transaction::Transaction;
+use shape_expr::Vm;
+
+/// What an evaluation raises that goes beyond its limits.
+const LIMIT_EXCEEDED: &str = "54000";
 
 /// What a transaction's change does besides being answered.
 #[derive(Default)]
@@ -41,7 +45,8 @@ pub(crate) fn answer<'a>(
     effects: &mut Effects,
 ) -> (Progress, Tally) {
     let Request { change, options, membership, transaction } = request;
-    let Scratch { arena, vm, slots, routed, missing } = scratch;
+    let Scratch { arena, slots, routed, missing } = scratch;
+    let vm = &mut Vm::new(budget.evaluation());
     let tracking = transaction.is_some();
     let context = Context::prepare(arena, state, change, options, membership, tracking);
     let mut tally = Tally { first: cursor.is_none(), ..Tally::default() };
@@ -58,8 +63,7 @@ pub(crate) fn answer<'a>(
             (slots, 0, state.shapes.serial())
         }
     };
-    vm.take_fuel();
-    let mut done = start;
+    let (mut done, mut heavy) = (start, false);
     for &slot in &list[start..] {
         if budget.is_exhausted() {
             break;
@@ -71,14 +75,20 @@ pub(crate) fn answer<'a>(
         if transaction.is_some_and(|t| shape.has_seen(&t)) {
             continue;
         }
-        tally.candidates += 1;
         if change.op == Op::Relation {
+            tally.candidates += 1;
             routed.push(Routed { id: shape.id, class: Class::Unknown });
             tally.matches += 1;
             budget.spend(3);
             continue;
         }
         let decision = context.decide(slot, shape, vm);
+        if !budget.is_patient() && decision.error.is_some_and(|e| e.sqlstate() == LIMIT_EXCEEDED) {
+            done -= 1;
+            heavy = true;
+            break;
+        }
+        tally.candidates += 1;
         if let Some(mut class) = decision.class {
             if class == Class::Insert && change.op == Op::Update && options.classify {
                 if missing.is_empty() {
@@ -117,7 +127,7 @@ pub(crate) fn answer<'a>(
         Some((list, ..)) => Cursor { slots: list, done, serial },
         None => Cursor { slots: slots[done..].to_vec(), done: 0, serial },
     };
-    (Progress::More(rest), tally)
+    (if heavy { Progress::Heavy(rest) } else { Progress::More(rest) }, tally)
 }
 
 fn relation_concerns_nobody(state: &State, change: &Change<'_>) -> bool {

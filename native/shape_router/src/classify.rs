@@ -89,7 +89,7 @@ pub(crate) struct Context<'a> {
     pub new: Option<Row<'a>>,
     pub old: Option<Row<'a>>,
     /// The old row as far as its key tells it.
-    key_row: Row<'a>,
+    key_row: Option<Row<'a>>,
     pub key_new: Option<KeyHash>,
     pub key_old: Option<KeyHash>,
     key_changed: bool,
@@ -115,7 +115,7 @@ impl<'a> Context<'a> {
             (new, _) => new,
         };
         let keys_matter = tracking || change.op != Op::Insert;
-        let (mut key_new, mut key_old, mut key_row) = (None, None, row(&NoRow));
+        let (mut key_new, mut key_old, mut key_row) = (None, None, None);
         if keys_matter {
             let hash = |parts: &KeyParts<'_>| state.keys.hash(parts, arena).ok();
             let of_row = |source: Option<&'a dyn RowSource>| key_parts(&state.key_columns, source);
@@ -132,11 +132,14 @@ impl<'a> Context<'a> {
             };
             key_new = new_parts.as_ref().and_then(hash);
             key_old = old_parts.as_ref().and_then(hash);
+            if change.op != Op::Insert {
+                key_row = Some(row(&NoRow));
+            }
             if let Some(parts) = old_parts
                 && parts.as_slice().len() == state.key_columns.len()
             {
                 let parts = arena.alloc_slice_copy(parts.as_slice());
-                key_row = row(arena.alloc(KeyRow { columns: &state.key_columns, parts }));
+                key_row = Some(row(arena.alloc(KeyRow { columns: &state.key_columns, parts })));
             }
         }
         Self {
@@ -262,8 +265,8 @@ impl<'a> Context<'a> {
             return Ok(if new == Some(&Verdict::True) { Was::Maybe } else { Was::Out });
         }
         // A clause that raises on what the key tells cannot be ruled out by it.
-        Ok(match verdict(predicate, &self.key_row, vm) {
-            Verdict::NotTrue => Was::Out,
+        Ok(match self.key_row.as_ref().map(|row| verdict(predicate, row, vm)) {
+            Some(Verdict::NotTrue) => Was::Out,
             _ => Was::Maybe,
         })
     }

@@ -7,6 +7,7 @@ use crate::index::ConditionIndex;
 use crate::membership::Membership;
 use crate::router::State;
 use crate::scratch::Scratch;
+use shape_expr::Vm;
 
 /// How a shape is filed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +74,8 @@ pub(crate) fn why<'a>(
 ) -> Option<Reason> {
     let slot = state.shapes.slot(id)?;
     let shape = state.shapes.get(slot)?;
-    let Scratch { arena, vm, slots, .. } = scratch;
+    let Scratch { arena, slots, .. } = scratch;
+    let vm = &mut Vm::default();
     let membership = Membership { base: &state.base, overlay: None };
     let options = RouteOptions { classify: true, ..RouteOptions::default() };
     let context = Context::prepare(arena, state, change, options, membership, false);

@@ -131,6 +131,9 @@ pub enum Progress {
     Done,
     /// The budget was spent: call again with this.
     More(Cursor),
+    /// The next evaluation does not fit into a slice: call again with this and a
+    /// [patient](Budget::new) budget, off the normal scheduler.
+    Heavy(Cursor),
 }
 
 /// What readers read.
@@ -415,7 +418,7 @@ impl Router {
 
     /// Tells which shapes a change belongs to, by what was acknowledged; changes nothing.
     ///
-    /// The answer lies in `scratch`. With [`Progress::More`] it is a part, and the call is repeated
+    /// The answer lies in `scratch`. With [`Progress::More`] or [`Progress::Heavy`] it is a part, and the call is repeated
     /// with the cursor for the next one; the parts have no id in common.
     ///
     /// # Errors

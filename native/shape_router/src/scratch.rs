@@ -2,7 +2,6 @@
 
 use crate::classify::Class;
 use bumpalo::Bump;
-use shape_expr::{Limits, Vm};
 
 /// One shape of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,24 +13,12 @@ pub struct Routed {
 }
 
 /// What a routing call needs besides its input, and where it leaves its answer. One a thread.
+#[derive(Default)]
 pub struct Scratch {
     pub(crate) arena: Bump,
-    pub(crate) vm: Vm,
     pub(crate) slots: Vec<u32>,
     pub(crate) routed: Vec<Routed>,
     pub(crate) missing: Vec<usize>,
-}
-
-impl Default for Scratch {
-    fn default() -> Self {
-        Self {
-            arena: Bump::new(),
-            vm: Vm::new(Limits::default()),
-            slots: Vec::new(),
-            routed: Vec::new(),
-            missing: Vec::new(),
-        }
-    }
 }
 
 impl Scratch {

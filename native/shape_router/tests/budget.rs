@@ -51,7 +51,7 @@ fn shapes_that_come_between_the_parts_are_not_meant() {
         router.rebuild().unwrap();
         match progress {
             Progress::Done => break,
-            Progress::More(next) => cursor = Some(next),
+            Progress::More(next) | Progress::Heavy(next) => cursor = Some(next),
         }
     }
     all.sort_unstable();
@@ -94,4 +94,28 @@ fn an_interrupted_transaction_is_not_acknowledged_nor_continued() {
     let stale =
         router.route_txn(ten, 0, &change, &mut scratch, &mut Budget::unlimited(), Some(cursor));
     assert!(matches!(stale, Err(Error::StaleTransaction { lsn: 10 })));
+}
+
+#[test]
+fn a_heavy_evaluation_leaves_the_slice_and_only_itself() {
+    let router = router();
+    router.add_shape(ShapeSpec::new(1, Some("b LIKE '%a%a%a%a%a%a%b'"))).unwrap();
+    router.add_shape(ShapeSpec::new(2, Some("b LIKE 'a%'"))).unwrap();
+    let b = Some("a".repeat(400_000));
+    let record = Carried::whole(&Record { id: 1, a: None, b });
+    let (change, mut scratch) = (insert(&record), Scratch::default());
+    let options = RouteOptions::default();
+    let first = router.route(&change, options, &mut scratch, &mut Budget::slice(), None).unwrap();
+    let mut all: Vec<u64> = scratch.ids().collect();
+    let Progress::Heavy(cursor) = first else { panic!("{first:?} is not heavy") };
+    let mut patient = Budget::new(1_000_000_000);
+    let rest = router.route(&change, options, &mut scratch, &mut patient, Some(cursor)).unwrap();
+    assert!(matches!(rest, Progress::Done));
+    all.extend(scratch.ids());
+    all.sort_unstable();
+    assert!(
+        all == [2] || all == [1, 2],
+        "beyond every limit shape 1 is unknown, so included: {all:?}"
+    );
+    assert_eq!(router.metrics().changes, 1);
 }

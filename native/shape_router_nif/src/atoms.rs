@@ -1,7 +1,7 @@
 //! The atoms that terms are read and written with.
 
 rustler::atoms! {
-    ok, error, nil, more,
+    ok, error, nil, more, heavy,
     // a change
     op, new_record, old_record, pk, old_key, changed_columns, record, relation, key,
     insert, update, delete, truncate,

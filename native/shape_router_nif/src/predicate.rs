@@ -9,6 +9,7 @@ use crate::row::MapRow;
 use bumpalo::Bump;
 use rustler::{Encoder, Env, ResourceArc, Term, TermType};
 use shape_expr::{Compiler, Limits, Row, Vm};
+use shape_router::Budget;
 
 /// Parsing recurses as deep as the clause does: off the scheduler's stack, and off the scheduler.
 #[rustler::nif(schedule = "DirtyCpu")]
@@ -32,38 +33,55 @@ fn predicate_compile<'a>(
     reply(env, compile())
 }
 
-/// true, false, nil, or an error.
+/// true, false, nil, an error, or `:heavy`: ask off the scheduler.
 #[rustler::nif]
 fn predicate_eval<'a>(
     env: Env<'a>,
     handle: ResourceArc<PredicateHandle>,
     record: Term<'a>,
 ) -> Term<'a> {
+    let limits = Limits { fuel: 2 * Budget::SCHEDULER_SLICE, ..Limits::default() };
+    match evaluate(&handle, record, limits) {
+        Err(error) if error.sqlstate.as_deref() == Some("54000") => atoms::heavy().to_term(env),
+        answer => reply(env, answer.map(|answer| answer.encode(env))),
+    }
+}
+
+/// The same after `:heavy`.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn predicate_eval_heavy<'a>(
+    env: Env<'a>,
+    handle: ResourceArc<PredicateHandle>,
+    record: Term<'a>,
+) -> Term<'a> {
+    let answer = evaluate(&handle, record, Limits::default());
+    reply(env, answer.map(|answer| answer.encode(env)))
+}
+
+fn evaluate(
+    handle: &PredicateHandle,
+    record: Term<'_>,
+    limits: Limits,
+) -> Result<Option<bool>, NifError> {
     if record.get_type() != TermType::Map {
-        return NifError::argument("a record is a map").encode(env);
+        return Err(NifError::argument("a record is a map"));
     }
     let arena = Bump::new();
     let source = MapRow::new(record, &handle.keys, &arena);
     let row = Row::new(&arena, &handle.schema, &source);
-    match handle.predicate.eval(&row, &mut Vm::new(Limits::default())) {
-        Ok(truth) => match truth.known() {
-            Some(Some(answer)) => answer.encode(env),
-            Some(None) => atoms::nil().to_term(env),
-            None => {
-                let message = "the answer depends on a column that the record does not have";
-                NifError::new("unknown_value", message).encode(env)
-            }
-        },
+    match handle.predicate.eval(&row, &mut Vm::new(limits)) {
+        Ok(truth) => truth.known().ok_or_else(|| {
+            let message = "the answer depends on a column that the record does not have";
+            NifError::new("unknown_value", message)
+        }),
         Err(raised) => {
-            let code: &'static str =
-                if raised.column().is_some() { "unreadable_value" } else { "evaluation_error" };
             let column = raised.column().and_then(|c| handle.keys.name(c));
-            let message = match column {
-                Some(name) => format!("column {name}: {raised}"),
-                None => raised.to_string(),
+            let (code, message) = match column {
+                Some(name) => ("unreadable_value", format!("column {name}: {raised}")),
+                None => ("evaluation_error", raised.to_string()),
             };
-            NifError { code, message, position: None, sqlstate: Some(raised.sqlstate().to_owned()) }
-                .encode(env)
+            let sqlstate = Some(raised.sqlstate().to_owned());
+            Err(NifError { code, message, position: None, sqlstate })
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::error::{NifError, reply};
 use crate::handle::{CursorHandle, RouterHandle, with_scratch};
 use crate::value;
 use bumpalo::Bump;
-use rustler::{Encoder, Env, ResourceArc, Term, TermType};
+use rustler::{Atom, Encoder, Env, ResourceArc, Term, TermType};
 use shape_expr::{Column, ColumnType, Datum, Options, Param, Schema};
 use shape_router::{
     Budget, Config, Cursor, Keys, OldRow, Progress, RouteOptions, Router, ShapeSpec, Snapshot,
@@ -15,6 +15,9 @@ use shape_router::{
 
 const CLASSIFY: u32 = 1;
 const OLD_ROW_IGNORE: u32 = 2;
+
+/// What a call off the scheduler does at most before it is asked again: some 50 ms.
+pub(crate) const HEAVY_UNITS: u64 = 5_000_000;
 
 fn options(flags: u32) -> RouteOptions {
     RouteOptions {
@@ -148,7 +151,8 @@ fn router_remove<'a>(env: Env<'a>, handle: ResourceArc<RouterHandle>, id: u64) -
     reply(env, removed.map(|()| atoms::ok().to_term(env)))
 }
 
-/// `[id] | [{id, op}] | {:more, cursor, part} | error`.
+/// `[id] | [{id, op}] | {:more | :heavy, cursor, part} | error`: the answer, or a part of it. After
+/// `:heavy` it goes on off the scheduler.
 #[rustler::nif]
 fn router_route<'a>(
     env: Env<'a>,
@@ -156,7 +160,7 @@ fn router_route<'a>(
     change: Term<'a>,
     flags: u32,
 ) -> Term<'a> {
-    let mut budget = Budget::new(Budget::SCHEDULER_SLICE);
+    let mut budget = Budget::slice();
     reply(env, route(env, &handle, change, flags, &mut budget, None).map(|part| part.encode(env)))
 }
 
@@ -169,10 +173,32 @@ fn router_continue<'a>(
     flags: u32,
     cursor: ResourceArc<CursorHandle>,
 ) -> Term<'a> {
-    let next = || {
+    proceed(env, &handle, change, flags, &cursor, Budget::slice())
+}
+
+/// The next part of an answer that was `{:heavy, cursor, part}`.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn router_continue_heavy<'a>(
+    env: Env<'a>,
+    handle: ResourceArc<RouterHandle>,
+    change: Term<'a>,
+    flags: u32,
+    cursor: ResourceArc<CursorHandle>,
+) -> Term<'a> {
+    proceed(env, &handle, change, flags, &cursor, Budget::new(HEAVY_UNITS))
+}
+
+fn proceed<'a>(
+    env: Env<'a>,
+    handle: &RouterHandle,
+    change: Term<'a>,
+    flags: u32,
+    cursor: &CursorHandle,
+    mut budget: Budget,
+) -> Term<'a> {
+    let mut next = || {
         let cursor = cursor.take().ok_or_else(used)?;
-        let mut budget = Budget::new(Budget::SCHEDULER_SLICE);
-        route(env, &handle, change, flags, &mut budget, Some(cursor))
+        route(env, handle, change, flags, &mut budget, Some(cursor))
     };
     reply(env, next().map(|part| part.encode(env)))
 }
@@ -183,8 +209,20 @@ pub(crate) fn used() -> NifError {
 
 /// A list, and how it goes on.
 pub(crate) struct Part<'a> {
-    pub list: Term<'a>,
-    pub rest: Option<ResourceArc<CursorHandle>>,
+    list: Term<'a>,
+    /// How (`:more` or `:heavy`), and from where.
+    rest: Option<(Atom, ResourceArc<CursorHandle>)>,
+}
+
+impl<'a> Part<'a> {
+    pub fn new(list: Term<'a>, progress: Progress) -> Self {
+        let rest = match progress {
+            Progress::Done => None,
+            Progress::More(cursor) => Some((atoms::more(), CursorHandle::wrap(cursor))),
+            Progress::Heavy(cursor) => Some((atoms::heavy(), CursorHandle::wrap(cursor))),
+        };
+        Self { list, rest }
+    }
 }
 
 impl Encoder for Part<'_> {
@@ -192,7 +230,7 @@ impl Encoder for Part<'_> {
         let list = self.list.in_env(env);
         match &self.rest {
             None => list,
-            Some(cursor) => (atoms::more(), cursor, list).encode(env),
+            Some((how, cursor)) => (how, cursor, list).encode(env),
         }
     }
 }
@@ -212,17 +250,12 @@ fn route<'a>(
     with_scratch(|scratch| {
         let change = change.as_change();
         let progress = handle.router.route(&change, options, scratch, budget, cursor)?;
-        let list = answer::list(env, scratch, &keys, options.classify);
-        let rest = match progress {
-            Progress::Done => None,
-            Progress::More(cursor) => Some(CursorHandle::wrap(cursor)),
-        };
-        Ok(Part { list, rest })
+        Ok(Part::new(answer::list(env, scratch, &keys, options.classify), progress))
     })
 }
 
-/// `[answer]`, or `{:more, [answer], [change], cursor | nil, part}`: the answers so far, the changes
-/// still to do, and where the first of those goes on.
+/// `[answer]`, or `{:more | :heavy, [answer], [change], cursor | nil, part}`: the answers so far, the
+/// changes still to do, and where the first of those goes on.
 #[rustler::nif]
 fn router_route_batch<'a>(
     env: Env<'a>,
@@ -230,7 +263,7 @@ fn router_route_batch<'a>(
     changes: Term<'a>,
     flags: u32,
 ) -> Term<'a> {
-    let mut budget = Budget::new(Budget::SCHEDULER_SLICE);
+    let mut budget = Budget::slice();
     let mut batch = || {
         in_order(env, changes, |_, change| {
             if budget.is_exhausted() {
@@ -262,8 +295,8 @@ pub(crate) fn in_order<'a>(
             let empty = Term::list_new_empty(env);
             return Ok((atoms::more(), in_turn(answers)?, rest, atoms::nil(), empty).encode(env));
         };
-        if let Some(cursor) = part.rest {
-            return Ok((atoms::more(), in_turn(answers)?, rest, cursor, part.list).encode(env));
+        if let Some((how, cursor)) = part.rest {
+            return Ok((how, in_turn(answers)?, rest, cursor, part.list).encode(env));
         }
         answers = answers.list_prepend(part.list);
         rest = tail;
@@ -347,7 +380,7 @@ fn router_rebuild<'a>(env: Env<'a>, handle: ResourceArc<RouterHandle>) -> Term<'
 }
 
 #[rustler::nif(schedule = "DirtyCpu")]
-fn router_close(handle: ResourceArc<RouterHandle>) -> rustler::Atom {
+fn router_close(handle: ResourceArc<RouterHandle>) -> Atom {
     handle.router.close();
     atoms::ok()
 }

@@ -5,17 +5,17 @@ use crate::atoms;
 use crate::change::Reader;
 use crate::error::{NifError, reply};
 use crate::handle::{CursorHandle, RouterHandle, with_scratch};
-use crate::router::{Part, in_order, used};
+use crate::router::{HEAVY_UNITS, Part, in_order, used};
 use bumpalo::Bump;
 use rustler::{Encoder, Env, ResourceArc, Term};
-use shape_router::{Budget, Progress, Transaction};
+use shape_router::{Budget, Transaction};
 
 /// How many staged effects one call makes real: each is a few hash look-ups.
 const ACK_UNITS: u64 = 2_000;
 
 /// `route_txn({lsn, fragment, xid | nil}, index, [change], cursor | nil)`: `[answer]`, or
-/// `{:more, [answer], [change], cursor | nil, part}` as in `router_route_batch`. `index` counts the
-/// transaction's changes from 0.
+/// `{:more | :heavy, [answer], [change], cursor | nil, part}` as in `router_route_batch`. `index`
+/// counts the transaction's changes from 0.
 #[rustler::nif]
 fn router_route_txn<'a>(
     env: Env<'a>,
@@ -25,48 +25,65 @@ fn router_route_txn<'a>(
     changes: Term<'a>,
     cursor: Option<ResourceArc<CursorHandle>>,
 ) -> Term<'a> {
-    let (lsn, fragment, xid) = transaction;
+    reply(env, route(env, &handle, transaction, first, changes, cursor, Budget::slice()))
+}
+
+/// The same after `:heavy`.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn router_route_txn_heavy<'a>(
+    env: Env<'a>,
+    handle: ResourceArc<RouterHandle>,
+    transaction: (u64, u32, Option<u32>),
+    first: usize,
+    changes: Term<'a>,
+    cursor: Option<ResourceArc<CursorHandle>>,
+) -> Term<'a> {
+    let budget = Budget::new(HEAVY_UNITS);
+    reply(env, route(env, &handle, transaction, first, changes, cursor, budget))
+}
+
+fn route<'a>(
+    env: Env<'a>,
+    handle: &RouterHandle,
+    (lsn, fragment, xid): (u64, u32, Option<u32>),
+    first: usize,
+    changes: Term<'a>,
+    cursor: Option<ResourceArc<CursorHandle>>,
+    mut budget: Budget,
+) -> Result<Term<'a>, NifError> {
     let transaction = Transaction { lsn, fragment, xid };
-    let mut budget = Budget::new(Budget::SCHEDULER_SLICE);
-    let route = || -> Result<Term<'a>, NifError> {
-        let mut resumed = match cursor {
-            Some(cursor) => Some(cursor.take().ok_or_else(used)?),
-            None => None,
-        };
-        let keys = handle.keys();
-        if first == 0 && resumed.is_none() {
-            handle.router.begin_txn(transaction)?;
-        }
-        let answers = in_order(env, changes, |index, change| {
-            if budget.is_exhausted() {
-                return Ok(None);
-            }
-            budget.spend(10);
-            let arena = Bump::new();
-            let reader = Reader { router: &handle.router, keys: &keys, arena: &arena };
-            let change = reader.read(change)?;
-            with_scratch(|scratch| {
-                let progress = handle.router.route_txn(
-                    transaction,
-                    first + index,
-                    &change.as_change(),
-                    scratch,
-                    &mut budget,
-                    resumed.take(),
-                )?;
-                let rest = match progress {
-                    Progress::Done => None,
-                    Progress::More(cursor) => Some(CursorHandle::wrap(cursor)),
-                };
-                Ok(Some(Part { list: answer::list(env, scratch, &keys, true), rest }))
-            })
-        })?;
-        if !answers.is_tuple() {
-            handle.router.finish_txn(transaction)?;
-        }
-        Ok(answers)
+    let mut resumed = match cursor {
+        Some(cursor) => Some(cursor.take().ok_or_else(used)?),
+        None => None,
     };
-    reply(env, route())
+    let keys = handle.keys();
+    if first == 0 && resumed.is_none() {
+        handle.router.begin_txn(transaction)?;
+    }
+    let answers = in_order(env, changes, |index, change| {
+        if budget.is_exhausted() {
+            return Ok(None);
+        }
+        budget.spend(10);
+        let arena = Bump::new();
+        let reader = Reader { router: &handle.router, keys: &keys, arena: &arena };
+        let change = reader.read(change)?;
+        with_scratch(|scratch| {
+            let progress = handle.router.route_txn(
+                transaction,
+                first + index,
+                &change.as_change(),
+                scratch,
+                &mut budget,
+                resumed.take(),
+            )?;
+            Ok(Some(Part::new(answer::list(env, scratch, &keys, true), progress)))
+        })
+    })?;
+    if !answers.is_tuple() {
+        handle.router.finish_txn(transaction)?;
+    }
+    Ok(answers)
 }
 
 /// `:ok`, or `:more` if there is more to do than one call should.

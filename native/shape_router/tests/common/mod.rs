@@ -89,7 +89,7 @@ pub fn in_parts(
         parts += 1;
         match progress {
             Progress::Done => break,
-            Progress::More(next) => cursor = Some(next),
+            Progress::More(next) | Progress::Heavy(next) => cursor = Some(next),
         }
     }
     all.sort();
