@@ -87,6 +87,67 @@ defmodule ShapeRouterTest do
            ]
   end
 
+  test "changed columns are names, or positions among the declared columns" do
+    router = router()
+    :ok = ShapeRouter.add_shape(router, 1, "user_id = 5", [1])
+    # Nobody says what user_id is now, only that it did not change.
+    route =
+      &ShapeRouter.route(router, %{op: :update, pk: 1, new_record: %{id: 1}, changed_columns: &1},
+        classify: true
+      )
+
+    for changed <- [["status"], [:status], [2], MapSet.new(["status", "elsewhere"]), []] do
+      assert route.(changed) == [{1, :update}], inspect(changed)
+    end
+
+    for changed <- [["user_id"], [1], [:status, :user_id]],
+        do: assert(route.(changed) == [{1, :unknown}])
+
+    assert {:error, %Error{code: :invalid_change}} = route.(5)
+    assert {:error, %Error{code: :invalid_change}} = route.([1.5])
+
+    # Positions say nothing where columns are not declared: the first that a clause used is not the
+    # first of the table.
+    {:ok, open} = ShapeRouter.new("t", "todos")
+    :ok = ShapeRouter.add_shape(open, 1, "user_id = 5")
+
+    change = %{
+      op: :update,
+      old_record: %{user_id: 4},
+      new_record: %{user_id: 5},
+      changed_columns: [1]
+    }
+
+    assert ShapeRouter.route(open, change, classify: true) == [{1, :insert}]
+  end
+
+  test "relation messages" do
+    alias ShapeRouter.Changes.Relation
+    router = router()
+    :ok = ShapeRouter.add_shape(router, 1, "user_id = 5", [])
+    column = fn {name, oid} -> %{name: name, type_oid: oid, typmod: -1, key?: name == "id"} end
+    all = [{"id", 20}, {"user_id", 20}, {"status", 25}, {"amount", 1700}, {"done", 16}]
+
+    relation = %Relation{
+      id: 7,
+      schema: "public",
+      table: "todos",
+      replica_identity: :default,
+      columns: Enum.map(all, column)
+    }
+
+    assert ShapeRouter.route_txn(router, 1, [relation, relation]) == [[], []]
+    assert ShapeRouter.route(router, %{relation | table: "renamed"}) == [1]
+    dropped = %{relation | columns: all |> List.keydelete("user_id", 0) |> Enum.map(column)}
+    insert = %{op: :insert, new_record: %{id: 1, status: "x"}}
+
+    assert [[{1, :unknown}], [{1, :unknown}]] =
+             ShapeRouter.route_txn(router, 2, [dropped, insert])
+
+    assert %{filed: :stale} = ShapeRouter.explain(router, 1)
+    assert {:error, %Error{code: :invalid_change}} = ShapeRouter.route(router, %{op: :relation})
+  end
+
   test "composite keys are lists in the primary key's order" do
     router = router(primary_key: [:user_id, :status])
     :ok = ShapeRouter.add_shape(router, 1, "amount > 0", [[1, "a"], ["2", "b"]])

@@ -111,7 +111,7 @@ impl<'r> Reader<'r> {
         }
         if op == Op::Update {
             let changed = get(atoms::changed_columns());
-            change.changed = changed.map(|t| self.changed(t)).transpose()?;
+            change.changed = changed.map(|t| self.changed(t)).transpose()?.flatten();
         }
         Ok(change)
     }
@@ -175,8 +175,9 @@ impl<'r> Reader<'r> {
         }
     }
 
-    /// Column names, or positions from 0; as a list or a `MapSet`.
-    fn changed(&self, term: Term<'_>) -> Result<ColumnSet, NifError> {
+    /// Column names, or positions from 0; as a list or a `MapSet`. Where the table's columns are not
+    /// declared, a position says nothing: then it is not known what changed.
+    fn changed(&self, term: Term<'_>) -> Result<Option<ColumnSet>, NifError> {
         let invalid = || {
             let message = "changed_columns is not a list of column names or positions";
             NifError::new("invalid_change", format!("{message}: {term:?}"))
@@ -188,10 +189,14 @@ impl<'r> Reader<'r> {
         } else {
             term.into_list_iterator().map_err(|_| invalid())?.collect()
         };
+        let mut positions_tell = true;
         let mut changed = ColumnSet::default();
         for item in items {
             let position = match item.get_type() {
-                TermType::Integer => item.decode::<usize>().ok().ok_or_else(invalid)?,
+                TermType::Integer => {
+                    positions_tell &= self.keys.is_declared();
+                    item.decode::<usize>().ok().ok_or_else(invalid)?
+                }
                 TermType::Atom => {
                     let name = item.atom_to_string().map_err(|_| invalid())?;
                     let Some(position) = self.keys.position(&name) else { continue };
@@ -208,7 +213,7 @@ impl<'r> Reader<'r> {
                 changed.insert(position);
             }
         }
-        Ok(changed)
+        Ok(positions_tell.then_some(changed))
     }
 }
 

@@ -7,6 +7,8 @@ use std::sync::OnceLock;
 /// The names of a table's columns, as keys of records.
 pub(crate) struct ColumnKeys {
     columns: Vec<ColumnKey>,
+    /// The table's columns are declared: a position means the same to everybody.
+    declared: bool,
 }
 
 struct ColumnKey {
@@ -19,11 +21,16 @@ struct ColumnKey {
 impl ColumnKeys {
     pub fn new(schema: &Schema) -> Self {
         let key = |name: &String| ColumnKey { name: name.clone(), atom: OnceLock::new() };
-        Self { columns: schema.columns().iter().map(|c| key(&c.name)).collect() }
+        let columns = schema.columns().iter().map(|c| key(&c.name)).collect();
+        Self { columns, declared: !schema.is_open() }
     }
 
     pub fn none() -> Self {
-        Self { columns: Vec::new() }
+        Self { columns: Vec::new(), declared: true }
+    }
+
+    pub fn is_declared(&self) -> bool {
+        self.declared
     }
 
     pub fn len(&self) -> usize {

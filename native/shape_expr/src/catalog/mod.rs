@@ -21,7 +21,9 @@ use crate::program::Implementation;
 use crate::types::Type;
 
 pub(crate) use casts::{Context as CastContext, cast, length_coercion, text_to, to_text};
-pub(crate) use refused::{Refusal, foreign, missing_function, missing_operator, refusal};
+pub(crate) use refused::{
+    Refusal, foreign, is_foreign, missing_function, missing_operator, refusal,
+};
 
 /// A row of `pg_operator`.
 pub(crate) struct Operator {

@@ -1,7 +1,7 @@
 //! Names that PostgreSQL knows and a shape's clause cannot use, and candidates that exist for types
 //! not known here.
 
-use crate::types::Category;
+use crate::types::{Category, Type};
 
 /// Why a function is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,6 +208,15 @@ pub(crate) fn missing_operator(name: &str) -> bool {
 /// Does PostgreSQL have a function of this name, and this crate none?
 pub(crate) fn missing_function(name: &str) -> bool {
     FUNCTIONS.contains(&name)
+}
+
+/// Would PostgreSQL take these operands for those of a type not known here? An untyped literal
+/// before `-` and a string is jsonb.
+pub(crate) fn is_foreign(name: &str, types: &[Type]) -> bool {
+    match types {
+        [Type::Unknown, right] => name == "-" && right.category() == Category::String,
+        _ => false,
+    }
 }
 
 /// Type categories, beside those in the tables, that PostgreSQL's candidates of this operator have

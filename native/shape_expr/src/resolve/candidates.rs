@@ -40,6 +40,9 @@ pub(super) fn operator(
     };
     match select(types, all, catalog::foreign(name, prefix)) {
         Selected::One(row) => Ok(row),
+        Selected::None if catalog::is_foreign(name, types) => {
+            Err(Error::unsupported(format!("operator {}", signature()), position))
+        }
         Selected::None => Err(Error::UnknownOperator { signature: signature(), position }),
         Selected::Many => {
             Err(Error::Ambiguous { what: format!("operator {}", signature()), position })

@@ -219,7 +219,11 @@ impl Generator<'_> {
         }
         let other = self.partner(kind);
         let (a, b) = (self.operand(kind, depth - 1), self.operand(other, depth - 1));
-        let operator = self.random.pick(&["+", "-", "*", "/", "%"]);
+        // With a string after it, `-` takes an untyped literal for jsonb.
+        let operator = match other.is_string() {
+            true => self.random.pick(&["+", "*", "/", "%"]),
+            false => self.random.pick(&["+", "-", "*", "/", "%"]),
+        };
         format!("({a} {operator} {b})")
     }
 
