@@ -678,6 +678,9 @@ impl Router {
 impl Drop for Router {
     fn drop(&mut self) {
         self.close();
+        if let Ok(empty) = Compiler::new(Options::default()) {
+            crate::reaper::dispose(std::mem::replace(self.adder.get_mut(), empty));
+        }
     }
 }
 

@@ -101,8 +101,8 @@ static CASTS: &[Cast] = casts! {
 };
 
 #[cfg(test)]
-pub(super) fn count() -> usize {
-    CASTS.len()
+pub(super) fn all() -> &'static [Cast] {
+    CASTS
 }
 
 /// The cast from one type to another, if the tables have one for this context.

@@ -9,6 +9,8 @@ mod casts;
 mod compare;
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod document;
 mod refused;
 mod strings;
 mod text;

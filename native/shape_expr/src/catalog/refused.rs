@@ -200,6 +200,18 @@ const FUNCTIONS: &[&str] = &[
     "quote_ident",
 ];
 
+/// All names that are refused, by the reason, for the page that lists them.
+#[cfg(test)]
+pub(super) fn lists() -> [(&'static str, &'static [&'static str]); 5] {
+    [
+        ("Depending on time, chance or the session", VOLATILE),
+        ("Aggregates", AGGREGATES),
+        ("Window functions", WINDOW),
+        ("Operators that are not supported yet", OPERATORS),
+        ("Functions that are not supported yet", FUNCTIONS),
+    ]
+}
+
 /// Does PostgreSQL have an operator of this name, and this crate none?
 pub(crate) fn missing_operator(name: &str) -> bool {
     OPERATORS.contains(&name)
