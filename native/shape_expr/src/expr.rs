@@ -1,5 +1,7 @@
 //! The typed tree: what resolution makes of a clause, and what code is generated from.
 
+use std::sync::Arc;
+
 use crate::constants::Const;
 use crate::error::Raise;
 use crate::program::{Implementation, Test};
@@ -102,6 +104,7 @@ pub(crate) enum Node {
     Row(Vec<Expr>),
     /// An expression under an explicit collation; `bytewise` for C and its kin.
     Collate {
+        name: Arc<str>,
         bytewise: bool,
         inner: Box<Expr>,
     },

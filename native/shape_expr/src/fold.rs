@@ -6,8 +6,8 @@ use bumpalo::Bump;
 use crate::constants::{Const, InSet};
 use crate::error::{EvalError, Raise};
 use crate::expr::{Expr, Function, Node, Strategy, Volatility};
-use crate::truth::Truth;
 use crate::program::Test;
+use crate::truth::Truth;
 use crate::types::Type;
 use crate::value::Value;
 use crate::vm::{self, Context, Limits};
@@ -83,9 +83,9 @@ pub(crate) fn fold(expr: Expr) -> Result<Expr, Raise> {
 
 /// `ROW(...) IS [NOT] NULL`, its columns folded: a test of each.
 fn fold_row_test(test: Test, fields: Vec<Expr>, position: usize) -> Result<Expr, Raise> {
-    let tests = fields.into_iter().map(|field| {
-        Expr::new(Type::Bool, position, Node::Test(test, Box::new(field)))
-    });
+    let tests = fields
+        .into_iter()
+        .map(|field| Expr::new(Type::Bool, position, Node::Test(test, Box::new(field))));
     arms_of(tests.collect(), true, position)
 }
 

@@ -297,7 +297,8 @@ impl Type {
         // Arrays have names of their own too: `_int4`.
         if let Some(element) = name.strip_prefix('_') {
             let row = TYPES.iter().find(|row| {
-                !row.ty.is_pseudo() && (row.name == element || row.aliases.first() == Some(&element))
+                !row.ty.is_pseudo()
+                    && (row.name == element || row.aliases.first() == Some(&element))
             });
             return row.map(|row| row.ty.clone().array_of());
         }

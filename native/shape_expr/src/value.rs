@@ -6,8 +6,8 @@ use std::hash::{Hash, Hasher};
 use crate::error::EvalError;
 use crate::truth::Truth;
 use crate::types::Type;
-use crate::values::numeric::Numeric;
 use crate::values::array::Array;
+use crate::values::numeric::Numeric;
 use crate::values::{float, text};
 
 /// What evaluating something gives: a value, or why there is none.
@@ -106,16 +106,40 @@ impl<'a> Value<'a> {
     #[must_use]
     pub fn compare(&self, other: &Value<'_>) -> Ordering {
         let order = match self {
-            Value::Bool(a) => if let Value::Bool(b) = other { Some(a.cmp(b)) } else { None },
-            Value::Int(a) => if let Value::Int(b) = other { Some(a.cmp(b)) } else { None },
+            Value::Bool(a) => {
+                if let Value::Bool(b) = other {
+                    Some(a.cmp(b))
+                } else {
+                    None
+                }
+            }
+            Value::Int(a) => {
+                if let Value::Int(b) = other {
+                    Some(a.cmp(b))
+                } else {
+                    None
+                }
+            }
             Value::Float(a) => {
-                if let Value::Float(b) = other { Some(float::compare(*a, *b)) } else { None }
+                if let Value::Float(b) = other {
+                    Some(float::compare(*a, *b))
+                } else {
+                    None
+                }
             }
             Value::Numeric(a) => {
-                if let Value::Numeric(b) = other { Some(a.compare(b)) } else { None }
+                if let Value::Numeric(b) = other {
+                    Some(a.compare(b))
+                } else {
+                    None
+                }
             }
             Value::Text(a) => {
-                if let Value::Text(b) = other { Some(a.as_bytes().cmp(b.as_bytes())) } else { None }
+                if let Value::Text(b) = other {
+                    Some(a.as_bytes().cmp(b.as_bytes()))
+                } else {
+                    None
+                }
             }
             Value::Bpchar(a) => match other {
                 Value::Bpchar(b) => {
@@ -123,13 +147,33 @@ impl<'a> Value<'a> {
                 }
                 _ => None,
             },
-            Value::Uuid(a) => if let Value::Uuid(b) = other { Some(a.cmp(b)) } else { None },
-            Value::Timestamp(a) => {
-                if let Value::Timestamp(b) = other { Some(a.cmp(b)) } else { None }
+            Value::Uuid(a) => {
+                if let Value::Uuid(b) = other {
+                    Some(a.cmp(b))
+                } else {
+                    None
+                }
             }
-            Value::Array(a) => if let Value::Array(b) = other { Some(a.compare(b)) } else { None },
+            Value::Timestamp(a) => {
+                if let Value::Timestamp(b) = other {
+                    Some(a.cmp(b))
+                } else {
+                    None
+                }
+            }
+            Value::Array(a) => {
+                if let Value::Array(b) = other {
+                    Some(a.compare(b))
+                } else {
+                    None
+                }
+            }
             Value::Enum(a, _) => {
-                if let Value::Enum(b, _) = other { Some(a.cmp(b)) } else { None }
+                if let Value::Enum(b, _) = other {
+                    Some(a.cmp(b))
+                } else {
+                    None
+                }
             }
             Value::Null | Value::Unknown | Value::Maybe(_) | Value::Opaque | Value::Type(_) => None,
         };

@@ -126,7 +126,8 @@ pub(crate) fn constructor(nested: bool, result: Type) -> Function {
 /// `array[i]...`, or with `slice` `array[i:j]...`, each bound behind a flag that it was given.
 pub(crate) fn subscript(slice: bool, result: Type) -> Function {
     let implementation = if slice { slice::slice } else { slice::element };
-    Function { strict: true, ..function("subscript", implementation, result) }
+    // A NULL subscript makes it NULL, but only when it is evaluated: folding must not know.
+    function("subscript", implementation, result)
 }
 
 /// An array or an enum as text, its type being the second argument.

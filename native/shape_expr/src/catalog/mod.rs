@@ -90,8 +90,13 @@ macro_rules! functions {
 pub(crate) use {functions, operators, prefix_operators};
 
 /// Every family's operators.
-static OPERATORS: &[&[&[Operator]]] =
-    &[compare::OPERATORS, arithmetic::OPERATORS, text::OPERATORS, boolean::OPERATORS, arrays::OPERATORS];
+static OPERATORS: &[&[&[Operator]]] = &[
+    compare::OPERATORS,
+    arithmetic::OPERATORS,
+    text::OPERATORS,
+    boolean::OPERATORS,
+    arrays::OPERATORS,
+];
 
 /// Every family's functions.
 static FUNCTIONS: &[&[FunctionRow]] = &[strings::FUNCTIONS, arrays::FUNCTIONS];

@@ -83,7 +83,7 @@ pub(crate) enum AstKind {
     Row(Vec<Ast>),
     Collate {
         value: Box<Ast>,
-        bytewise: bool,
+        name: String,
     },
     Array(Vec<Ast>),
     /// `left op ANY (array)`, or ALL.

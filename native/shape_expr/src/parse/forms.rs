@@ -28,19 +28,15 @@ impl Tree<'_> {
     pub(super) fn collate(&self, collate: protobuf::CollateClause) -> Result<Ast, Error> {
         let position = self.position(collate.location);
         let name = match collate.collname.last().and_then(|name| name.node.as_ref()) {
-            Some(Node::String(name)) => name.sval.as_str(),
+            Some(Node::String(name)) => name.sval.clone(),
             _ => return Err(Error::unsupported("this collation", position)),
         };
-        let bytewise = ["C", "POSIX", "C.UTF-8", "C.utf8", "ucs_basic"].contains(&name);
         let value = self.boxed(collate.arg, position)?;
-        Ok(Ast::new(position, AstKind::Collate { value, bytewise }))
+        Ok(Ast::new(position, AstKind::Collate { value, name }))
     }
 
     /// Subscripts; fields of composite values are refused.
-    pub(super) fn indirection(
-        &self,
-        indirection: protobuf::AIndirection,
-    ) -> Result<Ast, Error> {
+    pub(super) fn indirection(&self, indirection: protobuf::AIndirection) -> Result<Ast, Error> {
         let value = self.boxed(indirection.arg, 0)?;
         let subscripts = self.subscripts(indirection.indirection, value.position)?;
         Ok(Ast::new(value.position, AstKind::Subscript { value, subscripts }))

@@ -45,7 +45,7 @@ impl Resolver<'_> {
                 return Err(Error::DatatypeMismatch { message, sqlstate: "42P18", position });
             }
             None => {
-                let (coerced, common) = self.to_common(exprs, "ARRAY", position)?;
+                let (coerced, common) = self.unify(exprs, "ARRAY", position)?;
                 exprs = coerced;
                 common.array_of()
             }
@@ -62,6 +62,9 @@ impl Resolver<'_> {
         position: usize,
     ) -> Result<Expr, Error> {
         let value = self.expression(value)?;
+        if value.ty == Type::Name {
+            return Err(Error::unsupported("a subscript of a name", position));
+        }
         let Some(element) = value.ty.element().cloned() else {
             let message =
                 format!("cannot subscript type {} because it does not support it", value.ty);
@@ -104,14 +107,16 @@ impl Resolver<'_> {
         match index.ty {
             Type::Int4 => Ok(index),
             // An assignment's casts are allowed.
-            _ => self.coerce(index, &Type::Int4, CastContext::Assignment).map_err(|error| {
-                match error {
-                    Error::DatatypeMismatch { position, .. } => {
-                        Error::mismatch("array subscript must have type integer", position)
-                    }
-                    other => other,
-                }
-            }),
+            _ => {
+                self.coerce(index, &Type::Int4, CastContext::Assignment).map_err(
+                    |error| match error {
+                        Error::DatatypeMismatch { position, .. } => {
+                            Error::mismatch("array subscript must have type integer", position)
+                        }
+                        other => other,
+                    },
+                )
+            }
         }
     }
 

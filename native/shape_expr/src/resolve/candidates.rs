@@ -45,6 +45,12 @@ pub(super) fn operator(
     };
     match select(types, all, catalog::foreign(name, prefix)) {
         Selected::One(row) => Ok(row),
+        // Two kinds of ranges contain elements of any type.
+        Selected::None
+            if matches!((name, types), ("@>", [Type::Unknown, _]) | ("<@", [_, Type::Unknown])) =>
+        {
+            Err(Error::Ambiguous { what: format!("operator {}", signature()), position })
+        }
         Selected::None => Err(Error::UnknownOperator { signature: signature(), position }),
         Selected::Many => {
             Err(Error::Ambiguous { what: format!("operator {}", signature()), position })
@@ -89,10 +95,8 @@ enum Selected<T> {
 
 /// `func_match_argtypes` and `func_select_candidate`.
 fn select<T: Copy>(types: &[Type], all: Vec<(Vec<&Type>, T)>, foreign: &[Category]) -> Selected<T> {
-    let mut rows: Vec<(Vec<&Type>, T)> = all
-        .into_iter()
-        .filter(|(args, _)| polymorphic::accepts(types, args))
-        .collect();
+    let mut rows: Vec<(Vec<&Type>, T)> =
+        all.into_iter().filter(|(args, _)| polymorphic::accepts(types, args)).collect();
     let unknowns = types.iter().filter(|ty| **ty == Type::Unknown).count();
     // Candidates for types not known here compete for operands that are all untyped.
     let foreign = if unknowns == types.len() { foreign } else { &[] };
@@ -139,8 +143,9 @@ fn select<T: Copy>(types: &[Type], all: Vec<(Vec<&Type>, T)>, foreign: &[Categor
     if let Some(first) = kinds.next()
         && kinds.all(|ty| ty == first)
     {
-        let mut fitting =
-            rows.iter().filter(|(args, _)| polymorphic::accepts(&vec![first.clone(); args.len()], args));
+        let mut fitting = rows
+            .iter()
+            .filter(|(args, _)| polymorphic::accepts(&vec![first.clone(); args.len()], args));
         if let (Some((_, row)), None) = (fitting.next(), fitting.next()) {
             return Selected::One(*row);
         }

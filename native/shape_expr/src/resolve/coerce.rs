@@ -59,9 +59,13 @@ impl Resolver<'_> {
             return Ok(expr);
         }
         if expr.ty == Type::Unknown {
-            if let Node::Collate { bytewise, inner } = expr.node {
-                let inner = Box::new(self.read_literal(*inner, ty)?);
-                let node = Node::Collate { bytewise, inner };
+            if let Node::Collate { name, bytewise, inner } = expr.node {
+                let inner = self.coerce(*inner, ty, context)?;
+                // What has no collation drops it.
+                if ty.element().unwrap_or(ty).category() != Category::String {
+                    return Ok(inner);
+                }
+                let node = Node::Collate { name, bytewise, inner: Box::new(inner) };
                 return Ok(Expr::new(ty.clone(), expr.position, node));
             }
             return self.read_literal(expr, ty);
@@ -143,7 +147,9 @@ impl Resolver<'_> {
             let ty = column.ty.as_ref()?;
             let ty = ty.ty.element().unwrap_or(&ty.ty);
             match ty {
-                Type::Enum(labels) if labels.name() == Some(name) => Some(ColumnType::new(ty.clone())),
+                Type::Enum(labels) if labels.name() == Some(name) => {
+                    Some(ColumnType::new(ty.clone()))
+                }
                 _ => None,
             }
         })

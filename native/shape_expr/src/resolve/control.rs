@@ -13,7 +13,7 @@ use super::forms::common_of;
 
 impl Resolver<'_> {
     /// `select_common_type` and `coerce_to_common_type`. The first expression counts most.
-    pub(super) fn to_common(
+    pub(super) fn unify(
         &mut self,
         mut exprs: Vec<Expr>,
         what: &str,
@@ -68,7 +68,7 @@ impl Resolver<'_> {
                 None => Expr::constant(Type::Unknown, position, Const::Null),
             },
         );
-        let (mut values, ty) = self.to_common(values, "CASE", position)?;
+        let (mut values, ty) = self.unify(values, "CASE", position)?;
         let otherwise = Box::new(values.remove(0));
         let arms = conditions.into_iter().zip(values).collect();
         Ok(Expr::new(ty, position, Node::Case { arms, otherwise }))
@@ -80,7 +80,7 @@ impl Resolver<'_> {
 
     pub(super) fn coalesce(&mut self, args: &[Ast], position: usize) -> Result<Expr, Error> {
         let args = self.expressions(args)?;
-        let (args, ty) = self.to_common(args, "COALESCE", position)?;
+        let (args, ty) = self.unify(args, "COALESCE", position)?;
         Ok(Expr::new(ty, position, Node::Coalesce(args)))
     }
 
@@ -104,7 +104,7 @@ impl Resolver<'_> {
     ) -> Result<Expr, Error> {
         let what = if greatest { "GREATEST" } else { "LEAST" };
         let args = self.expressions(args)?;
-        let (args, ty) = self.to_common(args, what, position)?;
+        let (args, ty) = self.unify(args, what, position)?;
         let pair = |i: usize| Expr { ty: ty.clone(), position, node: args[i].node.clone() };
         let less = self.operator("<", Some(pair(0)), pair(0), position)?;
         let (less, _) = match parts(less) {
@@ -118,9 +118,10 @@ impl Resolver<'_> {
     pub(super) fn collate(
         &mut self,
         value: &Ast,
-        bytewise: bool,
+        name: &str,
         position: usize,
     ) -> Result<Expr, Error> {
+        let bytewise = ["C", "POSIX", "C.UTF-8", "C.utf8", "ucs_basic"].contains(&name);
         let inner = self.expression(value)?;
         let inner = self.settle(inner, &Type::Text)?;
         let element = inner.ty.element().unwrap_or(&inner.ty);
@@ -128,11 +129,12 @@ impl Resolver<'_> {
             let message = format!("collations are not supported by type {}", inner.ty);
             return Err(Error::mismatch(message, position));
         }
-        if inner.ty == Type::Unknown && bytewise {
-            return Ok(inner);
-        }
         let ty = inner.ty.clone();
-        Ok(Expr::new(ty, position, Node::Collate { bytewise, inner: Box::new(inner) }))
+        Ok(Expr::new(
+            ty,
+            position,
+            Node::Collate { name: name.into(), bytewise, inner: Box::new(inner) },
+        ))
     }
 
     /// An operator between two syntax trees, rows among them.
@@ -166,9 +168,7 @@ impl Resolver<'_> {
         position: usize,
     ) -> Result<Expr, Error> {
         match (left, right) {
-            (Side::One(left), Side::One(right)) => {
-                self.operator(name, Some(left), right, position)
-            }
+            (Side::One(left), Side::One(right)) => self.operator(name, Some(left), right, position),
             (Side::Row(left), Side::Row(right)) => self.rows(name, left, right, position),
             _ => Err(Error::unsupported("a row beside what is no row", position)),
         }

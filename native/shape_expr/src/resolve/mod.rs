@@ -3,6 +3,7 @@
 mod arrays;
 mod candidates;
 mod coerce;
+mod collation;
 mod columns;
 mod control;
 mod forms;
@@ -61,6 +62,7 @@ pub(crate) fn resolve(
         let before = resolver.schema.columns().iter().filter(|c| c.ty.is_some()).count();
         let expr = resolver.condition(ast, "WHERE")?;
         let Some(error) = resolver.undetermined.take() else {
+            collation::check(&expr)?;
             let schema = match resolver.schema {
                 std::borrow::Cow::Borrowed(_) => None,
                 std::borrow::Cow::Owned(schema) => Some(schema),
@@ -156,14 +158,12 @@ impl Resolver<'_> {
             AstKind::NullIf(args) => self.null_if(args, position),
             AstKind::MinMax { args, greatest } => self.min_max(args, *greatest, position),
             AstKind::Row(_) => Err(Error::unsupported("a row here", position)),
-            AstKind::Collate { value, bytewise } => self.collate(value, *bytewise, position),
+            AstKind::Collate { value, name } => self.collate(value, name, position),
             AstKind::Array(items) => self.array(items, None, position),
             AstKind::AnyArray { name, left, array, all } => {
                 self.any_array(name, left, array, *all, position)
             }
-            AstKind::Subscript { value, subscripts } => {
-                self.subscript(value, subscripts, position)
-            }
+            AstKind::Subscript { value, subscripts } => self.subscript(value, subscripts, position),
         }
     }
 
@@ -237,6 +237,10 @@ impl Resolver<'_> {
             }
         }
         self.check_order(&function, &args, position)?;
+        if lacks_operator(&found.right, function.strategy, &args) {
+            let raise = Node::Raise(crate::error::Raise::UndefinedFunction);
+            return Ok(Expr::new(function.result, position, raise));
+        }
         Ok(Expr::new(function.result.clone(), position, Node::Call { function, args }))
     }
 
@@ -264,9 +268,9 @@ impl Resolver<'_> {
             function.strategy,
             Strategy::Less | Strategy::LessEqual | Strategy::Greater | Strategy::GreaterEqual
         );
-        let text = args.iter().any(|arg| {
-            arg.ty.element().unwrap_or(&arg.ty).category() == Category::String
-        });
+        let text = args
+            .iter()
+            .any(|arg| arg.ty.element().unwrap_or(&arg.ty).category() == Category::String);
         if !orders || !text || self.options.order_any_collation_by_bytes {
             return Ok(());
         }
@@ -340,4 +344,15 @@ impl Resolver<'_> {
         };
         Ok(Expr::new(Type::Bool, position, Node::Test(test, Box::new(inner))))
     }
+}
+
+/// Arrays are compared by their elements' operators, which some types do not have.
+fn lacks_operator(declared: &Type, strategy: Strategy, args: &[Expr]) -> bool {
+    let element = args.first().and_then(|arg| arg.ty.element());
+    let (Type::AnyArray, Some(element)) = (declared, element) else { return false };
+    let name = match strategy {
+        Strategy::Plain | Strategy::Equal | Strategy::NotEqual => "=",
+        _ => "<",
+    };
+    candidates::operator(name, &[element.clone(), element.clone()], 0).is_err()
 }

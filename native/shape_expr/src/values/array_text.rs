@@ -42,7 +42,9 @@ pub(crate) fn parse<'a>(element: &Type, text: &'a str, arena: &'a Bump) -> Eval<
     let (lengths, items) = structure(text.as_bytes(), at, arena)?;
     let mut dimensions = BumpVec::new_in(arena);
     match &declared {
-        None => dimensions.extend(lengths.iter().map(|length| Dimension { lower: 1, length: *length })),
+        None => {
+            dimensions.extend(lengths.iter().map(|length| Dimension { lower: 1, length: *length }))
+        }
         Some(declared) => {
             if declared.len() != lengths.len()
                 || declared.iter().zip(&lengths).any(|(d, length)| d.length != *length)

@@ -48,7 +48,10 @@ fn level(random: &mut Random, element: Kind, lengths: &[usize], text: &mut Strin
         if random.one_in(8) {
             text.push_str(random.pick(&["NULL", "null", "Null"]));
         } else {
-            let item = samples::any(random, element);
+            let item = match random.one_in(30) {
+                true => samples::any(random, element),
+                false => samples::valid(random, element),
+            };
             let plain = !item.is_empty()
                 && item.trim() == item
                 && !item.eq_ignore_ascii_case("null")
@@ -76,15 +79,43 @@ pub fn broken(random: &mut Random, element: Kind) -> String {
     let at = places[random.below(places.len())];
     match random.below(3) {
         0 => drop(text.remove(at)),
-        1 => text.insert_str(at, random.pick(&["{", "}", ",", "\"", "\\", " ", "[", "]", "=", "a"])),
+        1 => {
+            text.insert_str(at, random.pick(&["{", "}", ",", "\"", "\\", " ", "[", "]", "=", "a"]))
+        }
         _ => {
             let shapes = [
-                "", "{", "}", "{{}}", "{{},{}}", "{1,{2}}", "{{1},2}", "{{1},{2,3}}", "{1,}",
-                "{,1}", "{1}}", "{1} x", "[1:2]={1}", "[2:1]={1}", "[1]={1}", "[:2]={1}",
-                "[1:2] ={1,2}", "[0:1]= {1,2}", "[1:1][1:1]={1}", "{\"1\"2}", "{1\"2\"}",
-                "{{{{{{1}}}}}}", "{{{{{{{1}}}}}}}", "{\\1}", "{ 1 2 }", "{\"1\" }",
-                "[2147483647:2147483647]={1}", "[-2147483648:-2147483648]={1}", "[1:1]{1}",
-                "[99999999999:1]={1}", "[+1:1]={1}", "[1:-1]={}",
+                "",
+                "{",
+                "}",
+                "{{}}",
+                "{{},{}}",
+                "{1,{2}}",
+                "{{1},2}",
+                "{{1},{2,3}}",
+                "{1,}",
+                "{,1}",
+                "{1}}",
+                "{1} x",
+                "[1:2]={1}",
+                "[2:1]={1}",
+                "[1]={1}",
+                "[:2]={1}",
+                "[1:2] ={1,2}",
+                "[0:1]= {1,2}",
+                "[1:1][1:1]={1}",
+                "{\"1\"2}",
+                "{1\"2\"}",
+                "{{{{{{1}}}}}}",
+                "{{{{{{{1}}}}}}}",
+                "{\\1}",
+                "{ 1 2 }",
+                "{\"1\" }",
+                "[2147483647:2147483647]={1}",
+                "[-2147483648:-2147483648]={1}",
+                "[1:1]{1}",
+                "[99999999999:1]={1}",
+                "[+1:1]={1}",
+                "[1:-1]={}",
             ];
             text = random.pick(&shapes).to_owned();
         }
@@ -167,9 +198,11 @@ impl Generator<'_> {
             }
             10 => {
                 let array = self.array(element, depth - 1);
-                let bound = |random: &mut Random| random.pick(&["", "1", "2", "-1", "0", "9", "NULL"]).to_owned();
+                let bound = |random: &mut Random| {
+                    random.pick(&["", "1", "2", "-1", "0", "9", "NULL"]).to_owned()
+                };
                 let slices: String = (0..1 + self.random.below(2))
-                    .map(|_| match self.random.one_in(6) {
+                    .map(|i| match i > 0 && self.random.one_in(6) {
                         true => "[2]".to_owned(),
                         false => {
                             format!("[{}:{}]", bound(self.random), bound(self.random))
@@ -290,7 +323,8 @@ impl Generator<'_> {
             }
             14 => {
                 let array = self.array(element, depth);
-                let indices = self.random.pick(&["[1]", "[1][2]", "[0]", "[NULL]", "['1']", "[1.4]"]);
+                let indices =
+                    self.random.pick(&["[1]", "[1][2]", "[0]", "[NULL]", "['1']", "[1.4]"]);
                 let not = self.random.pick(&["", "NOT "]);
                 format!("({array}){indices} IS {not}NULL")
             }

@@ -63,8 +63,8 @@ pub(super) fn nest<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a
     dimensions.extend_from_slice(first.dimensions());
     count(&dimensions)?;
     let size = first.len();
-    let items = (0..size * arrays.len())
-        .map(|i| arrays[i / size].get(i % size).unwrap_or(Value::Null));
+    let items =
+        (0..size * arrays.len()).map(|i| arrays[i / size].get(i % size).unwrap_or(Value::Null));
     build(context, &dimensions, items)
 }
 

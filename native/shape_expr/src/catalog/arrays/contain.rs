@@ -10,11 +10,7 @@ use crate::value::{Eval, Value};
 use crate::values::array::Array;
 use crate::vm::Context;
 
-fn order<'a>(
-    context: &mut Context<'a>,
-    args: &[Value<'a>],
-    is: fn(Ordering) -> bool,
-) -> Eval<'a> {
+fn order<'a>(context: &mut Context<'a>, args: &[Value<'a>], is: fn(Ordering) -> bool) -> Eval<'a> {
     let order = match args {
         [Value::Array(a), Value::Array(b)] => {
             context.charge(a.len().min(b.len()) as u64)?;
@@ -64,12 +60,7 @@ pub(super) fn ne<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> 
 const PAIRS: usize = 64;
 
 /// Is every element of `small` in `big` (`all`), or is any? A NULL is in nothing.
-fn within<'a>(
-    context: &mut Context<'a>,
-    small: Array<'a>,
-    big: Array<'a>,
-    all: bool,
-) -> Eval<'a> {
+fn within<'a>(context: &mut Context<'a>, small: Array<'a>, big: Array<'a>, all: bool) -> Eval<'a> {
     context.charge((small.len() + big.len()) as u64)?;
     let search = Search::new(context, big, small.len())?;
     for item in small.iter() {
@@ -180,6 +171,9 @@ pub(super) fn position<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eva
         [dimension] => i64::from(dimension.lower),
         _ => return Err(EvalError::new(Raise::NotSupported)),
     };
+    if wanted.is_null() && !array.iter().any(|item| item.is_null()) {
+        return Ok(Value::Null);
+    }
     let from = match from {
         None => first,
         Some(Value::Int(from)) => *from,

@@ -54,8 +54,20 @@ pub(super) fn dims<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a
     Ok(Value::Text(text.into_bump_str()))
 }
 
+/// What a NULL or unknown argument makes of a subscript, if there is one.
+fn missing<'a>(args: &[Value<'a>]) -> Option<Value<'a>> {
+    if args.iter().any(Value::is_null) {
+        return Some(Value::Null);
+    }
+    let is_open = |arg: &Value<'_>| matches!(arg, Value::Unknown | Value::Maybe(_) | Value::Opaque);
+    args.iter().any(is_open).then_some(Value::Unknown)
+}
+
 /// `array[i][j]`: NULL outside it, or with too few subscripts or too many.
 pub(super) fn element<'a>(_: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
+    if let Some(missing) = missing(args) {
+        return Ok(missing);
+    }
     let [Value::Array(array), subscripts @ ..] = args else { return wrong_kind() };
     if subscripts.len() != array.dimensions().len() {
         return Ok(Value::Null);
@@ -74,6 +86,9 @@ pub(super) fn element<'a>(_: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
 
 /// `array[i:j][k:l]`: what of it lies inside, with bounds that start at 1 again.
 pub(super) fn slice<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
+    if let Some(missing) = missing(args) {
+        return Ok(missing);
+    }
     let [Value::Array(array), bounds @ ..] = args else { return wrong_kind() };
     let empty = |context: &Context<'a>| Ok(Value::Array(Array::list(context.arena(), &[])));
     let given = bounds.len() / 4;
