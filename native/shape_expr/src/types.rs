@@ -491,6 +491,9 @@ impl FromStr for ColumnType {
             return Ok(element.array_of());
         }
         if let Some(element) = lower.strip_suffix(" array") {
+            if element.ends_with(" array") {
+                return Err(unknown());
+            }
             let element = element.parse::<ColumnType>().map_err(|_| unknown())?;
             return Ok(element.array_of());
         }

@@ -120,6 +120,29 @@ impl Resolver<'_> {
         }
     }
 
+    /// Open schema: a column that must contain what reads as an array is a text[].
+    pub(super) fn settle_array(&mut self, name: &str, args: &mut [Expr]) -> Result<(), Error> {
+        let reads = |arg: &Expr| match &arg.node {
+            Node::Const(Const::Text(text)) => {
+                let arena = bumpalo::Bump::new();
+                crate::values::input(&Type::TEXT_ARRAY, text, &arena).is_ok()
+            }
+            _ => false,
+        };
+        if !self.schema.is_open()
+            || !matches!(name, "@>" | "<@" | "&&")
+            || !args.iter().any(|arg| arg.ty == Type::Unknown && reads(arg))
+        {
+            return Ok(());
+        }
+        for arg in args.iter_mut().filter(|arg| matches!(arg.node, Node::Column(_))) {
+            if arg.ty == Type::Unknown {
+                *arg = self.settle(arg.clone(), &Type::TEXT_ARRAY)?;
+            }
+        }
+        Ok(())
+    }
+
     /// `make_scalar_array_op`.
     pub(super) fn any_array(
         &mut self,

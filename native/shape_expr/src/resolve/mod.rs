@@ -219,6 +219,7 @@ impl Resolver<'_> {
         // `!=` is the grammar's own spelling of `<>`.
         let name = if name == "!=" { "<>" } else { name };
         let mut args: Vec<Expr> = left.into_iter().chain([right]).collect();
+        self.settle_array(name, &mut args)?;
         if let Some(placeholder) = self.settle_together(&mut args, position)? {
             return Ok(placeholder);
         }
