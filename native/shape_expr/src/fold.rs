@@ -81,12 +81,18 @@ pub(crate) fn fold(expr: Expr) -> Result<Expr, Raise> {
     Ok(Expr { ty, position, node })
 }
 
-/// `ROW(...) IS [NOT] NULL`, its columns folded: a test of each.
+/// `ROW(...) IS [NOT] NULL`, its columns folded: a test of each. A row that is all constant is a
+/// constant itself, of which PostgreSQL's planner does not take the test.
 fn fold_row_test(test: Test, fields: Vec<Expr>, position: usize) -> Result<Expr, Raise> {
+    let whole = fields.iter().all(|field| field.as_const().is_some());
     let tests = fields
         .into_iter()
         .map(|field| Expr::new(Type::Bool, position, Node::Test(test, Box::new(field))));
-    arms_of(tests.collect(), true, position)
+    let folded = arms_of(tests.collect(), true, position)?;
+    Ok(match folded.node {
+        Node::Const(answer) if whole => Expr::new(Type::Bool, position, Node::Late(answer)),
+        node => Expr { node, ..folded },
+    })
 }
 
 fn fold_all(args: Vec<Expr>) -> Result<Vec<Expr>, Raise> {

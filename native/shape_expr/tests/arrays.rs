@@ -181,6 +181,10 @@ fn regressions() {
     // A NULL subscript makes the slice NULL only once it is evaluated.
     let raised = eval("e[NULL:9] && (e || p)", &columns, &row).map_err(|e| e.sqlstate());
     assert_eq!(raised, Err("22000"));
+    // The planner does not see through a null test of a constant row.
+    let clause =
+        "CASE WHEN ROW(NULL::int) IS NULL THEN true WHEN p < 'x'::text::int THEN false END";
+    assert_eq!(eval(clause, &columns, &row).map_err(|e| e.sqlstate()), Err("22P02"));
     // Where there is no NULL, NULL is not searched for, from wherever.
     assert_eq!(constant("array_position('{1}'::int[], NULL, NULL) IS NULL"), Ok(Some(true)));
     assert_eq!(constant("array_position('{1}'::int[], 1, NULL) IS NULL"), Err("22004"));
