@@ -194,6 +194,7 @@ fn regressions() {
         ("'{a}' @> ('a' || 'b')", "42725"),
         ("('a' COLLATE \"C\") = ('b' COLLATE \"POSIX\")", "42P21"),
         ("CASE WHEN true THEN true::int8 ELSE 'x'::int = 1 END", "42846"),
+        ("CASE ('a' COLLATE \"C\") WHEN 'b' THEN true END", "0A000"),
         ("ROW('a' = 1, 2) = ROW(true::int8, 2)", "22P02"),
         ("ROW(1, ('{1}')[1]) = ROW('x'::text, 1)", "42804"),
     ] {

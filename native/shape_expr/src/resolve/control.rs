@@ -52,6 +52,12 @@ impl Resolver<'_> {
                     if left.ty == Type::Unknown && !matches!(left.node, Node::Column(_)) {
                         left = self.coerce(left, &Type::Text, CastContext::Implicit)?;
                     }
+                    // PostgreSQL forgets here that it was explicit, and may then not know which of
+                    // two collations counts (42P22).
+                    if super::collation::check(&left)?.is_some() {
+                        let what = "an explicit collation of what CASE compares";
+                        return Err(Error::unsupported(what, operand.position));
+                    }
                     let right = self.expression(condition)?;
                     let equal = self.operator("=", Some(left), right, condition.position)?;
                     self.demand_boolean(equal, "CASE/WHEN")?

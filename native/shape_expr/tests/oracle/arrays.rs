@@ -387,7 +387,8 @@ impl Generator<'_> {
             }
             1 => {
                 let on = self.kind();
-                let operand = self.operand(on, depth);
+                // Without an explicit collation: under one, PostgreSQL may not know which counts.
+                let operand = self.operand(on, 0);
                 let arms: String = (0..1 + self.random.below(2))
                     .map(|_| {
                         let (value, result) = (self.operand(on, 0), self.operand(kind, depth));
