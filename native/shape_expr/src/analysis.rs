@@ -1,5 +1,6 @@
 //! What an index can do with a clause: [`Access`].
 
+use crate::catalog::arrays::{self, Containment};
 use crate::constants::{Const, Constants};
 use crate::expr::{Expr, Node, Strategy};
 use crate::program::Test;
@@ -24,6 +25,21 @@ pub enum Access<'p> {
         /// The values, none of them NULL.
         values: Vec<Value<'p>>,
     },
+    /// True only where the column is an array with all of these elements (`@>` a constant array,
+    /// `constant = ANY (column)`). None at all: `@> '{}'`, true for every array that is not NULL.
+    Contains {
+        /// The column, an array.
+        column: usize,
+        /// The elements, of the column's own element kind, none of them NULL.
+        elements: Vec<Value<'p>>,
+    },
+    /// True only where the column is an array with at least one of these elements (`&&`).
+    Overlaps {
+        /// The column, an array.
+        column: usize,
+        /// The elements, of the column's own element kind, none of them NULL; never none at all.
+        elements: Vec<Value<'p>>,
+    },
     /// Any one of these suffices.
     And(Vec<Access<'p>>),
     /// All of these are needed.
@@ -44,6 +60,14 @@ pub(crate) enum Plan {
     Boolean {
         column: u32,
         is: bool,
+    },
+    /// The column, an array, has all of (or with `any` one of) the elements of the constant array in
+    /// this slot, or the one that the slot holds.
+    Elements {
+        column: u32,
+        slot: u32,
+        any: bool,
+        convert: Convert,
     },
     And(Vec<Plan>),
     Or(Vec<Plan>),
@@ -71,6 +95,10 @@ impl Plan {
                 word(4, u64::from(*slot));
             }
             Plan::Boolean { column, is } => word(5 + (u64::from(*is) << 8), u64::from(*column)),
+            Plan::Elements { column, slot, any, convert } => {
+                word(8 + (u64::from(*any) << 8) + ((*convert as u64) << 9), u64::from(*column));
+                word(9, u64::from(*slot));
+            }
             Plan::And(parts) | Plan::Or(parts) => {
                 let tag = if matches!(self, Plan::And(_)) { 6 } else { 7 };
                 word(tag, parts.len() as u64);
@@ -100,6 +128,9 @@ impl Plan {
                     true => Access::Never,
                     false => Access::Equal { column: *column as usize, values },
                 }
+            }
+            Plan::Elements { column, slot, any, convert } => {
+                elements(*column as usize, constants.value(*slot), *any, *convert)
             }
             Plan::And(parts) => {
                 let parts: Vec<_> = parts.iter().map(|part| part.instantiate(constants)).collect();
@@ -153,9 +184,25 @@ pub(crate) fn plan(expr: &Expr, negated: bool, slot: &dyn Fn(&Expr) -> Option<u3
                 ([left, right], true) => {
                     equal(left, right, slot).or_else(|| equal(right, left, slot))
                 }
+                ([left, right], false) if !negated => arrays::containment(function.implementation)
+                    .and_then(|kind| contains(kind, left, right, slot)),
                 _ => None,
             }
             .unwrap_or(Plan::Scan)
+        }
+        Node::AnyArray { function, all, args } => {
+            let fits = match (negated, all) {
+                (false, false) => function.strategy == Strategy::Equal,
+                (true, true) => function.strategy == Strategy::NotEqual,
+                _ => false,
+            };
+            let [value, array] = &**args;
+            match (fits && value.as_value().is_some(), array_column(array), slot(value)) {
+                (true, Some((column, convert)), Some(slot)) => {
+                    Plan::Elements { column, slot, any: true, convert }
+                }
+                _ => Plan::Scan,
+            }
         }
         Node::AnyOf { function, left, all, .. } => {
             let fits = match (negated, all) {
@@ -220,5 +267,70 @@ fn column(expr: &Expr) -> Option<(u32, Convert)> {
             Some((*column as u32, convert))
         }
         _ => None,
+    }
+}
+
+/// `column @> constant`, `constant <@ column`, `column && constant`.
+fn contains(
+    kind: Containment,
+    left: &Expr,
+    right: &Expr,
+    slot: &dyn Fn(&Expr) -> Option<u32>,
+) -> Option<Plan> {
+    let (array, constant) = match (kind, left.as_value(), right.as_value()) {
+        (Containment::Contains | Containment::Overlaps, None, Some(_)) => (left, right),
+        (Containment::Contained | Containment::Overlaps, Some(_), None) => (right, left),
+        _ => return None,
+    };
+    let (column, convert) = array_column(array)?;
+    let any = kind == Containment::Overlaps;
+    Some(Plan::Elements { column, slot: slot(constant)?, any, convert })
+}
+
+/// An array column, maybe under a cast of its elements that maps equal ones to equal ones and back.
+fn array_column(expr: &Expr) -> Option<(u32, Convert)> {
+    match &expr.node {
+        Node::Column(column) => Some((*column as u32, Convert::AsIs)),
+        Node::Map { function, args } => {
+            let [Expr { node: Node::Column(column), ty, .. }] = args.as_slice() else {
+                return None;
+            };
+            let convert = match (function.is_cast, ty.element()?, &function.result) {
+                (true, Type::Int2 | Type::Int4 | Type::Int8, Type::Numeric) => Convert::ToInt,
+                (true, Type::Bpchar, Type::Text | Type::Varchar) => Convert::ToBpchar,
+                _ => return None,
+            };
+            Some((*column as u32, convert))
+        }
+        _ => None,
+    }
+}
+
+fn elements(column: usize, value: Value<'_>, any: bool, convert: Convert) -> Access<'_> {
+    let array = match value {
+        // A NULL array, or NULL = ANY (column): never true, but for NULL = ANY ('{}'), which is false.
+        Value::Null => return Access::Never,
+        Value::Array(array) => array,
+        // `constant = ANY (column)`: one element.
+        value => {
+            return match convert.apply(value) {
+                Some(value) => Access::Contains { column, elements: vec![value] },
+                None => Access::Never,
+            };
+        }
+    };
+    let mut elements = Vec::with_capacity(array.len());
+    for item in array.iter() {
+        match (item.is_null(), convert.apply(item)) {
+            (false, Some(item)) => elements.push(item),
+            // What is in no array: no row contains all of these.
+            _ if !any => return Access::Never,
+            _ => {}
+        }
+    }
+    match any {
+        false => Access::Contains { column, elements },
+        true if elements.is_empty() => Access::Never,
+        true => Access::Overlaps { column, elements },
     }
 }

@@ -3,6 +3,7 @@
 use crate::analysis::{self, Plan};
 use crate::column_set::ColumnSet;
 use crate::constants::{Const, InSet};
+use crate::error::Raise;
 use crate::expr::{Expr, Node};
 use crate::fold::is_hashable;
 use crate::program::Op;
@@ -96,8 +97,8 @@ impl Generator {
                 for arg in args {
                     self.expression(arg);
                 }
-                // The widest function takes a handful of arguments; the grammar's limit is 100.
-                let argc = args.len() as u8;
+                // ARRAY[...] has as many as a clause of 64 KiB can hold.
+                let argc = args.len() as u16;
                 let strict = function.strict;
                 self.ops.push(Op::Call { function: implementation, name, argc, strict });
                 self.depth -= args.len();
@@ -135,7 +136,114 @@ impl Generator {
                     }
                 });
             }
+            _ => self.other(expr),
         }
+    }
+
+    /// CASE: a false condition leads to the next arm, a value to the end.
+    fn case(&mut self, arms: &[(Expr, Expr)], otherwise: &Expr) {
+        let mut jumps = Vec::with_capacity(2 * arms.len());
+        for (condition, value) in arms {
+            self.expression(condition);
+            let when = self.ops.len();
+            jumps.push(when);
+            self.ops.push(Op::When { next: 0, end: 0 });
+            self.depth -= 1;
+            self.expression(value);
+            jumps.push(self.ops.len());
+            self.ops.push(Op::Jump(0));
+            self.depth -= 1;
+            let after = self.ops.len() as u32;
+            if let Op::When { next, .. } = &mut self.ops[when] {
+                *next = after;
+            }
+        }
+        self.expression(otherwise);
+        self.land(&jumps);
+    }
+
+    /// Points jumps to what comes next.
+    fn land(&mut self, jumps: &[usize]) {
+        let to = self.ops.len() as u32;
+        for jump in jumps {
+            match &mut self.ops[*jump] {
+                Op::When { end, .. } | Op::RowStep { end, .. } => *end = to,
+                Op::Jump(end) | Op::Coalesce(end) => *end = to,
+                _ => {}
+            }
+        }
+    }
+
+    fn other(&mut self, expr: &Expr) {
+        match &expr.node {
+            Node::Case { arms, otherwise } => self.case(arms, otherwise),
+            Node::Coalesce(args) => {
+                let mut jumps = Vec::with_capacity(args.len());
+                for (i, arg) in args.iter().enumerate() {
+                    self.expression(arg);
+                    if i + 1 < args.len() {
+                        jumps.push(self.ops.len());
+                        self.ops.push(Op::Coalesce(0));
+                        self.depth -= 1;
+                    }
+                }
+                self.land(&jumps);
+            }
+            Node::NullIf { function, args } => {
+                self.all(args.as_slice());
+                let (function, name) = (function.implementation, function.name);
+                self.ops.push(Op::NullIf { function, name });
+                self.push();
+            }
+            Node::MinMax { less, args, greatest } => {
+                self.all(args);
+                let (argc, greatest) = (args.len() as u16, *greatest);
+                let (less, name) = (less.implementation, less.name);
+                self.ops.push(Op::MinMax { less, name, argc, greatest });
+                self.push();
+            }
+            Node::RowCompare { strategy, pairs } => {
+                let mut jumps = Vec::with_capacity(pairs.len());
+                for pair in pairs {
+                    self.all(&pair.args);
+                    jumps.push(self.ops.len());
+                    let (equal, less) = (pair.equal.implementation, pair.less.implementation);
+                    self.ops.push(Op::RowStep { equal, less, end: 0 });
+                }
+                let equal = self.constant(expr, Const::Int(0));
+                self.ops.push(Op::Constant(equal));
+                self.push();
+                self.land(&jumps);
+                self.ops.push(Op::RowEnd(*strategy));
+            }
+            Node::AnyArray { function, all, args } => {
+                self.all(args.as_slice());
+                let (function, name) = (function.implementation, function.name);
+                self.ops.push(Op::AnyArray { function, name, all: *all });
+                self.push();
+            }
+            Node::Map { function, args } => {
+                self.all(args);
+                let argc = args.len() as u16;
+                let (function, name) = (function.implementation, function.name);
+                self.ops.push(Op::Map { function, name, argc });
+                self.push();
+            }
+            Node::Collate { inner, .. } => self.expression(inner),
+            // A row stands in null tests only, and folding has taken those apart.
+            _ => {
+                self.ops.push(Op::Raise(Raise::NotSupported));
+                self.push();
+            }
+        }
+    }
+
+    /// Pushes all of these; what takes them off pushes its result.
+    fn all(&mut self, args: &[Expr]) {
+        for arg in args {
+            self.expression(arg);
+        }
+        self.depth -= args.len();
     }
 
     /// Arms in order, each with a jump to the end where it decides.

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use bumpalo::Bump;
 use hashbrown::HashTable;
 
+use crate::types::Type;
 use crate::value::Value;
+use crate::values::array::ConstArray;
 use crate::values::numeric::Numeric;
 
 /// An owned value.
@@ -22,6 +24,9 @@ pub(crate) enum Const {
     Bpchar(Arc<str>),
     Uuid(Arc<[u8; 16]>),
     Timestamp(i64),
+    Array(Arc<ConstArray>),
+    Enum(u32, Arc<str>),
+    Type(Arc<Type>),
     /// The right side of `IN`, which is never a value of its own.
     Set(Arc<InSet>),
 }
@@ -39,6 +44,9 @@ impl Const {
             Value::Bpchar(s) => Const::Bpchar((*s).into()),
             Value::Uuid(bytes) => Const::Uuid(Arc::new(*bytes)),
             Value::Timestamp(t) => Const::Timestamp(*t),
+            Value::Array(array) => Const::Array(Arc::new(ConstArray::new(array)?)),
+            Value::Enum(position, label) => Const::Enum(*position, (*label).into()),
+            Value::Type(ty) => Const::Type(Arc::new((*ty).clone())),
             Value::Unknown | Value::Maybe(_) | Value::Opaque => return None,
         })
     }
@@ -55,6 +63,9 @@ impl Const {
             Const::Bpchar(s) => Value::Bpchar(s),
             Const::Uuid(bytes) => Value::Uuid(**bytes),
             Const::Timestamp(t) => Value::Timestamp(*t),
+            Const::Array(array) => Value::Array(array.view()),
+            Const::Enum(position, label) => Value::Enum(*position, label),
+            Const::Type(ty) => Value::Type(ty),
         }
     }
 
@@ -63,13 +74,16 @@ impl Const {
     }
 
     /// Heap bytes behind this constant.
-    fn heap_bytes(&self) -> usize {
+    pub(crate) fn heap_bytes(&self) -> usize {
         const COUNTS: usize = 16;
         match self {
             Const::Numeric(words) => COUNTS + 2 * words.len(),
             Const::Text(s) | Const::Bpchar(s) => COUNTS + s.len(),
             Const::Uuid(_) => COUNTS + 16,
             Const::Set(set) => COUNTS + set.heap_bytes(),
+            Const::Array(array) => COUNTS + array.heap_bytes(),
+            Const::Enum(_, label) => COUNTS + label.len(),
+            Const::Type(_) => COUNTS + size_of::<Type>(),
             _ => 0,
         }
     }

@@ -305,6 +305,14 @@ pub enum Raise {
     InvalidEscapeCharacter,
     /// 22021: bytes that are no text of the encoding.
     InvalidEncoding,
+    /// 2202E: arrays whose dimensions do not go together, or are beyond the limits.
+    ArraySubscript,
+    /// 22000: an array of more dimensions than the function takes.
+    DataException,
+    /// 22004: an argument that must not be NULL.
+    NullNotAllowed,
+    /// 42883: an element type without the operator that the function needs.
+    UndefinedFunction,
     /// 54000: fuel or memory of this evaluation is used up.
     LimitExceeded,
     /// 0A000: PostgreSQL has an answer, this crate has not.
@@ -327,6 +335,10 @@ impl Raise {
             Raise::InvalidEscapeSequence => "22025",
             Raise::InvalidEscapeCharacter => "22019",
             Raise::InvalidEncoding => "22021",
+            Raise::ArraySubscript => "2202E",
+            Raise::DataException => "22000",
+            Raise::NullNotAllowed => "22004",
+            Raise::UndefinedFunction => "42883",
             Raise::LimitExceeded => "54000",
             Raise::NotSupported => "0A000",
         }
@@ -345,6 +357,10 @@ impl Raise {
             Raise::InvalidEscapeSequence => "the pattern ends with its escape character",
             Raise::InvalidEscapeCharacter => "an escape must be empty or one character",
             Raise::InvalidEncoding => "invalid byte sequence for UTF-8",
+            Raise::ArraySubscript => "wrong array dimensions",
+            Raise::DataException => "argument must be empty or one-dimensional array",
+            Raise::NullNotAllowed => "an argument must not be NULL",
+            Raise::UndefinedFunction => "the element type lacks the operator that is needed",
             Raise::LimitExceeded => "the evaluation's limit of fuel or memory is reached",
             Raise::NotSupported => "not supported",
         }

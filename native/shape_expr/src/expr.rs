@@ -1,5 +1,7 @@
 //! The typed tree: what resolution makes of a clause, and what code is generated from.
 
+use std::sync::Arc;
+
 use crate::constants::Const;
 use crate::error::Raise;
 use crate::program::{Implementation, Test};
@@ -76,7 +78,57 @@ pub(crate) enum Node {
         items: Vec<Expr>,
         all: bool,
     },
+    /// `CASE WHEN condition THEN value ... ELSE otherwise END`.
+    Case {
+        arms: Vec<(Expr, Expr)>,
+        otherwise: Box<Expr>,
+    },
+    Coalesce(Vec<Expr>),
+    /// The left operand, or NULL where this equality holds.
+    NullIf {
+        function: Function,
+        args: Box<[Expr; 2]>,
+    },
+    /// GREATEST or LEAST, by this `<`.
+    MinMax {
+        less: Function,
+        args: Vec<Expr>,
+        greatest: bool,
+    },
+    /// `(a, b) < (c, d)` and the other orders: the first pair that differs decides.
+    RowCompare {
+        strategy: Strategy,
+        pairs: Vec<RowPair>,
+    },
+    /// `ROW(...)`, which only null tests leave in the tree, and those until they are folded.
+    Row(Vec<Expr>),
+    /// An expression under an explicit collation; `bytewise` for C and its kin.
+    Collate {
+        name: Arc<str>,
+        bytewise: bool,
+        inner: Box<Expr>,
+    },
+    /// `left op ANY (array)`, or ALL, for an array that no constant is.
+    AnyArray {
+        function: Function,
+        all: bool,
+        args: Box<[Expr; 2]>,
+    },
+    /// A strict function of each element of the first argument, an array; the others stay as they
+    /// are.
+    Map {
+        function: Function,
+        args: Vec<Expr>,
+    },
     Raise(Raise),
+}
+
+/// Two columns of a row comparison.
+#[derive(Clone, Debug)]
+pub(crate) struct RowPair {
+    pub equal: Function,
+    pub less: Function,
+    pub args: [Expr; 2],
 }
 
 impl Expr {
@@ -103,32 +155,52 @@ impl Expr {
         }
     }
 
+    /// The expressions right below this one.
+    pub(crate) fn children<'e>(&'e self, visit: &mut dyn FnMut(&'e Expr)) {
+        match &self.node {
+            Node::Const(_) | Node::Late(_) | Node::Raise(_) | Node::Column(_) => {}
+            Node::Call { args, .. }
+            | Node::And(args)
+            | Node::Or(args)
+            | Node::Coalesce(args)
+            | Node::MinMax { args, .. }
+            | Node::Map { args, .. }
+            | Node::Row(args) => args.iter().for_each(visit),
+            Node::Not(inner) | Node::Test(_, inner) | Node::Collate { inner, .. } => visit(inner),
+            Node::Distinct { args, .. }
+            | Node::NullIf { args, .. }
+            | Node::AnyArray { args, .. } => args.iter().for_each(visit),
+            Node::AnyOf { left, items, .. } => {
+                visit(left);
+                items.iter().for_each(visit);
+            }
+            Node::Case { arms, otherwise } => {
+                for (condition, value) in arms {
+                    visit(condition);
+                    visit(value);
+                }
+                visit(otherwise);
+            }
+            Node::RowCompare { pairs, .. } => {
+                pairs.iter().flat_map(|pair| &pair.args).for_each(visit);
+            }
+        }
+    }
+
     /// How many nodes it has.
     pub(crate) fn size(&self) -> usize {
-        1 + match &self.node {
-            Node::Const(_) | Node::Late(_) | Node::Raise(_) | Node::Column(_) => 0,
-            Node::Call { args, .. } | Node::And(args) | Node::Or(args) => {
-                args.iter().map(Expr::size).sum()
-            }
-            Node::Not(inner) | Node::Test(_, inner) => inner.size(),
-            Node::Distinct { args, .. } => args.iter().map(Expr::size).sum(),
-            Node::AnyOf { left, items, .. } => left.size() + items.len(),
-        }
+        let mut size = 1;
+        self.children(&mut |child| size += child.size());
+        size
     }
 
     /// Does it read a column?
     pub(crate) fn reads_columns(&self) -> bool {
-        match &self.node {
-            Node::Const(_) | Node::Late(_) | Node::Raise(_) => false,
-            Node::Column(_) => true,
-            Node::Call { args, .. } | Node::And(args) | Node::Or(args) => {
-                args.iter().any(Expr::reads_columns)
-            }
-            Node::Not(inner) | Node::Test(_, inner) => inner.reads_columns(),
-            Node::Distinct { args, .. } => args.iter().any(Expr::reads_columns),
-            Node::AnyOf { left, items, .. } => {
-                left.reads_columns() || items.iter().any(Expr::reads_columns)
-            }
+        if let Node::Column(_) = self.node {
+            return true;
         }
+        let mut reads = false;
+        self.children(&mut |child| reads |= child.reads_columns());
+        reads
     }
 }

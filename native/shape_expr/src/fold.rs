@@ -6,10 +6,13 @@ use bumpalo::Bump;
 use crate::constants::{Const, InSet};
 use crate::error::{EvalError, Raise};
 use crate::expr::{Expr, Function, Node, Strategy, Volatility};
+use crate::program::Test;
 use crate::truth::Truth;
 use crate::types::Type;
 use crate::value::Value;
 use crate::vm::{self, Context, Limits};
+
+mod control;
 
 /// Folds a tree. `Err` means that the whole clause raises, whatever the row.
 pub(crate) fn fold(expr: Expr) -> Result<Expr, Raise> {
@@ -40,6 +43,9 @@ pub(crate) fn fold(expr: Expr) -> Result<Expr, Raise> {
         }
         Node::Test(test, inner) => {
             let inner = fold(*inner)?;
+            if let Node::Row(fields) = inner.node {
+                return fold_row_test(test, fields, position);
+            }
             match inner.as_const().map(|value| vm::test(test, &value.value())) {
                 Some(truth) => Node::Const(from_truth(truth)),
                 None => Node::Test(test, Box::new(inner)),
@@ -70,8 +76,23 @@ pub(crate) fn fold(expr: Expr) -> Result<Expr, Raise> {
                     .unwrap_or(Node::Raise(Raise::NotSupported)),
             }
         }
+        node => return control::fold(Expr { ty, position, node }),
     };
     Ok(Expr { ty, position, node })
+}
+
+/// `ROW(...) IS [NOT] NULL`, its columns folded: a test of each. A row that is all constant is a
+/// constant itself, of which PostgreSQL's planner does not take the test.
+fn fold_row_test(test: Test, fields: Vec<Expr>, position: usize) -> Result<Expr, Raise> {
+    let whole = fields.iter().all(|field| field.as_const().is_some());
+    let tests = fields
+        .into_iter()
+        .map(|field| Expr::new(Type::Bool, position, Node::Test(test, Box::new(field))));
+    let folded = arms_of(tests.collect(), true, position)?;
+    Ok(match folded.node {
+        Node::Const(answer) if whole => Expr::new(Type::Bool, position, Node::Late(answer)),
+        node => Expr { node, ..folded },
+    })
 }
 
 fn fold_all(args: Vec<Expr>) -> Result<Vec<Expr>, Raise> {
@@ -111,7 +132,7 @@ fn distinct(function: &Function, args: &[Const], negated: bool) -> Result<Const,
     Ok(from_truth(if negated { answer.negate() } else { answer }))
 }
 
-fn any_of(
+pub(crate) fn any_of(
     function: &Function,
     left: &Const,
     items: Vec<Const>,

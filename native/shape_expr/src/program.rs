@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::analysis::Plan;
 use crate::column_set::ColumnSet;
 use crate::error::Raise;
+use crate::expr::Strategy;
 use crate::value::Eval;
 use crate::value::Value;
 use crate::vm::Context;
@@ -36,7 +37,7 @@ pub(crate) enum Op {
     /// Push a constant.
     Constant(u32),
     /// Replace the top `argc` values by the function's result.
-    Call { function: Implementation, name: &'static str, argc: u8, strict: bool },
+    Call { function: Implementation, name: &'static str, argc: u16, strict: bool },
     /// Push `column op constant`, for a strict two-argument function: the commonest three in one.
     Compare { function: Implementation, name: &'static str, column: u32, constant: u32 },
     /// Replace the top by `top = ANY(set)`, or with `negated` by `top <> ALL(set)`.
@@ -59,6 +60,27 @@ pub(crate) enum Op {
     Distinct { function: Implementation, name: &'static str, negated: bool },
     /// Raise.
     Raise(Raise),
+    /// Take a condition off: go on where it is certainly true, to `next` where it certainly is not;
+    /// where it may be either, push an unknown value and go to `end`.
+    When { next: u32, end: u32 },
+    /// Go there.
+    Jump(u32),
+    /// Where the top is certainly NULL, take it off; otherwise jump, an unknown value being unknown
+    /// from there on.
+    Coalesce(u32),
+    /// Replace two values by the first, or by NULL where they are equal.
+    NullIf { function: Implementation, name: &'static str },
+    /// Replace `argc` values by the least or greatest of those that are not NULL.
+    MinMax { less: Implementation, name: &'static str, argc: u16, greatest: bool },
+    /// Take two values off; where they differ, push how (as an integer, or NULL or unknown), and
+    /// jump.
+    RowStep { equal: Implementation, less: Implementation, end: u32 },
+    /// Replace how two rows differ by whether that is what was asked for.
+    RowEnd(Strategy),
+    /// Replace a value and an array by `value op ANY (array)`, or ALL.
+    AnyArray { function: Implementation, name: &'static str, all: bool },
+    /// Replace an array and `argc - 1` values by the array of the function's results.
+    Map { function: Implementation, name: &'static str, argc: u16 },
 }
 
 /// A compiled clause without its constants.
@@ -127,6 +149,35 @@ pub(crate) fn key(ops: &[Op], access: &Plan) -> Arc<[u64]> {
                 word(13, 0, negated.into());
             }
             Op::Raise(raise) => word(14, 0, raise as u64),
+            // 15 is the access plan's.
+            Op::When { next, end } => {
+                word(16, 0, next.into());
+                word(16, 1, end.into());
+            }
+            Op::Jump(to) => word(17, 0, to.into()),
+            Op::Coalesce(to) => word(18, 0, to.into()),
+            Op::NullIf { function, .. } => {
+                functions.push(function as usize as u64);
+                word(19, 0, 0);
+            }
+            Op::MinMax { less, argc, greatest, .. } => {
+                functions.push(less as usize as u64);
+                word(20, greatest.into(), argc.into());
+            }
+            Op::RowStep { equal, less, end } => {
+                functions.push(equal as usize as u64);
+                functions.push(less as usize as u64);
+                word(21, 0, end.into());
+            }
+            Op::RowEnd(strategy) => word(22, 0, strategy as u64),
+            Op::AnyArray { function, all, .. } => {
+                functions.push(function as usize as u64);
+                word(23, 0, all.into());
+            }
+            Op::Map { function, argc, .. } => {
+                functions.push(function as usize as u64);
+                word(24, 0, argc.into());
+            }
         }
     }
     access.key(&mut |a, b| word(15, a, b));
@@ -157,6 +208,19 @@ pub(crate) fn listing(ops: &[Op], constant: &dyn Fn(u32) -> String) -> String {
             Op::Distinct { name, negated: false, .. } => format!("distinct by {name}"),
             Op::Distinct { name, negated: true, .. } => format!("not distinct by {name}"),
             Op::Raise(raise) => format!("raise {}", raise.sqlstate()),
+            Op::When { next, end } => format!("when, else -> {next}, unknown -> {end}"),
+            Op::Jump(to) => format!("jump -> {to}"),
+            Op::Coalesce(to) => format!("coalesce -> {to}"),
+            Op::NullIf { name, .. } => format!("nullif by {name}"),
+            Op::MinMax { name, argc, greatest, .. } => {
+                format!("{}/{argc} by {name}", if *greatest { "greatest" } else { "least" })
+            }
+            Op::RowStep { end, .. } => format!("row differs -> {end}"),
+            Op::RowEnd(strategy) => format!("row is {strategy:?}"),
+            Op::AnyArray { name, all, .. } => {
+                format!("{name} {} of an array", if *all { "all" } else { "any" })
+            }
+            Op::Map { name, argc, .. } => format!("map {name}/{argc}"),
         };
         let _ = writeln!(text, "{at:4}  {line}");
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::error::Error;
 
@@ -35,6 +36,24 @@ pub enum Type {
     Uuid,
     /// `timestamp with time zone`
     Timestamptz,
+    /// `oid`
+    Oid,
+    /// An array, of any number of dimensions, of elements of this type, which is no array itself.
+    Array(Element),
+    /// An enum.
+    Enum(Arc<EnumType>),
+    /// `anyelement`: of this and the next five there are no values; functions are declared with them.
+    AnyElement,
+    /// `anyarray`
+    AnyArray,
+    /// `anyenum`
+    AnyEnum,
+    /// `anycompatible`
+    AnyCompatible,
+    /// `anycompatiblearray`
+    AnyCompatibleArray,
+    /// `anynonarray`
+    AnyNonArray,
     /// The type of a quoted literal or `NULL` before its place has given it another. No column has it.
     Unknown,
 }
@@ -47,6 +66,9 @@ pub(crate) enum Category {
     Numeric,
     String,
     User,
+    Array,
+    Enum,
+    Pseudo,
     Unknown,
 }
 
@@ -60,6 +82,9 @@ impl Category {
             Category::Numeric => 'N',
             Category::String => 'S',
             Category::User => 'U',
+            Category::Array => 'A',
+            Category::Enum => 'E',
+            Category::Pseudo => 'P',
             Category::Unknown => 'X',
         }
     }
@@ -110,47 +135,200 @@ pub(crate) static TYPES: &[TypeRow] = &[
         Category::DateTime,
         true,
     ),
+    row(Type::Oid, "oid", &[], 26, Category::Numeric, true),
+    row(Type::AnyElement, "anyelement", &[], 2283, Category::Pseudo, false),
+    row(Type::AnyArray, "anyarray", &[], 2277, Category::Pseudo, false),
+    row(Type::AnyEnum, "anyenum", &[], 3500, Category::Pseudo, false),
+    row(Type::AnyCompatible, "anycompatible", &[], 5077, Category::Pseudo, false),
+    row(Type::AnyCompatibleArray, "anycompatiblearray", &[], 5078, Category::Pseudo, false),
+    row(Type::AnyNonArray, "anynonarray", &[], 2776, Category::Pseudo, false),
     row(Type::Unknown, "unknown", &[], 705, Category::Unknown, false),
 ];
 
+/// OIDs of array types by their elements' OIDs, whether this crate has the element type or not.
+static ARRAYS: &[(u32, u32)] = &[
+    (16, 1000),
+    (17, 1001),
+    (19, 1003),
+    (20, 1016),
+    (21, 1005),
+    (23, 1007),
+    (25, 1009),
+    (26, 1028),
+    (114, 199),
+    (700, 1021),
+    (701, 1022),
+    (1042, 1014),
+    (1043, 1015),
+    (1082, 1182),
+    (1083, 1183),
+    (1114, 1115),
+    (1184, 1185),
+    (1186, 1187),
+    (1266, 1270),
+    (1700, 1231),
+    (2950, 2951),
+    (3802, 3807),
+];
+
+/// The type of an array's elements.
+#[derive(Clone)]
+pub struct Element(Shared);
+
+#[derive(Clone)]
+enum Shared {
+    /// For the tables, which are constants.
+    Fixed(&'static Type),
+    Counted(Arc<Type>),
+}
+
+impl std::ops::Deref for Element {
+    type Target = Type;
+
+    fn deref(&self) -> &Type {
+        match &self.0 {
+            Shared::Fixed(ty) => ty,
+            Shared::Counted(ty) => ty,
+        }
+    }
+}
+
+impl PartialEq for Element {
+    fn eq(&self, other: &Element) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Element {}
+
+impl std::hash::Hash for Element {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
+
+impl fmt::Debug for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+/// An enum's labels in their order, and its name where it is known.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct EnumType {
+    name: Option<String>,
+    labels: Box<[Box<str>]>,
+}
+
+impl EnumType {
+    /// The type's name, if it was given.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The labels in order.
+    pub fn labels(&self) -> impl Iterator<Item = &str> {
+        self.labels.iter().map(|label| &**label)
+    }
+
+    /// Where a label stands in the order.
+    #[must_use]
+    pub fn position(&self, label: &str) -> Option<u32> {
+        self.labels().position(|own| own == label).and_then(|at| u32::try_from(at).ok())
+    }
+}
+
 impl Type {
+    /// `text[]`, for tables.
+    pub const TEXT_ARRAY: Type = Type::Array(Element(Shared::Fixed(&Type::Text)));
+    /// `integer[]`, for tables.
+    pub const INT4_ARRAY: Type = Type::Array(Element(Shared::Fixed(&Type::Int4)));
+
     pub(crate) fn row(&self) -> &'static TypeRow {
         // The last row is Unknown's, and every variant has a row (a test holds us to it).
         TYPES.iter().find(|row| row.ty == *self).unwrap_or(&TYPES[TYPES.len() - 1])
     }
 
     pub(crate) fn category(&self) -> Category {
-        self.row().category
+        match self {
+            Type::Array(_) => Category::Array,
+            Type::Enum(_) => Category::Enum,
+            ty => ty.row().category,
+        }
     }
 
     pub(crate) fn is_preferred(&self) -> bool {
         self.row().preferred
     }
 
+    /// An array of this type; of an array, itself: PostgreSQL has one array type an element type.
+    #[must_use]
+    pub fn array_of(self) -> Type {
+        match self {
+            Type::Array(_) => self,
+            element => Type::Array(Element(Shared::Counted(Arc::new(element)))),
+        }
+    }
+
+    /// The type of an array's elements.
+    #[must_use]
+    pub fn element(&self) -> Option<&Type> {
+        match self {
+            Type::Array(element) => Some(element),
+            _ => None,
+        }
+    }
+
+    /// Of no column and no value.
+    pub(crate) fn is_pseudo(&self) -> bool {
+        *self == Type::Unknown || self.category() == Category::Pseudo
+    }
+
     pub(crate) fn by_oid(oid: u32) -> Option<Type> {
+        if let Some((element, _)) = ARRAYS.iter().find(|(_, array)| *array == oid) {
+            return Type::by_oid(*element).map(Type::array_of);
+        }
         TYPES.iter().find(|row| row.oid == oid && row.ty != Type::Unknown).map(|row| row.ty.clone())
     }
 
     /// By any of its names, in lower case, without a modifier.
     pub(crate) fn by_name(name: &str) -> Option<Type> {
+        // Arrays have names of their own too: `_int4`.
+        if let Some(element) = name.strip_prefix('_') {
+            let row = TYPES.iter().find(|row| {
+                !row.ty.is_pseudo()
+                    && (row.name == element || row.aliases.first() == Some(&element))
+            });
+            return row.map(|row| row.ty.clone().array_of());
+        }
         TYPES
             .iter()
-            .find(|row| {
-                row.ty != Type::Unknown && (row.name == name || row.aliases.contains(&name))
-            })
+            .find(|row| !row.ty.is_pseudo() && (row.name == name || row.aliases.contains(&name)))
             .map(|row| row.ty.clone())
     }
 
-    /// The OID PostgreSQL knows the type by.
+    /// The OID PostgreSQL knows the type by; 0 for an enum, which has another one in each database.
     #[must_use]
     pub fn oid(&self) -> u32 {
-        self.row().oid
+        match self {
+            Type::Array(element) => {
+                let own = element.oid();
+                ARRAYS.iter().find(|(element, _)| *element == own).map_or(0, |(_, array)| *array)
+            }
+            Type::Enum(_) => 0,
+            ty => ty.row().oid,
+        }
     }
 }
 
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.row().name)
+        match self {
+            Type::Array(element) => write!(f, "{}[]", **element),
+            Type::Enum(labels) => f.write_str(labels.name().unwrap_or("enum")),
+            ty => f.write_str(ty.row().name),
+        }
     }
 }
 
@@ -197,7 +375,44 @@ impl ColumnType {
     /// From what a Relation message says about a column.
     #[must_use]
     pub fn from_oid(oid: u32, typmod: i32) -> Option<ColumnType> {
-        Type::by_oid(oid).map(|ty| ColumnType { ty, typmod, collation: Collation::Default })
+        Type::by_oid(oid).filter(|ty| !ty.is_pseudo()).map(|ty| ColumnType {
+            ty,
+            typmod,
+            collation: Collation::Default,
+        })
+    }
+
+    /// An enum with these labels, in this order.
+    ///
+    /// ```
+    /// use shape_expr::ColumnType;
+    /// let mood = ColumnType::enumeration(&["sad", "ok", "happy"]).named("mood");
+    /// assert_eq!(mood.to_string(), "mood");
+    /// ```
+    #[must_use]
+    pub fn enumeration(labels: &[&str]) -> ColumnType {
+        let labels = labels.iter().map(|label| Box::from(*label)).collect();
+        ColumnType::new(Type::Enum(Arc::new(EnumType { name: None, labels })))
+    }
+
+    /// Gives an enum (or the enum that is an array's element) its name, so that clauses can cast to
+    /// it; other types stay as they are.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> ColumnType {
+        let is_array = matches!(self.ty, Type::Array(_));
+        if let Type::Enum(labels) = self.ty.element().unwrap_or(&self.ty) {
+            let labels = labels.labels.clone();
+            let ty = Type::Enum(Arc::new(EnumType { name: Some(name.to_owned()), labels }));
+            self.ty = if is_array { ty.array_of() } else { ty };
+        }
+        self
+    }
+
+    /// An array of this type. The modifier is that of the elements.
+    #[must_use]
+    pub fn array_of(mut self) -> ColumnType {
+        self.ty = self.ty.array_of();
+        self
     }
 
     /// The type called `name` with these modifiers, as in `numeric(10,2)`.
@@ -214,7 +429,7 @@ impl ColumnType {
             }
             None => Error::InvalidSchema { message: message.to_owned() },
         };
-        let typmod = match (&ty, modifiers) {
+        let typmod = match (ty.element().unwrap_or(&ty), modifiers) {
             (_, []) => -1,
             (Type::Varchar | Type::Bpchar, [length]) => {
                 let length = i32::try_from(*length).ok().filter(|n| (1..=10_485_760).contains(n));
@@ -265,6 +480,23 @@ impl FromStr for ColumnType {
     fn from_str(text: &str) -> Result<ColumnType, Error> {
         let unknown = || Error::UnknownType { name: text.to_owned(), position: None };
         let lower = text.trim().to_ascii_lowercase();
+        // `int4[]`, `int4[3][3]`, `int4 array`: bounds say nothing in PostgreSQL.
+        if let Some((element, bounds)) = lower.split_once('[') {
+            if !bounds.chars().all(|c| c.is_ascii_digit() || "[] ".contains(c))
+                || !bounds.ends_with(']')
+            {
+                return Err(unknown());
+            }
+            let element = element.parse::<ColumnType>().map_err(|_| unknown())?;
+            return Ok(element.array_of());
+        }
+        if let Some(element) = lower.strip_suffix(" array") {
+            if element.ends_with(" array") {
+                return Err(unknown());
+            }
+            let element = element.parse::<ColumnType>().map_err(|_| unknown())?;
+            return Ok(element.array_of());
+        }
         let (name, modifiers, rest) = match lower.split_once('(') {
             None => (lower.as_str(), Vec::new(), ""),
             Some((name, tail)) => {
@@ -299,6 +531,9 @@ impl fmt::Display for ColumnType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let typmod = self.typmod;
         match &self.ty {
+            Type::Array(element) => {
+                write!(f, "{}[]", ColumnType { ty: (**element).clone(), ..self.clone() })
+            }
             Type::Varchar | Type::Bpchar if typmod > 4 => write!(f, "{}({})", self.ty, typmod - 4),
             Type::Bpchar => f.write_str("bpchar"),
             Type::Numeric => match numeric_modifier(typmod) {

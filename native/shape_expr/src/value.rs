@@ -1,9 +1,12 @@
 //! [`Value`]: one value of one row, borrowed and `Copy`.
 
+use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 
 use crate::error::EvalError;
 use crate::truth::Truth;
+use crate::types::Type;
+use crate::values::array::Array;
 use crate::values::numeric::Numeric;
 use crate::values::{float, text};
 
@@ -39,6 +42,12 @@ pub enum Value<'a> {
     Uuid([u8; 16]),
     /// timestamptz: microseconds since 2000-01-01 00:00 UTC; the extremes are the infinities.
     Timestamp(i64),
+    /// An array of any element type.
+    Array(Array<'a>),
+    /// An enum's label and its place in the enum's order.
+    Enum(u32, &'a str),
+    /// A type, which functions that need to know one get as an argument. No row holds it.
+    Type(&'a Type),
     /// Some value that is not NULL, of a column whose type nothing has fixed.
     Opaque,
 }
@@ -69,6 +78,9 @@ impl<'a> Value<'a> {
             Value::Text(s) => s.hash(state),
             Value::Bpchar(s) => text::trim_blanks(s).hash(state),
             Value::Uuid(bytes) => bytes.hash(state),
+            Value::Array(array) => array.hash_equality(state),
+            Value::Enum(position, _) => position.hash(state),
+            Value::Type(ty) => ty.hash(state),
         }
     }
 
@@ -83,8 +95,90 @@ impl<'a> Value<'a> {
             (Value::Text(a), Value::Text(b)) => a == b,
             (Value::Bpchar(a), Value::Bpchar(b)) => text::trim_blanks(a) == text::trim_blanks(b),
             (Value::Uuid(a), Value::Uuid(b)) => a == b,
+            (Value::Array(a), Value::Array(b)) => a.equals(b),
+            (Value::Enum(a, _), Value::Enum(b, _)) => a == b,
             _ => false,
         }
+    }
+
+    /// The order of the type's `<`, for two values of one kind that are not NULL. A type whose kind
+    /// another type has too must have the same order.
+    #[must_use]
+    pub fn compare(&self, other: &Value<'_>) -> Ordering {
+        let order = match self {
+            Value::Bool(a) => {
+                if let Value::Bool(b) = other {
+                    Some(a.cmp(b))
+                } else {
+                    None
+                }
+            }
+            Value::Int(a) => {
+                if let Value::Int(b) = other {
+                    Some(a.cmp(b))
+                } else {
+                    None
+                }
+            }
+            Value::Float(a) => {
+                if let Value::Float(b) = other {
+                    Some(float::compare(*a, *b))
+                } else {
+                    None
+                }
+            }
+            Value::Numeric(a) => {
+                if let Value::Numeric(b) = other {
+                    Some(a.compare(b))
+                } else {
+                    None
+                }
+            }
+            Value::Text(a) => {
+                if let Value::Text(b) = other {
+                    Some(a.as_bytes().cmp(b.as_bytes()))
+                } else {
+                    None
+                }
+            }
+            Value::Bpchar(a) => match other {
+                Value::Bpchar(b) => {
+                    Some(text::trim_blanks(a).as_bytes().cmp(text::trim_blanks(b).as_bytes()))
+                }
+                _ => None,
+            },
+            Value::Uuid(a) => {
+                if let Value::Uuid(b) = other {
+                    Some(a.cmp(b))
+                } else {
+                    None
+                }
+            }
+            Value::Timestamp(a) => {
+                if let Value::Timestamp(b) = other {
+                    Some(a.cmp(b))
+                } else {
+                    None
+                }
+            }
+            Value::Array(a) => {
+                if let Value::Array(b) = other {
+                    Some(a.compare(b))
+                } else {
+                    None
+                }
+            }
+            Value::Enum(a, _) => {
+                if let Value::Enum(b, _) = other {
+                    Some(a.cmp(b))
+                } else {
+                    None
+                }
+            }
+            Value::Null | Value::Unknown | Value::Maybe(_) | Value::Opaque | Value::Type(_) => None,
+        };
+        debug_assert!(order.is_some(), "{self:?} is not ordered beside {other:?}");
+        order.unwrap_or(Ordering::Equal)
     }
 
     /// The outcomes this value stands for when it is used as a condition.

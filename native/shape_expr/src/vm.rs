@@ -1,5 +1,7 @@
 //! The stack machine that runs a template on a row.
 
+pub(crate) mod control;
+
 use bumpalo::Bump;
 
 use crate::constants::{Constants, InSet};
@@ -8,6 +10,9 @@ use crate::program::{Implementation, Op, Template, Test};
 use crate::row::Row;
 use crate::truth::Truth;
 use crate::value::{Eval, Value};
+
+/// For signatures that name the lifetime.
+pub(crate) type Answer<'a> = Eval<'a>;
 
 /// How much one evaluation may do before it raises 54000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -233,6 +238,57 @@ fn execute<'a>(
                 stack[top - 1] = if negated { answer.negate() } else { answer }.into();
             }
             Op::Raise(raise) => return Err(EvalError::new(raise)),
+            Op::When { next, end } => {
+                top -= 1;
+                let truth = stack[top].truth();
+                if !truth.may_be_true() {
+                    at = next as usize;
+                } else if !truth.is_true() {
+                    stack[top] = Value::Unknown;
+                    top += 1;
+                    at = end as usize;
+                }
+            }
+            Op::Jump(target) => at = target as usize,
+            Op::Coalesce(target) => match stack[top - 1] {
+                Value::Null => top -= 1,
+                Value::Maybe(truth) if !truth.may_be_null() => at = target as usize,
+                Value::Unknown | Value::Maybe(_) => {
+                    stack[top - 1] = Value::Unknown;
+                    at = target as usize;
+                }
+                _ => at = target as usize,
+            },
+            Op::NullIf { function, .. } => {
+                let pair = [stack[top - 2], stack[top - 1]];
+                top -= 1;
+                stack[top - 1] = control::null_if(function, pair, context)?;
+            }
+            Op::MinMax { less, argc, greatest, .. } => {
+                let base = top - usize::from(argc);
+                stack[base] = control::min_max(less, greatest, &stack[base..top], context)?;
+                top = base + 1;
+            }
+            Op::RowStep { equal, less, end } => {
+                let pair = [stack[top - 2], stack[top - 1]];
+                top -= 2;
+                if let Some(differs) = control::row_step(equal, less, pair, context)? {
+                    stack[top] = differs;
+                    top += 1;
+                    at = end as usize;
+                }
+            }
+            Op::RowEnd(strategy) => stack[top - 1] = control::row_end(strategy, stack[top - 1]),
+            Op::AnyArray { function, all, .. } => {
+                let pair = [stack[top - 2], stack[top - 1]];
+                top -= 1;
+                stack[top - 1] = control::any_array(function, all, pair, context)?;
+            }
+            Op::Map { function, argc, .. } => {
+                let base = top - usize::from(argc);
+                stack[base] = control::map(function, &stack[base..top], context)?;
+                top = base + 1;
+            }
         }
     }
     Ok(stack[0].truth())
@@ -271,6 +327,10 @@ fn in_set<'a>(
 ) -> Eval<'a> {
     let Some(set) = constants.set(slot) else { return Ok(Value::Null) };
     context.charge(2)?;
+    // `= ANY ('{}')`: false whatever the value, NULL too.
+    if set.len() == 0 && !set.has_null() {
+        return Ok(Value::Bool(negated));
+    }
     let found = match value {
         Value::Null => return Ok(Value::Null),
         Value::Unknown | Value::Maybe(_) | Value::Opaque => return Ok(Value::Unknown),
@@ -297,7 +357,7 @@ pub(crate) fn any_of<'a>(
         (false, false) => Truth::FALSE,
         (_, true) => Truth::NULL,
     };
-    if value.is_null() {
+    if value.is_null() && (set.len() > 0 || set.has_null()) {
         return Ok(Value::Null);
     }
     for item in set.values() {

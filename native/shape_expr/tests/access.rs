@@ -13,9 +13,25 @@ fn access(clause: &str) -> String {
         ("i", "int4"),
         ("c", "bpchar"),
         ("f", "float8"),
+        ("t", "text[]"),
+        ("n", "int4[]"),
+        ("p", "bpchar[]"),
     ]);
     let compiled = compile(clause, &schema).unwrap_or_else(|e| panic!("{clause}: {e:?}"));
     show(&compiled.predicate.access())
+}
+
+fn values(values: &[Value<'_>]) -> String {
+    let values: Vec<String> = values
+        .iter()
+        .map(|value| match value {
+            Value::Int(i) => i.to_string(),
+            Value::Bool(b) => b.to_string(),
+            Value::Text(s) | Value::Bpchar(s) => (*s).to_owned(),
+            other => format!("{other:?}"),
+        })
+        .collect();
+    values.join("|")
 }
 
 fn show(access: &Access<'_>) -> String {
@@ -24,17 +40,10 @@ fn show(access: &Access<'_>) -> String {
         Access::Never => "never".to_owned(),
         Access::Scan => "scan".to_owned(),
         Access::Equal { column, values } => {
-            let values: Vec<String> = values
-                .iter()
-                .map(|value| match value {
-                    Value::Int(i) => i.to_string(),
-                    Value::Bool(b) => b.to_string(),
-                    Value::Text(s) | Value::Bpchar(s) => (*s).to_owned(),
-                    other => format!("{other:?}"),
-                })
-                .collect();
-            format!("{column}={}", values.join("|"))
+            format!("{column}={}", self::values(values))
         }
+        Access::Contains { column, elements } => format!("{column}@>{}", values(elements)),
+        Access::Overlaps { column, elements } => format!("{column}&&{}", values(elements)),
         Access::And(parts) => format!("and({})", all(parts)),
         Access::Or(parts) => format!("or({})", all(parts)),
         _ => "?".to_owned(),
@@ -74,6 +83,43 @@ fn equality_is_found_wherever_it_must_hold() {
         ("a = f", "scan"),
         ("a = i", "scan"),
         ("a::text = '5'", "scan"),
+    ] {
+        assert_eq!(access(clause), expected, "{clause}");
+    }
+}
+
+#[test]
+fn elements_of_arrays_are_found() {
+    for (clause, expected) in [
+        ("t @> '{a,b}'", "6@>a|b"),
+        ("'{a}' <@ t", "6@>a"),
+        ("t @> ARRAY['a'] AND a = 1", "and(6@>a 0=1)"),
+        ("t @> '{}'", "6@>"),
+        ("t @> '{a,NULL}'", "never"),
+        ("t @> NULL", "never"),
+        ("t && '{a,NULL,b}'", "6&&a|b"),
+        ("'{a}' && t", "6&&a"),
+        ("t && '{}'", "never"),
+        ("'a' = ANY (t)", "6@>a"),
+        ("NOT ('a' <> ALL (t))", "6@>a"),
+        ("'a' <> ANY (t)", "scan"),
+        ("'a' = ALL (t)", "scan"),
+        ("NOT (t @> '{a}')", "scan"),
+        ("t <@ '{a,b}'", "scan"),
+        ("NULL = ANY (t)", "never"),
+        ("5 = ANY (n)", "7@>5"),
+        ("5.0 = ANY (n)", "7@>5"),
+        ("5.5 = ANY (n)", "never"),
+        ("'a ' = ANY (p)", "8@>a "),
+        ("s = ANY ('{x,y}')", "2=x|y"),
+        ("s = ANY (ARRAY['x', NULL])", "2=x"),
+        ("s = ANY ('{}')", "never"),
+        ("NOT (s <> ALL ('{x,y}'))", "2=x|y"),
+        ("s = ANY (t)", "scan"),
+        ("t @> '{a}' OR t && '{b,c}'", "or(6@>a 6&&b|c)"),
+        ("CASE WHEN b THEN a = 1 ELSE a = 2 END", "scan"),
+        ("(a, s) = (1, 'x')", "and(0=1 2=x)"),
+        ("(a, s) IN ((1, 'x'), (2, 'y'))", "or(and(0=1 2=x) and(0=2 2=y))"),
     ] {
         assert_eq!(access(clause), expected, "{clause}");
     }

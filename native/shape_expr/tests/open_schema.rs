@@ -27,6 +27,12 @@ fn literals_fix_types() {
         ("x = 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid", Type::Uuid),
         ("x IS NOT DISTINCT FROM 4", Type::Int8),
         ("y = x AND y = 3", Type::Int8),
+        ("x = ANY ('{a,b}')", Type::Text),
+        ("x = ANY (ARRAY[1, 2])", Type::Int8),
+        ("'a' = ANY (x)", Type::TEXT_ARRAY),
+        ("x @> '{a,b}'", Type::TEXT_ARRAY),
+        ("x && ARRAY['a']", Type::TEXT_ARRAY),
+        ("COALESCE(x, 'a') = 'b'", Type::Text),
     ] {
         let compiled = compile(clause, &Schema::open("t")).expect(clause);
         let schema = compiled.schema.expect("it grew");

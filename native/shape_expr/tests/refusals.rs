@@ -38,11 +38,11 @@ fn names_the_code_and_the_place() {
         ("b::numeric(0) = 1", "datatype_mismatch", Some(3)),
         ("- '1' = 1", "ambiguous", Some(0)),
         ("s ILIKE 'a'", "not_supported", Some(2)),
-        ("s || s = 'a'", "not_supported", Some(2)),
         ("'a' - s IS NULL", "not_supported", Some(4)),
         ("s === s", "unknown_operator", Some(2)),
         ("lower(s) = 'a'", "not_supported", Some(0)),
-        ("CASE WHEN b THEN b END", "not_supported", Some(0)),
+        ("ROW(a, s)", "not_supported", Some(0)),
+        ("CASE WHEN b THEN a ELSE s END = s", "datatype_mismatch", None),
     ] {
         let (found, at) = refusal(clause, COLUMNS);
         assert_eq!(found, code, "{clause}");

@@ -95,6 +95,11 @@ static CASTS: &[Cast] = casts! {
     Name => Text Implicit Relabel;
     Name => Varchar Assignment Relabel;
     Name => Bpchar Assignment By(as_bpchar);
+    Int2 => Oid Implicit By(int4_to_oid);
+    Int4 => Oid Implicit By(int4_to_oid);
+    Int8 => Oid Implicit By(int8_to_oid);
+    Oid => Int4 Assignment By(oid_to_int4);
+    Oid => Int8 Assignment Relabel;
     Bool => Text Assignment By(bool_to_text);
     Bool => Varchar Assignment By(bool_to_text);
     Bool => Bpchar Assignment By(bool_to_bpchar);
@@ -136,11 +141,12 @@ fn function(name: &'static str, implementation: Implementation, result: Type) ->
 pub(crate) fn to_text(from: &Type, to: &Type) -> Option<Function> {
     let implementation: Implementation = match (from, to.category() == Category::String) {
         (_, false) => return None,
+        (Type::Array(_) | Type::Enum(_), true) => super::arrays::to_text(from)?,
         (Type::Float4, true) => float4_to_text,
         (_, true) => any_to_text,
     };
     let mut function = function("text", implementation, Type::Text);
-    if *from == Type::Timestamptz {
+    if matches!(from, Type::Timestamptz | Type::Array(_) | Type::Enum(_)) {
         function.volatility = Volatility::Stable;
     }
     Some(function)
@@ -164,9 +170,12 @@ pub(crate) fn text_to(from: &Type, to: &Type) -> Option<Function> {
             }
         };
     }
-    let implementation = reader!(Bool Int2 Int4 Int8 Float4 Float8 Numeric Uuid Timestamptz);
+    let implementation = match super::arrays::text_to(to) {
+        Some(implementation) => implementation,
+        None => reader!(Bool Int2 Int4 Int8 Float4 Float8 Numeric Uuid Timestamptz Oid),
+    };
     let mut function = function("read", implementation, to.clone());
-    if *to == Type::Timestamptz {
+    if matches!(to, Type::Timestamptz | Type::Array(_) | Type::Enum(_)) {
         function.volatility = Volatility::Stable;
     }
     Some(function)
@@ -298,6 +307,28 @@ fn int_to_float8<'a>(_: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {
 fn int_to_numeric<'a>(context: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {
     match args {
         [Value::Int(i)] => Ok(Value::Numeric(NumericVar::from_int(*i).store(context.arena())?)),
+        _ => wrong_kind(),
+    }
+}
+
+fn int4_to_oid<'a>(_: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {
+    match args {
+        [Value::Int(i)] => Ok(Value::Int(values::oid::from_int4(*i))),
+        _ => wrong_kind(),
+    }
+}
+
+fn int8_to_oid<'a>(_: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {
+    match args {
+        [Value::Int(i)] if u32::try_from(*i).is_ok() => Ok(Value::Int(*i)),
+        [Value::Int(_)] => Err(EvalError::new(Raise::OutOfRange)),
+        _ => wrong_kind(),
+    }
+}
+
+fn oid_to_int4<'a>(_: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {
+    match args {
+        [Value::Int(i)] => Ok(Value::Int(i64::from(*i as u32 as i32))),
         _ => wrong_kind(),
     }
 }

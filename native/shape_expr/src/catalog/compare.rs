@@ -95,6 +95,7 @@ pub(super) static OPERATORS: &[&[Operator]] = &[
     rows!(Name, Text, texts),
     rows!(Name, Name, texts),
     rows!(Bpchar, Bpchar, bpchars),
+    rows!(Oid, Oid, integers),
     rows!(Uuid, Uuid, uuids),
     rows!(Timestamptz, Timestamptz, timestamps),
 ];

@@ -17,10 +17,13 @@ fn theirs(server: &Server, sql: &str) -> BTreeSet<Vec<String>> {
     let text = server.psql("postgres", sql).expect("the catalogue");
     let mut rows = BTreeSet::new();
     for line in text.lines() {
-        let fields: Vec<&str> = line.split('|').collect();
-        let mut row = vec![fields[0].to_owned()];
+        // The name may hold bars of its own; what follows it are numbers, and a cast's source too.
+        let digit = |at: usize| line[at + 1..].starts_with(|c: char| c.is_ascii_digit());
+        let bar = line.match_indices('|').map(|(at, _)| at).find(|at| digit(*at)).expect("a bar");
+        let fields: Vec<&str> = line[bar + 1..].split('|').collect();
+        let mut row = vec![line[..bar].to_owned()];
         let types: Option<Vec<Type>> =
-            fields[1..].iter().filter(|oid| **oid != "0").map(|oid| by_oid(oid)).collect();
+            fields.iter().filter(|oid| **oid != "0").map(|oid| by_oid(oid)).collect();
         if let Some(types) = types {
             row.extend(types.iter().map(Type::to_string));
             rows.insert(row);

@@ -4,6 +4,7 @@
 //! Adding an operator is a row in its family's table and the function it names.
 
 mod arithmetic;
+pub(crate) mod arrays;
 mod boolean;
 mod casts;
 mod compare;
@@ -93,11 +94,16 @@ macro_rules! functions {
 pub(crate) use {functions, operators, prefix_operators};
 
 /// Every family's operators.
-static OPERATORS: &[&[&[Operator]]] =
-    &[compare::OPERATORS, arithmetic::OPERATORS, text::OPERATORS, boolean::OPERATORS];
+static OPERATORS: &[&[&[Operator]]] = &[
+    compare::OPERATORS,
+    arithmetic::OPERATORS,
+    text::OPERATORS,
+    boolean::OPERATORS,
+    arrays::OPERATORS,
+];
 
 /// Every family's functions.
-static FUNCTIONS: &[&[FunctionRow]] = &[strings::FUNCTIONS];
+static FUNCTIONS: &[&[FunctionRow]] = &[strings::FUNCTIONS, arrays::FUNCTIONS];
 
 static OPERATORS_BY_NAME: LazyLock<HashMap<&'static str, Vec<&'static Operator>>> =
     LazyLock::new(|| {
@@ -134,7 +140,7 @@ impl Operator {
             name: self.name,
             implementation: self.implementation,
             result: self.result.clone(),
-            strict: true,
+            strict: !arrays::is_lenient(self),
             volatility: Volatility::Immutable,
             strategy: self.strategy,
             is_cast: false,

@@ -113,9 +113,8 @@ pub(crate) fn refusal(name: &str) -> Option<Refusal> {
 
 /// Operators PostgreSQL has for types that this crate knows, but this crate has not.
 const OPERATORS: &[&str] = &[
-    "~~*", "!~~*", "~", "!~", "~*", "!~*", "||", "^", "|/", "||/", "@", "&", "|", "#", "<<", ">>",
-    "^@", "@>", "<@", "&&", "->", "->>", "#>", "#>>", "?", "?|", "?&", "~<~", "~<=~", "~>~",
-    "~>=~", "@@", "@?", "-|-",
+    "~~*", "!~~*", "~", "!~", "~*", "!~*", "^", "|/", "||/", "@", "&", "|", "#", "<<", ">>", "^@",
+    "->", "->>", "#>", "#>>", "?", "?|", "?&", "~<~", "~<=~", "~>~", "~>=~", "@@", "@?", "-|-",
 ];
 
 /// The same for functions.
@@ -161,13 +160,6 @@ const FUNCTIONS: &[&str] = &[
     "justify_hours",
     "justify_interval",
     "timezone",
-    "array_length",
-    "cardinality",
-    "array_cat",
-    "array_append",
-    "array_prepend",
-    "array_ndims",
-    "array_position",
     "jsonb_typeof",
     "jsonb_array_length",
     "json_typeof",
@@ -236,6 +228,7 @@ pub(crate) fn is_foreign(name: &str, types: &[Type]) -> bool {
 /// this crate does not have must count.
 pub(crate) fn foreign(name: &str, prefix: bool) -> &'static [Category] {
     match (name, prefix) {
+        ("@>" | "<@" | "&&", false) => &[Category::DateTime, Category::User],
         ("-", true) | ("+" | "-" | "*" | "/", false) => &[Category::DateTime, Category::User],
         _ => &[],
     }

@@ -67,6 +67,44 @@ pub(crate) enum AstKind {
         name: String,
         args: Vec<Ast>,
     },
+    /// `CASE [operand] WHEN .. THEN .. ELSE .. END`.
+    Case {
+        operand: Option<Box<Ast>>,
+        arms: Vec<(Ast, Ast)>,
+        otherwise: Option<Box<Ast>>,
+    },
+    Coalesce(Vec<Ast>),
+    NullIf(Box<[Ast; 2]>),
+    /// GREATEST, LEAST.
+    MinMax {
+        args: Vec<Ast>,
+        greatest: bool,
+    },
+    Row(Vec<Ast>),
+    Collate {
+        value: Box<Ast>,
+        name: String,
+    },
+    Array(Vec<Ast>),
+    /// `left op ANY (array)`, or ALL.
+    AnyArray {
+        name: String,
+        left: Box<Ast>,
+        array: Box<Ast>,
+        all: bool,
+    },
+    /// `value[1][2:3]`.
+    Subscript {
+        value: Box<Ast>,
+        subscripts: Vec<Subscript>,
+    },
+}
+
+/// What stands in one pair of brackets.
+#[derive(Clone, Debug)]
+pub(crate) enum Subscript {
+    Index(Ast),
+    Slice(Option<Ast>, Option<Ast>),
 }
 
 impl Ast {

@@ -2,6 +2,7 @@
 
 pub(crate) mod ast;
 mod ffi;
+mod forms;
 mod scan;
 mod tree;
 

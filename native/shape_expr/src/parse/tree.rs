@@ -8,7 +8,7 @@ use super::ast::{Ast, AstKind, TypeName};
 use crate::error::Error;
 use crate::program::Test;
 
-type Boxed = Option<Box<protobuf::Node>>;
+pub(super) type Boxed = Option<Box<protobuf::Node>>;
 
 /// What turning locations of the statement into positions in the clause needs.
 pub(super) struct Tree<'c> {
@@ -17,12 +17,12 @@ pub(super) struct Tree<'c> {
 }
 
 impl Tree<'_> {
-    fn position(&self, location: i32) -> usize {
+    pub(super) fn position(&self, location: i32) -> usize {
         let position = usize::try_from(location).unwrap_or(0).saturating_sub(self.prefix);
         position.min(self.clause.len())
     }
 
-    fn boxed(&self, node: Boxed, parent: usize) -> Result<Box<Ast>, Error> {
+    pub(super) fn boxed(&self, node: Boxed, parent: usize) -> Result<Box<Ast>, Error> {
         let node = node.ok_or_else(|| Error::syntax("an operand is missing", parent))?;
         Ok(Box::new(self.expression(*node)?))
     }
@@ -66,6 +66,27 @@ impl Tree<'_> {
                 Ok(Ast::new(position, AstKind::Cast { value: self.boxed(cast.arg, position)?, ty }))
             }
             Node::FuncCall(call) => self.call(*call),
+            Node::CaseExpr(case) => self.case(*case),
+            Node::CoalesceExpr(coalesce) => {
+                let position = self.position(coalesce.location);
+                Ok(Ast::new(position, AstKind::Coalesce(self.all(coalesce.args)?)))
+            }
+            Node::MinMaxExpr(minmax) => {
+                let position = self.position(minmax.location);
+                let greatest = minmax.op() == protobuf::MinMaxOp::IsGreatest;
+                let args = self.all(minmax.args)?;
+                Ok(Ast::new(position, AstKind::MinMax { args, greatest }))
+            }
+            Node::RowExpr(row) => {
+                let position = self.position(row.location);
+                Ok(Ast::new(position, AstKind::Row(self.all(row.args)?)))
+            }
+            Node::CollateClause(collate) => self.collate(*collate),
+            Node::AArrayExpr(array) => {
+                let position = self.position(array.location);
+                Ok(Ast::new(position, AstKind::Array(self.all(array.elements)?)))
+            }
+            Node::AIndirection(indirection) => self.indirection(*indirection),
             other => Err(self.refuse(&other)),
         }
     }
@@ -74,12 +95,6 @@ impl Tree<'_> {
     fn refuse(&self, node: &Node) -> Error {
         let (what, location) = match node {
             Node::SubLink(n) => ("a subquery", n.location),
-            Node::AArrayExpr(n) => ("ARRAY[...]", n.location),
-            Node::CaseExpr(n) => ("CASE", n.location),
-            Node::CoalesceExpr(n) => ("COALESCE", n.location),
-            Node::MinMaxExpr(n) => ("GREATEST and LEAST", n.location),
-            Node::CollateClause(n) => ("COLLATE", n.location),
-            Node::RowExpr(n) => ("a row", n.location),
             Node::SqlvalueFunction(n) => {
                 let position = self.position(n.location);
                 let rest = self.clause.get(position..).unwrap_or("");
@@ -91,12 +106,15 @@ impl Tree<'_> {
             Node::XmlExpr(n) => ("XML", n.location),
             Node::XmlSerialize(n) => ("XML", n.location),
             Node::JsonIsPredicate(n) => ("IS JSON", n.location),
-            Node::AIndirection(_) => ("a subscript or field", self.prefix as i32),
             Node::SetToDefault(n) => ("DEFAULT", n.location),
             Node::CurrentOfExpr(_) => ("CURRENT OF", self.prefix as i32),
             _ => ("this syntax", self.prefix as i32),
         };
         Error::unsupported(what, self.position(location))
+    }
+
+    pub(super) fn all(&self, nodes: Vec<protobuf::Node>) -> Result<Vec<Ast>, Error> {
+        nodes.into_iter().map(|node| self.expression(node)).collect()
     }
 
     fn constant(&self, constant: protobuf::AConst) -> Result<Ast, Error> {
@@ -174,8 +192,17 @@ impl Tree<'_> {
                 }
             }
             AExprKind::AexprSimilar => return unsupported("SIMILAR TO"),
-            AExprKind::AexprOpAny | AExprKind::AexprOpAll => return unsupported("ANY and ALL"),
-            AExprKind::AexprNullif => return unsupported("NULLIF"),
+            AExprKind::AexprOpAny | AExprKind::AexprOpAll => AstKind::AnyArray {
+                name,
+                left: self.boxed(expr.lexpr, position)?,
+                array: self.boxed(expr.rexpr, position)?,
+                all: kind == AExprKind::AexprOpAll,
+            },
+            AExprKind::AexprNullif => {
+                let (left, right) =
+                    (self.boxed(expr.lexpr, position)?, self.boxed(expr.rexpr, position)?);
+                AstKind::NullIf(Box::new([*left, *right]))
+            }
             AExprKind::Undefined => return unsupported("this operator"),
         };
         Ok(Ast::new(position, kind))

@@ -4,8 +4,13 @@ use crate::catalog::{self, CastContext, FunctionRow, Operator};
 use crate::error::Error;
 use crate::types::{Category, Type};
 
+use super::polymorphic;
+
 /// Can a value of this type go there unasked?
 pub(super) fn can_coerce(from: &Type, to: &Type) -> bool {
+    if let (Type::Array(from), Type::Array(to)) = (from, to) {
+        return can_coerce(from, to);
+    }
     from == to || *from == Type::Unknown || catalog::cast(from, to, CastContext::Implicit).is_some()
 }
 
@@ -42,6 +47,12 @@ pub(super) fn operator(
         Selected::One(row) => Ok(row),
         Selected::None if catalog::is_foreign(name, types) => {
             Err(Error::unsupported(format!("operator {}", signature()), position))
+        }
+        // Two kinds of ranges contain elements of any type.
+        Selected::None
+            if matches!((name, types), ("@>", [Type::Unknown, _]) | ("<@", [_, Type::Unknown])) =>
+        {
+            Err(Error::Ambiguous { what: format!("operator {}", signature()), position })
         }
         Selected::None => Err(Error::UnknownOperator { signature: signature(), position }),
         Selected::Many => {
@@ -87,10 +98,8 @@ enum Selected<T> {
 
 /// `func_match_argtypes` and `func_select_candidate`.
 fn select<T: Copy>(types: &[Type], all: Vec<(Vec<&Type>, T)>, foreign: &[Category]) -> Selected<T> {
-    let mut rows: Vec<(Vec<&Type>, T)> = all
-        .into_iter()
-        .filter(|(args, _)| types.iter().zip(args).all(|(from, to)| can_coerce(from, to)))
-        .collect();
+    let mut rows: Vec<(Vec<&Type>, T)> =
+        all.into_iter().filter(|(args, _)| polymorphic::accepts(types, args)).collect();
     let unknowns = types.iter().filter(|ty| **ty == Type::Unknown).count();
     // Candidates for types not known here compete for operands that are all untyped.
     let foreign = if unknowns == types.len() { foreign } else { &[] };
@@ -137,8 +146,9 @@ fn select<T: Copy>(types: &[Type], all: Vec<(Vec<&Type>, T)>, foreign: &[Categor
     if let Some(first) = kinds.next()
         && kinds.all(|ty| ty == first)
     {
-        let mut fitting =
-            rows.iter().filter(|(args, _)| args.iter().all(|to| can_coerce(first, to)));
+        let mut fitting = rows
+            .iter()
+            .filter(|(args, _)| polymorphic::accepts(&vec![first.clone(); args.len()], args));
         if let (Some((_, row)), None) = (fitting.next(), fitting.next()) {
             return Selected::One(*row);
         }

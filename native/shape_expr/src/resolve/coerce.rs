@@ -4,7 +4,7 @@ use crate::catalog::{self, CastContext};
 use crate::constants::Const;
 use crate::error::{Error, Raise};
 use crate::expr::{Expr, Function, Node};
-use crate::parse::ast::{Ast, TypeName};
+use crate::parse::ast::{Ast, AstKind, TypeName};
 use crate::types::{Category, ColumnType, Type};
 use crate::values::{self, text, timestamp};
 
@@ -59,7 +59,27 @@ impl Resolver<'_> {
             return Ok(expr);
         }
         if expr.ty == Type::Unknown {
+            if let Node::Collate { name, bytewise, inner } = expr.node {
+                let inner = self.coerce(*inner, ty, context)?;
+                // What has no collation drops it.
+                if ty.element().unwrap_or(ty).category() != Category::String {
+                    return Ok(inner);
+                }
+                let node = Node::Collate { name, bytewise, inner: Box::new(inner) };
+                return Ok(Expr::new(ty.clone(), expr.position, node));
+            }
             return self.read_literal(expr, ty);
+        }
+        if let (Type::Array(_), Type::Array(_)) = (&expr.ty, ty) {
+            let (from, position) = (expr.ty.clone(), expr.position);
+            return match self.cast_elements(expr, ty, context) {
+                Ok(Some(cast)) => Ok(cast),
+                Err(Error::DatatypeMismatch { .. }) | Ok(None) => {
+                    let message = format!("cannot cast type {from} to {ty}");
+                    Err(Error::DatatypeMismatch { message, sqlstate: "42846", position })
+                }
+                Err(other) => Err(other),
+            };
         }
         if let Some(cast) = catalog::cast(&expr.ty, ty, context) {
             return Ok(match cast.function() {
@@ -73,13 +93,17 @@ impl Resolver<'_> {
             && ty.category() == Category::String
             && let Some(function) = catalog::to_text(&expr.ty, ty)
         {
-            let text = apply(function, expr, &Type::Text);
+            let from = expr.ty.clone();
+            let mut text = apply(function, expr, &Type::Text);
+            add_type(&mut text, &from);
             return self.coerce(text, ty, context);
         }
         if context == CastContext::Explicit
             && let Some(function) = catalog::text_to(&expr.ty, ty)
         {
-            return Ok(apply(function, expr, ty));
+            let mut read = apply(function, expr, ty);
+            add_type(&mut read, ty);
+            return Ok(read);
         }
         let message = format!("cannot cast type {} to {ty}", expr.ty);
         Err(Error::DatatypeMismatch { message, sqlstate: "42846", position: expr.position })
@@ -92,11 +116,19 @@ impl Resolver<'_> {
         name: &TypeName,
         position: usize,
     ) -> Result<Expr, Error> {
+        let mut ty = match self.enumeration(&name.name) {
+            Some(ty) if name.modifiers.is_empty() => ty,
+            _ => ColumnType::with_modifiers(&name.name, &name.modifiers, Some(name.position))?,
+        };
         if name.dimensions > 0 {
-            return Err(Error::unsupported("an array type", name.position));
+            ty = ty.array_of();
         }
-        let ty = ColumnType::with_modifiers(&name.name, &name.modifiers, Some(name.position))?;
-        let expr = self.expression(value)?;
+        let expr = match (&value.kind, ty.ty.element()) {
+            (AstKind::Array(items), Some(element)) => {
+                self.array(items, Some(element), value.position)?
+            }
+            _ => self.expression(value)?,
+        };
         if let (Node::Column(column), Type::Unknown) = (&expr.node, &expr.ty) {
             let name = self.schema.columns()[*column].name.clone();
             self.undetermined.get_or_insert(Error::UndeterminedType { name, position });
@@ -105,6 +137,30 @@ impl Resolver<'_> {
         let expr =
             self.coerce(expr, &ty.ty, CastContext::Explicit).map_err(|e| move_to(e, position))?;
         Ok(apply_modifier(expr, ty.typmod, position))
+    }
+}
+
+impl Resolver<'_> {
+    /// The enum of this name, if a column has it.
+    fn enumeration(&self, name: &str) -> Option<ColumnType> {
+        self.schema.columns().iter().find_map(|column| {
+            let ty = column.ty.as_ref()?;
+            let ty = ty.ty.element().unwrap_or(&ty.ty);
+            match ty {
+                Type::Enum(labels) if labels.name() == Some(name) => {
+                    Some(ColumnType::new(ty.clone()))
+                }
+                _ => None,
+            }
+        })
+    }
+}
+
+/// Casts of arrays and enums from and to text take their type as an argument.
+fn add_type(cast: &mut Expr, ty: &Type) {
+    if let (Type::Array(_) | Type::Enum(_), Node::Call { args, .. }) = (ty, &mut cast.node) {
+        let ty = Const::Type(ty.clone().into());
+        args.push(Expr::constant(Type::Unknown, cast.position, ty));
     }
 }
 
@@ -125,14 +181,20 @@ fn apply(function: Function, expr: Expr, ty: &Type) -> Expr {
 
 /// `varchar(20)` and the like: the length coercion after the cast.
 fn apply_modifier(expr: Expr, typmod: i32, position: usize) -> Expr {
-    let (Some(function), true) = (catalog::length_coercion(&expr.ty), typmod >= 0) else {
+    let element = expr.ty.element().unwrap_or(&expr.ty);
+    let (Some(function), true) = (catalog::length_coercion(element), typmod >= 0) else {
         return expr;
     };
     let ty = expr.ty.clone();
+    let is_array = ty.element().is_some();
     let args = vec![
         expr,
         Expr::constant(Type::Int4, position, Const::Int(i64::from(typmod))),
         Expr::constant(Type::Bool, position, Const::Bool(true)),
     ];
-    Expr::new(ty, position, Node::Call { function, args })
+    let node = match is_array {
+        true => Node::Map { function, args },
+        false => Node::Call { function, args },
+    };
+    Expr::new(ty, position, node)
 }

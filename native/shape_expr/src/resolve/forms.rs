@@ -7,7 +7,7 @@ use crate::parse::ast::{Ast, AstKind};
 use crate::program::Test;
 use crate::types::Type;
 
-use super::{Resolver, candidates};
+use super::{Resolver, candidates, polymorphic};
 
 impl Resolver<'_> {
     pub(super) fn distinct(
@@ -17,6 +17,9 @@ impl Resolver<'_> {
         negated: bool,
         position: usize,
     ) -> Result<Expr, Error> {
+        if let (AstKind::Row(left), AstKind::Row(right)) = (&left.kind, &right.kind) {
+            return self.distinct_rows(left, right, negated, position);
+        }
         // A bare NULL makes it a null test of the other side.
         let is_null = |ast: &Ast| matches!(ast.kind, AstKind::Null);
         if is_null(left) || is_null(right) {
@@ -47,8 +50,7 @@ impl Resolver<'_> {
             let (first, second) = if negated { ("<", ">") } else { (">=", "<=") };
             let mut arms = Vec::with_capacity(2);
             for (name, bound) in [(first, low), (second, high)] {
-                let (value, bound) = (this.expression(value)?, this.expression(bound)?);
-                arms.push(this.operator(name, Some(value), bound, position)?);
+                arms.push(this.compare(name, value, bound, position)?);
             }
             let node = if negated { Node::Or(arms) } else { Node::And(arms) };
             Ok(Expr::new(Type::Bool, position, node))
@@ -71,6 +73,9 @@ impl Resolver<'_> {
         position: usize,
     ) -> Result<Expr, Error> {
         let name = if negated { "<>" } else { "=" };
+        if let AstKind::Row(_) = left.kind {
+            return self.row_in_list(left, items, negated, position);
+        }
         let mut operand = self.expression(left)?;
         let mut all = Vec::with_capacity(items.len());
         for item in items {
@@ -89,7 +94,9 @@ impl Resolver<'_> {
         let constant: Vec<Expr> =
             all.iter().filter(|item| !item.reads_columns()).cloned().collect();
         let common = match constant.len() > 1 {
-            true => common_type(std::iter::once(&operand).chain(&constant)),
+            // Of arrays there are no arrays: those are compared one by one.
+            true => common_type(std::iter::once(&operand).chain(&constant))
+                .filter(|ty| ty.element().is_none()),
             false => None,
         };
         let mut arms = Vec::new();
@@ -102,6 +109,28 @@ impl Resolver<'_> {
             self.grow(size, position)?;
             let compared = self.operator(name, Some(operand.clone()), item, position)?;
             arms.push(self.demand_boolean(compared, "IN")?);
+        }
+        if arms.len() == 1 {
+            return arms.pop().ok_or_else(|| Error::syntax("IN needs a list", position));
+        }
+        let node = if negated { Node::And(arms) } else { Node::Or(arms) };
+        Ok(Expr::new(Type::Bool, position, node))
+    }
+
+    fn row_in_list(
+        &mut self,
+        left: &Ast,
+        items: &[Ast],
+        negated: bool,
+        position: usize,
+    ) -> Result<Expr, Error> {
+        let name = if negated { "<>" } else { "=" };
+        let left = self.side(left)?;
+        let items: Vec<_> = items.iter().map(|item| self.side(item)).collect::<Result<_, _>>()?;
+        let mut arms = Vec::with_capacity(items.len());
+        for item in items {
+            self.grow(left.size(), position)?;
+            arms.push(self.compare_sides(name, left.clone(), item, position)?);
         }
         if arms.len() == 1 {
             return arms.pop().ok_or_else(|| Error::syntax("IN needs a list", position));
@@ -128,11 +157,15 @@ impl Resolver<'_> {
         let found = candidates::operator(name, &types, position)
             .map_err(|error| self.blame(&[operand], error))?;
         let function = found.function();
-        let left = found.left.clone().unwrap_or_else(|| found.right.clone());
-        let left = Box::new(self.coerce(operand.clone(), &left, CastContext::Implicit)?);
+        let declared: Vec<&Type> = found.left.iter().chain([&found.right]).collect();
+        let (wanted, _) = polymorphic::settle(&types, &declared, &found.result, position)?;
+        let [left, right] = wanted.as_slice() else {
+            return Err(Error::syntax("IN needs two operands", position));
+        };
+        let left = Box::new(self.coerce(operand.clone(), left, CastContext::Implicit)?);
         let mut converted = Vec::with_capacity(items.len());
         for item in items {
-            converted.push(self.coerce(item, &found.right, CastContext::Implicit)?);
+            converted.push(self.coerce(item, right, CastContext::Implicit)?);
         }
         let all = name == "<>";
         let node = Node::AnyOf { function, left, items: converted, all };
@@ -140,25 +173,29 @@ impl Resolver<'_> {
     }
 }
 
-/// `select_common_type`: the first type, unless a later one of its category is preferred to it.
+/// `select_common_type`, and whether all expressions can be coerced to it.
 fn common_type<'e>(exprs: impl Iterator<Item = &'e Expr> + Clone) -> Option<Type> {
+    let common = common_of(exprs.clone().map(|expr| &expr.ty))?;
+    exprs.clone().all(|expr| candidates::can_coerce(&expr.ty, &common)).then_some(common)
+}
+
+/// `select_common_type`: the first type, unless a later one of its category is preferred to it.
+/// `None` for types of different categories.
+pub(super) fn common_of<'t>(types: impl Iterator<Item = &'t Type>) -> Option<Type> {
     let mut common = Type::Unknown;
-    for expr in exprs.clone().filter(|expr| expr.ty != Type::Unknown) {
+    for ty in types.filter(|ty| **ty != Type::Unknown) {
         if common == Type::Unknown {
-            common = expr.ty.clone();
-        } else if common != expr.ty {
-            if common.category() != expr.ty.category() {
+            common = ty.clone();
+        } else if common != *ty {
+            if common.category() != ty.category() {
                 return None;
             }
-            let forward = candidates::can_coerce(&common, &expr.ty);
-            let back = candidates::can_coerce(&expr.ty, &common);
+            let forward = candidates::can_coerce(&common, ty);
+            let back = candidates::can_coerce(ty, &common);
             if !common.is_preferred() && forward && !back {
-                common = expr.ty.clone();
+                common = ty.clone();
             }
         }
     }
-    if common == Type::Unknown {
-        common = Type::Text;
-    }
-    exprs.clone().all(|expr| candidates::can_coerce(&expr.ty, &common)).then_some(common)
+    Some(if common == Type::Unknown { Type::Text } else { common })
 }

@@ -1,9 +1,13 @@
 //! From syntax to types: PostgreSQL's parse analysis for row-local expressions.
 
+mod arrays;
 mod candidates;
 mod coerce;
+mod collation;
 mod columns;
+mod control;
 mod forms;
+mod polymorphic;
 
 use bumpalo::Bump;
 
@@ -58,6 +62,7 @@ pub(crate) fn resolve(
         let before = resolver.schema.columns().iter().filter(|c| c.ty.is_some()).count();
         let expr = resolver.condition(ast, "WHERE")?;
         let Some(error) = resolver.undetermined.take() else {
+            collation::check(&expr)?;
             let schema = match resolver.schema {
                 std::borrow::Cow::Borrowed(_) => None,
                 std::borrow::Cow::Owned(schema) => Some(schema),
@@ -117,7 +122,7 @@ impl Resolver<'_> {
             AstKind::Param(number) => self.param(*number, position),
             AstKind::Operator { name, left, right } => {
                 let left = match left {
-                    Some(left) => Some(self.expression(left)?),
+                    Some(left) => return self.compare(name, left, right, position),
                     None => None,
                 };
                 let right = self.expression(right)?;
@@ -146,6 +151,19 @@ impl Resolver<'_> {
             }
             AstKind::Cast { value, ty } => self.cast(value, ty, position),
             AstKind::Call { name, args } => self.call(name, args, position),
+            AstKind::Case { operand, arms, otherwise } => {
+                self.case(operand.as_deref(), arms, otherwise.as_deref(), position)
+            }
+            AstKind::Coalesce(args) => self.coalesce(args, position),
+            AstKind::NullIf(args) => self.null_if(args, position),
+            AstKind::MinMax { args, greatest } => self.min_max(args, *greatest, position),
+            AstKind::Row(_) => Err(Error::unsupported("a row here", position)),
+            AstKind::Collate { value, name } => self.collate(value, name, position),
+            AstKind::Array(items) => self.array(items, None, position),
+            AstKind::AnyArray { name, left, array, all } => {
+                self.any_array(name, left, array, *all, position)
+            }
+            AstKind::Subscript { value, subscripts } => self.subscript(value, subscripts, position),
         }
     }
 
@@ -201,6 +219,7 @@ impl Resolver<'_> {
         // `!=` is the grammar's own spelling of `<>`.
         let name = if name == "!=" { "<>" } else { name };
         let mut args: Vec<Expr> = left.into_iter().chain([right]).collect();
+        self.settle_array(name, &mut args)?;
         if let Some(placeholder) = self.settle_together(&mut args, position)? {
             return Ok(placeholder);
         }
@@ -209,10 +228,20 @@ impl Resolver<'_> {
             Ok(found) => found,
             Err(error) => return Err(self.blame(&args.iter().collect::<Vec<_>>(), error)),
         };
-        let wanted: Vec<Type> = found.left.iter().chain([&found.right]).cloned().collect();
-        let function = found.function();
-        let args = self.coerce_all(args, &wanted)?;
+        let declared: Vec<&Type> = found.left.iter().chain([&found.right]).collect();
+        let (wanted, result) = polymorphic::settle(&types, &declared, &found.result, position)?;
+        let function = arrays::typed(found.function(), result);
+        let mut args = self.coerce_all(args, &wanted)?;
+        for (arg, declared) in args.iter_mut().zip(declared) {
+            if catalog::arrays::wants_text(name, declared) {
+                *arg = self.coerce(arg.clone(), &Type::Text, CastContext::Explicit)?;
+            }
+        }
         self.check_order(&function, &args, position)?;
+        if lacks_operator(&found.right, function.strategy, &args) {
+            let raise = Node::Raise(crate::error::Raise::UndefinedFunction);
+            return Ok(Expr::new(function.result, position, raise));
+        }
         Ok(Expr::new(function.result.clone(), position, Node::Call { function, args }))
     }
 
@@ -240,11 +269,22 @@ impl Resolver<'_> {
             function.strategy,
             Strategy::Less | Strategy::LessEqual | Strategy::Greater | Strategy::GreaterEqual
         );
-        let text = args.iter().any(|arg| arg.ty.category() == Category::String);
+        let text = args
+            .iter()
+            .any(|arg| arg.ty.element().unwrap_or(&arg.ty).category() == Category::String);
         if !orders || !text || self.options.order_any_collation_by_bytes {
             return Ok(());
         }
-        match args.iter().any(|arg| self.collated(arg)) {
+        // An explicit collation counts for all operands.
+        let explicit = args.iter().find_map(|arg| match arg.node {
+            Node::Collate { bytewise, .. } => Some(bytewise),
+            _ => None,
+        });
+        let other = match explicit {
+            Some(bytewise) => !bytewise,
+            None => args.iter().any(|arg| self.collated(arg)),
+        };
+        match other {
             true => Err(Error::unsupported("ordering text by a collation other than C", position)),
             false => Ok(()),
         }
@@ -252,12 +292,15 @@ impl Resolver<'_> {
 
     fn collated(&self, expr: &Expr) -> bool {
         match &expr.node {
-            Node::Column(column) => self.schema.columns()[*column]
-                .ty
-                .as_ref()
-                .is_some_and(|ty| ty.collation == Collation::Other),
-            Node::Call { args, .. } => args.iter().any(|arg| self.collated(arg)),
-            _ => false,
+            Node::Column(column) => self.schema.columns().get(*column).is_some_and(|column| {
+                column.ty.as_ref().is_some_and(|ty| ty.collation == Collation::Other)
+            }),
+            Node::Collate { bytewise, .. } => !bytewise,
+            _ => {
+                let mut collated = false;
+                expr.children(&mut |child| collated |= self.collated(child));
+                collated
+            }
         }
     }
 
@@ -279,12 +322,22 @@ impl Resolver<'_> {
         }
         let types: Vec<Type> = resolved.iter().map(|arg| arg.ty.clone()).collect();
         let row = candidates::function(name, &types, position)?;
-        let function = row.function();
-        let args = self.coerce_all(resolved, row.args)?;
+        let declared: Vec<&Type> = row.args.iter().collect();
+        let (wanted, result) = polymorphic::settle(&types, &declared, &row.result, position)?;
+        let function = arrays::typed(row.function(), result);
+        let mut args = self.coerce_all(resolved, &wanted)?;
+        if catalog::arrays::wants_type(name) {
+            let element = args.first().and_then(|arg| arg.ty.element()).unwrap_or(&Type::Text);
+            let ty = Const::Type(element.clone().into());
+            args.push(Expr::constant(Type::Unknown, position, ty));
+        }
         Ok(Expr::new(function.result.clone(), position, Node::Call { function, args }))
     }
 
     fn test(&mut self, test: Test, inner: &Ast, position: usize) -> Result<Expr, Error> {
+        if let (Test::Null | Test::NotNull, AstKind::Row(columns)) = (test, &inner.kind) {
+            return self.row_test(test, columns, position);
+        }
         let inner = match test {
             // Any type will do, and an open schema's column stays undetermined.
             Test::Null | Test::NotNull => self.expression(inner)?,
@@ -292,4 +345,15 @@ impl Resolver<'_> {
         };
         Ok(Expr::new(Type::Bool, position, Node::Test(test, Box::new(inner))))
     }
+}
+
+/// Arrays are compared by their elements' operators, which some types do not have.
+fn lacks_operator(declared: &Type, strategy: Strategy, args: &[Expr]) -> bool {
+    let element = args.first().and_then(|arg| arg.ty.element());
+    let (Type::AnyArray, Some(element)) = (declared, element) else { return false };
+    let name = match strategy {
+        Strategy::Plain | Strategy::Equal | Strategy::NotEqual => "=",
+        _ => "<",
+    };
+    candidates::operator(name, &[element.clone(), element.clone()], 0).is_err()
 }

@@ -3,14 +3,18 @@
 //! A new family is a file here, its variant of [`Value`](crate::Value), and its arms in the four
 //! functions below.
 
+pub(crate) mod array;
+pub(crate) mod array_text;
 pub(crate) mod boolean;
 pub(crate) mod calendar;
+pub(crate) mod enumeration;
 pub(crate) mod float;
 pub(crate) mod int;
 pub(crate) mod like;
 pub(crate) mod numeric;
 pub(crate) mod numeric_math;
 pub(crate) mod numeric_text;
+pub(crate) mod oid;
 pub(crate) mod text;
 pub(crate) mod timestamp;
 pub(crate) mod uuid;
@@ -37,6 +41,16 @@ pub(crate) fn input<'a>(ty: &Type, text: &'a str, arena: &'a Bump) -> Eval<'a> {
         Type::Bpchar => Value::Bpchar(text),
         Type::Uuid => Value::Uuid(uuid::parse(text)?),
         Type::Timestamptz => Value::Timestamp(timestamp::parse(text)?),
+        Type::Oid => Value::Int(oid::parse(text)?),
+        Type::Array(element) => array_text::parse(element, text, arena)?,
+        Type::Enum(labels) => enumeration::parse(labels, text)?,
+        // No value is of a pseudo-type.
+        Type::AnyElement
+        | Type::AnyArray
+        | Type::AnyEnum
+        | Type::AnyCompatible
+        | Type::AnyCompatibleArray
+        | Type::AnyNonArray => return Err(EvalError::new(Raise::NotSupported)),
     })
 }
 
@@ -80,6 +94,7 @@ pub(crate) fn from_int<'a>(ty: &Type, i: i64, arena: &'a Bump) -> Eval<'a> {
         Type::Int2 => int::fit(i, int::Width::Two).map(Value::Int),
         Type::Int4 => int::fit(i, int::Width::Four).map(Value::Int),
         Type::Int8 => Ok(Value::Int(i)),
+        Type::Oid => oid::parse(&i.to_string()).map(Value::Int),
         Type::Float8 => Ok(Value::Float(i as f64)),
         Type::Float4 => Ok(Value::Float(f64::from(i as f32))),
         Type::Numeric => Ok(Value::Numeric(NumericVar::from_int(i).store(arena)?)),
@@ -120,6 +135,9 @@ pub(crate) fn output<'a>(ty: &Type, value: &Value<'a>, arena: &'a Bump) -> Optio
         Value::Text(s) | Value::Bpchar(s) => s,
         Value::Uuid(bytes) => arena.alloc_str(&uuid::output(bytes)),
         Value::Timestamp(t) => arena.alloc_str(&timestamp::output(*t)),
+        Value::Array(array) => array_text::output(ty.element().unwrap_or(ty), array, arena)?,
+        Value::Enum(_, label) => label,
+        Value::Type(ty) => arena.alloc_str(&ty.to_string()),
         Value::Null | Value::Unknown | Value::Maybe(_) | Value::Opaque => return None,
     })
 }

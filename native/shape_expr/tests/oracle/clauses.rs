@@ -1,7 +1,7 @@
 //! Random clauses, mostly well-typed.
 
 use crate::random::Random;
-use crate::samples::{self, KINDS, Kind};
+use crate::samples::{self, ARRAYS, KINDS, Kind};
 use crate::table::Table;
 
 /// A clause for this table.
@@ -10,30 +10,31 @@ pub fn condition(random: &mut Random, table: &Table) -> String {
     Generator { random, table }.boolean(depth)
 }
 
-struct Generator<'g> {
-    random: &'g mut Random,
-    table: &'g Table,
+pub struct Generator<'g> {
+    pub random: &'g mut Random,
+    pub table: &'g Table,
 }
 
-fn quote(text: &str) -> String {
+pub fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
 impl Generator<'_> {
-    fn kind(&mut self) -> Kind {
+    pub fn kind(&mut self) -> Kind {
         // Kinds the table has, for the most part.
         match self.random.one_in(4) {
+            true if self.random.one_in(4) => ARRAYS[self.random.below(ARRAYS.len())],
             true => KINDS[self.random.below(KINDS.len())],
             false => self.table.columns[self.random.below(self.table.columns.len())].1,
         }
     }
 
     /// Another kind that operators often accept beside this one.
-    fn partner(&mut self, kind: Kind) -> Kind {
+    pub fn partner(&mut self, kind: Kind) -> Kind {
         if self.random.one_in(30) {
             let other = KINDS[self.random.below(KINDS.len())];
             // Times are read in their ISO forms only: no text meant for another kind beside them.
-            let times = kind == Kind::Timestamptz || other == Kind::Timestamptz;
+            let times = kind.element() == Kind::Timestamptz || other == Kind::Timestamptz;
             return if times { kind } else { other };
         }
         let family: Vec<Kind> = KINDS
@@ -47,7 +48,7 @@ impl Generator<'_> {
         }
     }
 
-    fn boolean(&mut self, depth: usize) -> String {
+    pub fn boolean(&mut self, depth: usize) -> String {
         if depth > 0 && self.random.one_in(2) {
             let (a, b) = (self.boolean(depth - 1), self.boolean(depth - 1));
             return match self.random.below(6) {
@@ -67,6 +68,12 @@ impl Generator<'_> {
                     format!("({a}) IS {test}")
                 }
             };
+        }
+        match self.random.below(9) {
+            0 | 1 => return self.array_condition(),
+            2 => return self.row_condition(),
+            3 => return self.control(Kind::Bool, 2),
+            _ => {}
         }
         match self.random.below(22) {
             0..=7 => self.comparison(),
@@ -197,7 +204,13 @@ impl Generator<'_> {
         }
     }
 
-    fn operand(&mut self, kind: Kind, depth: usize) -> String {
+    pub fn operand(&mut self, kind: Kind, depth: usize) -> String {
+        if let (Kind::Array(element), true) = (kind, depth > 0 && self.random.one_in(4)) {
+            return self.array(element, depth - 1);
+        }
+        if depth > 0 && self.random.one_in(8) {
+            return self.control(kind, depth);
+        }
         if depth > 0 && self.random.one_in(4) {
             if kind.is_number() && self.random.one_in(2) {
                 return self.arithmetic(kind, depth);
@@ -235,7 +248,7 @@ impl Generator<'_> {
             _ => self.kind(),
         };
         // Of texts only such as are meant for times are read as times.
-        let from = match kind == Kind::Timestamptz {
+        let from = match kind.element() == Kind::Timestamptz {
             true => kind,
             false => from,
         };

@@ -4,6 +4,7 @@
 //! `SHAPE_EXPR_ORACLE_PAIRS` sets how many (clause, row) pairs are checked, `SHAPE_EXPR_ORACLE_SEED`
 //! repeats a run.
 
+mod arrays;
 mod clauses;
 mod random;
 mod samples;

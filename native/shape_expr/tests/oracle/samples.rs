@@ -18,6 +18,10 @@ pub enum Kind {
     Name,
     Uuid,
     Timestamptz,
+    Oid,
+    /// The enum `mood`.
+    Mood,
+    Array(&'static Kind),
 }
 
 pub const KINDS: &[Kind] = &[
@@ -34,6 +38,27 @@ pub const KINDS: &[Kind] = &[
     Kind::Name,
     Kind::Uuid,
     Kind::Timestamptz,
+    Kind::Oid,
+    Kind::Mood,
+];
+
+/// Arrays of every kind.
+pub const ARRAYS: &[Kind] = &[
+    Kind::Array(&Kind::Bool),
+    Kind::Array(&Kind::Int2),
+    Kind::Array(&Kind::Int4),
+    Kind::Array(&Kind::Int8),
+    Kind::Array(&Kind::Float4),
+    Kind::Array(&Kind::Float8),
+    Kind::Array(&Kind::Numeric),
+    Kind::Array(&Kind::Text),
+    Kind::Array(&Kind::Varchar),
+    Kind::Array(&Kind::Bpchar),
+    Kind::Array(&Kind::Name),
+    Kind::Array(&Kind::Uuid),
+    Kind::Array(&Kind::Timestamptz),
+    Kind::Array(&Kind::Oid),
+    Kind::Array(&Kind::Mood),
 ];
 
 impl Kind {
@@ -52,6 +77,44 @@ impl Kind {
             Kind::Name => "name",
             Kind::Uuid => "uuid",
             Kind::Timestamptz => "timestamptz",
+            Kind::Oid => "oid",
+            Kind::Mood => "mood",
+            Kind::Array(element) => match element {
+                Kind::Bool => "boolean[]",
+                Kind::Int2 => "smallint[]",
+                Kind::Int4 => "integer[]",
+                Kind::Int8 => "_int8",
+                Kind::Float4 => "real[]",
+                Kind::Float8 => "double precision[]",
+                Kind::Numeric => "numeric[]",
+                Kind::Text => "text[]",
+                Kind::Varchar => "varchar[]",
+                Kind::Bpchar => "bpchar[]",
+                Kind::Name => "name[]",
+                Kind::Uuid => "uuid[]",
+                Kind::Timestamptz => "timestamptz[]",
+                Kind::Oid => "oid[]",
+                Kind::Mood => "mood[]",
+                Kind::Array(_) => "an array of arrays",
+            },
+        }
+    }
+
+    /// Of an array its elements' kind, else the kind itself.
+    pub fn element(self) -> Kind {
+        match self {
+            Kind::Array(element) => *element,
+            kind => kind,
+        }
+    }
+
+    /// The type of a column declared so.
+    pub fn column_type(self, declared: &str) -> shape_expr::ColumnType {
+        let mood = || shape_expr::ColumnType::enumeration(crate::arrays::MOODS).named("mood");
+        match self {
+            Kind::Mood => mood(),
+            Kind::Array(Kind::Mood) => mood().array_of(),
+            _ => declared.parse().expect(declared),
         }
     }
 
@@ -248,6 +311,19 @@ const TIMES: &[&str] = &[
     "10000-01-01 00:00:00+00",
     "2024-06-01 00:00:00+15:59",
 ];
+const OIDS: &[&str] = &[
+    "0",
+    "1",
+    "5",
+    "7",
+    "42",
+    "100",
+    "4294967295",
+    "2147483648",
+    "2147483647",
+    "-1",
+    "-2147483648",
+];
 const BAD: &[&str] = &[
     "x",
     "",
@@ -318,6 +394,9 @@ pub fn valid(random: &mut Random, kind: Kind) -> String {
         }
         Kind::Uuid => random.pick(UUIDS).to_owned(),
         Kind::Timestamptz => random.pick(TIMES).to_owned(),
+        Kind::Oid => random.pick(OIDS).to_owned(),
+        Kind::Mood => random.pick(crate::arrays::MOODS).to_owned(),
+        Kind::Array(element) => crate::arrays::text(random, *element),
     }
 }
 
@@ -346,6 +425,7 @@ const BAD_TIMES: &[&str] = &[
 pub fn any(random: &mut Random, kind: Kind) -> String {
     match (random.one_in(25), kind) {
         (false, _) => valid(random, kind),
+        (true, Kind::Array(element)) => crate::arrays::broken(random, *element),
         (true, Kind::Timestamptz) => random.pick(BAD_TIMES).to_owned(),
         (true, _) => random.pick(BAD).to_owned(),
     }

@@ -7,7 +7,7 @@ use postgres::Client;
 use shape_expr::{Column, Schema};
 
 use crate::random::Random;
-use crate::samples::{self, KINDS, Kind};
+use crate::samples::{self, ARRAYS, KINDS, Kind};
 
 pub struct Table {
     pub columns: Vec<(String, Kind, String)>,
@@ -22,26 +22,38 @@ impl Table {
         let count = 6 + random.below(NAMES.len() - 5);
         let mut columns = vec![("pk".to_owned(), Kind::Int8, "bigint".to_owned())];
         for name in &NAMES[..count] {
-            let kind = KINDS[random.below(KINDS.len())];
+            let kind = match random.one_in(3) {
+                true => ARRAYS[random.below(ARRAYS.len())],
+                false => KINDS[random.below(KINDS.len())],
+            };
             let ty = match kind {
                 Kind::Numeric if random.one_in(3) => "numeric(12,3)".to_owned(),
                 Kind::Varchar if random.one_in(2) => "varchar(12)".to_owned(),
                 Kind::Bpchar if random.one_in(2) => "character(5)".to_owned(),
                 Kind::Timestamptz if random.one_in(3) => "timestamp(2) with time zone".to_owned(),
+                Kind::Array(Kind::Varchar) if random.one_in(2) => "varchar(12)[]".to_owned(),
+                Kind::Array(Kind::Bpchar) if random.one_in(2) => "character(5)[]".to_owned(),
                 kind => kind.name().to_owned(),
             };
             columns.push(((*name).to_owned(), kind, ty));
         }
+        // Clauses cast to the enum by its name, which the schema must tell.
+        columns.push(("mood".to_owned(), Kind::Mood, "mood".to_owned()));
         let definitions: Vec<String> = columns
             .iter()
             .map(|(name, kind, ty)| {
-                let collate = if kind.is_string() { " COLLATE \"C\"" } else { "" };
+                let collate = if kind.element().is_string() { " COLLATE \"C\"" } else { "" };
                 format!("\"{name}\" {ty}{collate}")
             })
             .collect();
-        let create = format!("DROP TABLE IF EXISTS t; CREATE TABLE t ({})", definitions.join(", "));
+        let create = format!(
+            "DROP TABLE IF EXISTS t; DROP TYPE IF EXISTS mood; CREATE TYPE mood AS ENUM ('{}'); \
+             CREATE TABLE t ({})",
+            crate::arrays::MOODS.join("', '"),
+            definitions.join(", ")
+        );
         client.batch_execute(&create).expect("the table");
-        let schema = columns.iter().map(|(name, _, ty)| Column::new(name, ty.parse().expect(ty)));
+        let schema = columns.iter().map(|(name, kind, ty)| Column::new(name, kind.column_type(ty)));
         let schema = Schema::new("public.t", schema.collect()).expect("the schema");
         let table = Table { columns, schema };
         table.fill(client, random);
