@@ -8,6 +8,7 @@ use bumpalo::Bump;
 use hashbrown::HashTable;
 
 use crate::value::Value;
+use crate::values::json::Json;
 use crate::values::numeric::Numeric;
 
 /// An owned value.
@@ -22,6 +23,8 @@ pub(crate) enum Const {
     Bpchar(Arc<str>),
     Uuid(Arc<[u8; 16]>),
     Timestamp(i64),
+    /// A jsonb's bytes.
+    Json(Arc<[u8]>),
     /// The right side of `IN`, which is never a value of its own.
     Set(Arc<InSet>),
 }
@@ -39,6 +42,7 @@ impl Const {
             Value::Bpchar(s) => Const::Bpchar((*s).into()),
             Value::Uuid(bytes) => Const::Uuid(Arc::new(*bytes)),
             Value::Timestamp(t) => Const::Timestamp(*t),
+            Value::Json(json) => Const::Json(json.bytes().into()),
             Value::Unknown | Value::Maybe(_) | Value::Opaque => return None,
         })
     }
@@ -55,6 +59,7 @@ impl Const {
             Const::Bpchar(s) => Value::Bpchar(s),
             Const::Uuid(bytes) => Value::Uuid(**bytes),
             Const::Timestamp(t) => Value::Timestamp(*t),
+            Const::Json(bytes) => Value::Json(Json::from_bytes(bytes)),
         }
     }
 
@@ -69,6 +74,7 @@ impl Const {
             Const::Numeric(words) => COUNTS + 2 * words.len(),
             Const::Text(s) | Const::Bpchar(s) => COUNTS + s.len(),
             Const::Uuid(_) => COUNTS + 16,
+            Const::Json(bytes) => COUNTS + bytes.len(),
             Const::Set(set) => COUNTS + set.heap_bytes(),
             _ => 0,
         }

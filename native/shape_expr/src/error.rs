@@ -305,6 +305,14 @@ pub enum Raise {
     InvalidEscapeCharacter,
     /// 22021: bytes that are no text of the encoding.
     InvalidEncoding,
+    /// 22P05: an escape that stands for no character of the encoding.
+    UntranslatableCharacter,
+    /// 54001: a value nested too deep.
+    TooDeep,
+    /// 2201E: an argument a logarithm has no answer for.
+    InvalidLogarithm,
+    /// 2201F: arguments a power or root has no answer for.
+    InvalidPower,
     /// 54000: fuel or memory of this evaluation is used up.
     LimitExceeded,
     /// 0A000: PostgreSQL has an answer, this crate has not.
@@ -327,6 +335,10 @@ impl Raise {
             Raise::InvalidEscapeSequence => "22025",
             Raise::InvalidEscapeCharacter => "22019",
             Raise::InvalidEncoding => "22021",
+            Raise::UntranslatableCharacter => "22P05",
+            Raise::TooDeep => "54001",
+            Raise::InvalidLogarithm => "2201E",
+            Raise::InvalidPower => "2201F",
             Raise::LimitExceeded => "54000",
             Raise::NotSupported => "0A000",
         }
@@ -345,6 +357,10 @@ impl Raise {
             Raise::InvalidEscapeSequence => "the pattern ends with its escape character",
             Raise::InvalidEscapeCharacter => "an escape must be empty or one character",
             Raise::InvalidEncoding => "invalid byte sequence for UTF-8",
+            Raise::UntranslatableCharacter => "unsupported Unicode escape",
+            Raise::TooDeep => "nested too deep",
+            Raise::InvalidLogarithm => "invalid argument for a logarithm",
+            Raise::InvalidPower => "invalid argument for a power or root",
             Raise::LimitExceeded => "the evaluation's limit of fuel or memory is reached",
             Raise::NotSupported => "not supported",
         }

@@ -35,6 +35,10 @@ pub enum Type {
     Uuid,
     /// `timestamp with time zone`
     Timestamptz,
+    /// `json`
+    Json,
+    /// `jsonb`
+    Jsonb,
     /// The type of a quoted literal or `NULL` before its place has given it another. No column has it.
     Unknown,
 }
@@ -110,6 +114,8 @@ pub(crate) static TYPES: &[TypeRow] = &[
         Category::DateTime,
         true,
     ),
+    row(Type::Json, "json", &[], 114, Category::User, false),
+    row(Type::Jsonb, "jsonb", &[], 3802, Category::User, false),
     row(Type::Unknown, "unknown", &[], 705, Category::Unknown, false),
 ];
 

@@ -4,8 +4,9 @@ use std::hash::{Hash, Hasher};
 
 use crate::error::EvalError;
 use crate::truth::Truth;
+use crate::values::json::Json;
 use crate::values::numeric::Numeric;
-use crate::values::{float, text};
+use crate::values::{float, json_order, text};
 
 /// What evaluating something gives: a value, or why there is none.
 pub type Eval<'a> = Result<Value<'a>, EvalError>;
@@ -39,6 +40,8 @@ pub enum Value<'a> {
     Uuid([u8; 16]),
     /// timestamptz: microseconds since 2000-01-01 00:00 UTC; the extremes are the infinities.
     Timestamp(i64),
+    /// jsonb. A json is its text.
+    Json(Json<'a>),
     /// Some value that is not NULL, of a column whose type nothing has fixed.
     Opaque,
 }
@@ -69,6 +72,7 @@ impl<'a> Value<'a> {
             Value::Text(s) => s.hash(state),
             Value::Bpchar(s) => text::trim_blanks(s).hash(state),
             Value::Uuid(bytes) => bytes.hash(state),
+            Value::Json(json) => json_order::hash_equality(*json, state),
         }
     }
 
@@ -83,6 +87,7 @@ impl<'a> Value<'a> {
             (Value::Text(a), Value::Text(b)) => a == b,
             (Value::Bpchar(a), Value::Bpchar(b)) => text::trim_blanks(a) == text::trim_blanks(b),
             (Value::Uuid(a), Value::Uuid(b)) => a == b,
+            (Value::Json(a), Value::Json(b)) => json_order::compare(*a, *b).is_eq(),
             _ => false,
         }
     }

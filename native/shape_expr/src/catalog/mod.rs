@@ -9,6 +9,7 @@ mod casts;
 mod compare;
 #[cfg(test)]
 mod conformance;
+mod json;
 mod refused;
 mod strings;
 mod text;
@@ -21,6 +22,7 @@ use crate::program::Implementation;
 use crate::types::Type;
 
 pub(crate) use casts::{Context as CastContext, cast, length_coercion, text_to, to_text};
+pub(crate) use json::{path_function, path_operator};
 pub(crate) use refused::{Refusal, foreign, missing_function, missing_operator, refusal};
 
 /// A row of `pg_operator`.
@@ -89,11 +91,16 @@ macro_rules! functions {
 pub(crate) use {functions, operators, prefix_operators};
 
 /// Every family's operators.
-static OPERATORS: &[&[&[Operator]]] =
-    &[compare::OPERATORS, arithmetic::OPERATORS, text::OPERATORS, boolean::OPERATORS];
+static OPERATORS: &[&[&[Operator]]] = &[
+    compare::OPERATORS,
+    arithmetic::OPERATORS,
+    text::OPERATORS,
+    boolean::OPERATORS,
+    json::OPERATORS,
+];
 
 /// Every family's functions.
-static FUNCTIONS: &[&[FunctionRow]] = &[strings::FUNCTIONS];
+static FUNCTIONS: &[&[FunctionRow]] = &[strings::FUNCTIONS, json::FUNCTIONS];
 
 static OPERATORS_BY_NAME: LazyLock<HashMap<&'static str, Vec<&'static Operator>>> =
     LazyLock::new(|| {

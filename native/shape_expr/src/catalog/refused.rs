@@ -114,7 +114,7 @@ pub(crate) fn refusal(name: &str) -> Option<Refusal> {
 /// Operators PostgreSQL has for types that this crate knows, but this crate has not.
 const OPERATORS: &[&str] = &[
     "~~*", "!~~*", "~", "!~", "~*", "!~*", "||", "^", "|/", "||/", "@", "&", "|", "#", "<<", ">>",
-    "^@", "@>", "<@", "&&", "->", "->>", "#>", "#>>", "?", "?|", "?&", "~<~", "~<=~", "~>~",
+    "^@", "@>", "<@", "&&", "->", "->>", "#>", "#>>", "#-", "?", "?|", "?&", "~<~", "~<=~", "~>~",
     "~>=~", "@@", "@?", "-|-",
 ];
 
@@ -168,10 +168,28 @@ const FUNCTIONS: &[&str] = &[
     "array_prepend",
     "array_ndims",
     "array_position",
-    "jsonb_typeof",
-    "jsonb_array_length",
-    "json_typeof",
-    "json_array_length",
+    "jsonb_path_exists",
+    "jsonb_path_match",
+    "jsonb_path_query_array",
+    "jsonb_path_query_first",
+    "jsonb_delete_path",
+    "jsonb_exists_any",
+    "jsonb_exists_all",
+    "jsonb_set",
+    "jsonb_set_lax",
+    "jsonb_insert",
+    "jsonb_pretty",
+    "jsonb_object",
+    "jsonb_build_object",
+    "jsonb_build_array",
+    "json_build_object",
+    "json_build_array",
+    "json_object",
+    "json_strip_nulls",
+    "to_json",
+    "to_jsonb",
+    "row_to_json",
+    "array_to_json",
     "similar_to_escape",
     "to_char",
     "to_date",
@@ -215,6 +233,7 @@ pub(crate) fn missing_function(name: &str) -> bool {
 /// this crate does not have must count.
 pub(crate) fn foreign(name: &str, prefix: bool) -> &'static [Category] {
     match (name, prefix) {
+        ("@>" | "<@", false) => &[Category::DateTime],
         ("-", true) | ("+" | "-" | "*" | "/", false) => &[Category::DateTime, Category::User],
         _ => &[],
     }

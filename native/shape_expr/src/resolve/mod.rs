@@ -4,6 +4,7 @@ mod candidates;
 mod coerce;
 mod columns;
 mod forms;
+mod json;
 
 use bumpalo::Bump;
 
@@ -201,8 +202,12 @@ impl Resolver<'_> {
         // `!=` is the grammar's own spelling of `<>`.
         let name = if name == "!=" { "<>" } else { name };
         let mut args: Vec<Expr> = left.into_iter().chain([right]).collect();
+        self.settle_json(name, &mut args)?;
         if let Some(placeholder) = self.settle_together(&mut args, position)? {
             return Ok(placeholder);
+        }
+        if let Some(call) = self.json_path(name, &args, position)? {
+            return Ok(call);
         }
         let types: Vec<Type> = args.iter().map(|arg| arg.ty.clone()).collect();
         let found = match candidates::operator(name, &types, position) {
@@ -276,6 +281,9 @@ impl Resolver<'_> {
             let arg = self.expression(arg)?;
             // Of an undetermined column a function says nothing: text is the commonest argument.
             resolved.push(self.settle(arg, &Type::Text)?);
+        }
+        if let Some(call) = self.json_path_call(name, &resolved, position)? {
+            return Ok(call);
         }
         let types: Vec<Type> = resolved.iter().map(|arg| arg.ty.clone()).collect();
         let row = candidates::function(name, &types, position)?;

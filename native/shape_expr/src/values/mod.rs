@@ -7,6 +7,11 @@ pub(crate) mod boolean;
 pub(crate) mod calendar;
 pub(crate) mod float;
 pub(crate) mod int;
+pub(crate) mod json;
+pub(crate) mod json_get;
+pub(crate) mod json_order;
+pub(crate) mod json_scan;
+pub(crate) mod json_text;
 pub(crate) mod like;
 pub(crate) mod numeric;
 pub(crate) mod numeric_math;
@@ -37,6 +42,11 @@ pub(crate) fn input<'a>(ty: &Type, text: &'a str, arena: &'a Bump) -> Eval<'a> {
         Type::Bpchar => Value::Bpchar(text),
         Type::Uuid => Value::Uuid(uuid::parse(text)?),
         Type::Timestamptz => Value::Timestamp(timestamp::parse(text)?),
+        Type::Json => {
+            json_scan::validate(text)?;
+            Value::Text(text)
+        }
+        Type::Jsonb => Value::Json(json::Json::parse(text, arena)?),
     })
 }
 
@@ -120,6 +130,7 @@ pub(crate) fn output<'a>(ty: &Type, value: &Value<'a>, arena: &'a Bump) -> Optio
         Value::Text(s) | Value::Bpchar(s) => s,
         Value::Uuid(bytes) => arena.alloc_str(&uuid::output(bytes)),
         Value::Timestamp(t) => arena.alloc_str(&timestamp::output(*t)),
+        Value::Json(json) => json_text::output(*json, arena),
         Value::Null | Value::Unknown | Value::Maybe(_) | Value::Opaque => return None,
     })
 }

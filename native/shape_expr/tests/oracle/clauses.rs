@@ -10,17 +10,17 @@ pub fn condition(random: &mut Random, table: &Table) -> String {
     Generator { random, table }.boolean(depth)
 }
 
-struct Generator<'g> {
-    random: &'g mut Random,
-    table: &'g Table,
+pub struct Generator<'g> {
+    pub random: &'g mut Random,
+    pub table: &'g Table,
 }
 
-fn quote(text: &str) -> String {
+pub fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
 impl Generator<'_> {
-    fn kind(&mut self) -> Kind {
+    pub fn kind(&mut self) -> Kind {
         // Kinds the table has, for the most part.
         match self.random.one_in(4) {
             true => KINDS[self.random.below(KINDS.len())],
@@ -29,7 +29,7 @@ impl Generator<'_> {
     }
 
     /// Another kind that operators often accept beside this one.
-    fn partner(&mut self, kind: Kind) -> Kind {
+    pub fn partner(&mut self, kind: Kind) -> Kind {
         if self.random.one_in(30) {
             let other = KINDS[self.random.below(KINDS.len())];
             // Times are read in their ISO forms only: no text meant for another kind beside them.
@@ -68,7 +68,7 @@ impl Generator<'_> {
                 }
             };
         }
-        match self.random.below(22) {
+        match self.random.below(26) {
             0..=7 => self.comparison(),
             8 | 9 => {
                 let kind = self.kind();
@@ -99,6 +99,7 @@ impl Generator<'_> {
                 let argument = self.string();
                 format!("{function}({argument}) > {}", self.random.below(6))
             }
+            22..=24 => self.json_condition(),
             _ => self
                 .random
                 .pick(&["true", "false", "NULL", "NULL::boolean", "'t'", "1 = 1"])
@@ -106,7 +107,7 @@ impl Generator<'_> {
         }
     }
 
-    fn comparison(&mut self) -> String {
+    pub fn comparison(&mut self) -> String {
         let kind = self.kind();
         let other = self.partner(kind);
         let (a, b) = (self.operand(kind, 2), self.operand(other, 2));
@@ -137,7 +138,7 @@ impl Generator<'_> {
         format!("{value} {not}IN ({})", items.join(", "))
     }
 
-    fn string(&mut self) -> String {
+    pub fn string(&mut self) -> String {
         let kinds = [Kind::Text, Kind::Varchar, Kind::Bpchar, Kind::Name];
         let kind = kinds[self.random.below(4)];
         self.operand(kind, 1)
@@ -174,7 +175,7 @@ impl Generator<'_> {
         format!("{value} {not}LIKE {pattern}{escape}")
     }
 
-    fn literal(&mut self, kind: Kind) -> String {
+    pub fn literal(&mut self, kind: Kind) -> String {
         if self.random.one_in(15) {
             return "NULL".to_owned();
         }
@@ -197,10 +198,15 @@ impl Generator<'_> {
         }
     }
 
-    fn operand(&mut self, kind: Kind, depth: usize) -> String {
+    pub fn operand(&mut self, kind: Kind, depth: usize) -> String {
         if depth > 0 && self.random.one_in(4) {
             if kind.is_number() && self.random.one_in(2) {
                 return self.arithmetic(kind, depth);
+            }
+            if self.random.one_in(2)
+                && let Some(operand) = self.json_operand(kind, depth)
+            {
+                return operand;
             }
             return self.cast(kind, depth);
         }

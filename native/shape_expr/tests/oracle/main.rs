@@ -5,6 +5,7 @@
 //! repeats a run.
 
 mod clauses;
+mod json;
 mod random;
 mod samples;
 mod table;

@@ -18,6 +18,8 @@ pub enum Kind {
     Name,
     Uuid,
     Timestamptz,
+    Json,
+    Jsonb,
 }
 
 pub const KINDS: &[Kind] = &[
@@ -34,6 +36,8 @@ pub const KINDS: &[Kind] = &[
     Kind::Name,
     Kind::Uuid,
     Kind::Timestamptz,
+    Kind::Json,
+    Kind::Jsonb,
 ];
 
 impl Kind {
@@ -52,6 +56,8 @@ impl Kind {
             Kind::Name => "name",
             Kind::Uuid => "uuid",
             Kind::Timestamptz => "timestamptz",
+            Kind::Json => "json",
+            Kind::Jsonb => "jsonb",
         }
     }
 
@@ -318,6 +324,7 @@ pub fn valid(random: &mut Random, kind: Kind) -> String {
         }
         Kind::Uuid => random.pick(UUIDS).to_owned(),
         Kind::Timestamptz => random.pick(TIMES).to_owned(),
+        Kind::Json | Kind::Jsonb => crate::json::document(random, 3),
     }
 }
 
@@ -347,6 +354,7 @@ pub fn any(random: &mut Random, kind: Kind) -> String {
     match (random.one_in(25), kind) {
         (false, _) => valid(random, kind),
         (true, Kind::Timestamptz) => random.pick(BAD_TIMES).to_owned(),
+        (true, Kind::Json | Kind::Jsonb) => random.pick(crate::json::BAD).to_owned(),
         (true, _) => random.pick(BAD).to_owned(),
     }
 }
