@@ -1,10 +1,13 @@
 //! What an index can do with a clause: [`Access`].
 
+mod json;
+
 use crate::constants::{Const, Constants};
 use crate::expr::{Expr, Node, Strategy};
 use crate::program::Test;
 use crate::types::Type;
 use crate::value::Value;
+use crate::values::json::Json;
 use crate::values::numeric_math;
 
 /// What the router may file a clause under.
@@ -23,6 +26,32 @@ pub enum Access<'p> {
         column: usize,
         /// The values, none of them NULL.
         values: Vec<Value<'p>>,
+    },
+    /// True only where the jsonb column contains this value: where it has each of the value's leaves
+    /// ([`Json::leaf_hashes`]), of which there is one at least.
+    JsonContains {
+        /// The column.
+        column: usize,
+        /// What it must contain.
+        value: Json<'p>,
+    },
+    /// True only where the jsonb column has this key, or is or holds this string
+    /// ([`Json::key_hashes`]).
+    JsonKey {
+        /// The column.
+        column: usize,
+        /// The key.
+        key: &'p str,
+    },
+    /// True only where the jsonb column is an object whose field is, as text, one of these values
+    /// ([`Json::field_hashes`]).
+    JsonField {
+        /// The column.
+        column: usize,
+        /// The field's key.
+        key: &'p str,
+        /// The field's values, none of them an object's or array's text.
+        values: Vec<&'p str>,
     },
     /// Any one of these suffices.
     And(Vec<Access<'p>>),
@@ -44,6 +73,19 @@ pub(crate) enum Plan {
     Boolean {
         column: u32,
         is: bool,
+    },
+    JsonContains {
+        column: u32,
+        slot: u32,
+    },
+    JsonKey {
+        column: u32,
+        slot: u32,
+    },
+    JsonField {
+        column: u32,
+        key: u32,
+        slot: u32,
     },
     And(Vec<Plan>),
     Or(Vec<Plan>),
@@ -71,6 +113,19 @@ impl Plan {
                 word(4, u64::from(*slot));
             }
             Plan::Boolean { column, is } => word(5 + (u64::from(*is) << 8), u64::from(*column)),
+            Plan::JsonContains { column, slot } => {
+                word(8, u64::from(*column));
+                word(4, u64::from(*slot));
+            }
+            Plan::JsonKey { column, slot } => {
+                word(9, u64::from(*column));
+                word(4, u64::from(*slot));
+            }
+            Plan::JsonField { column, key, slot } => {
+                word(10, u64::from(*column));
+                word(4, u64::from(*key));
+                word(4, u64::from(*slot));
+            }
             Plan::And(parts) | Plan::Or(parts) => {
                 let tag = if matches!(self, Plan::And(_)) { 6 } else { 7 };
                 word(tag, parts.len() as u64);
@@ -101,8 +156,24 @@ impl Plan {
                     false => Access::Equal { column: *column as usize, values },
                 }
             }
+            Plan::JsonContains { column, slot } => {
+                json::contains(*column as usize, constants.value(*slot))
+            }
+            Plan::JsonKey { column, slot } => match constants.value(*slot) {
+                Value::Text(key) => Access::JsonKey { column: *column as usize, key },
+                _ => Access::Never,
+            },
+            Plan::JsonField { column, key, slot } => {
+                json::field_access(*column as usize, constants.value(*key), constants, *slot)
+            }
             Plan::And(parts) => {
-                let parts: Vec<_> = parts.iter().map(|part| part.instantiate(constants)).collect();
+                let mut parts: Vec<_> =
+                    parts.iter().map(|part| part.instantiate(constants)).collect();
+                // What these constants give no key for.
+                parts.retain(|part| !matches!(part, Access::Scan));
+                if parts.len() <= 1 {
+                    return parts.pop().unwrap_or(Access::Scan);
+                }
                 match parts.iter().any(|part| matches!(part, Access::Never)) {
                     true => Access::Never,
                     false => Access::And(parts),
@@ -112,6 +183,9 @@ impl Plan {
                 let mut parts: Vec<_> =
                     parts.iter().map(|part| part.instantiate(constants)).collect();
                 parts.retain(|part| !matches!(part, Access::Never));
+                if parts.iter().any(|part| matches!(part, Access::Scan)) {
+                    return Access::Scan;
+                }
                 match parts.len() {
                     0 => Access::Never,
                     1 => parts.pop().unwrap_or(Access::Scan),
@@ -155,6 +229,7 @@ pub(crate) fn plan(expr: &Expr, negated: bool, slot: &dyn Fn(&Expr) -> Option<u3
                 }
                 _ => None,
             }
+            .or_else(|| json::plan(expr, negated, slot))
             .unwrap_or(Plan::Scan)
         }
         Node::AnyOf { function, left, all, .. } => {
@@ -167,6 +242,7 @@ pub(crate) fn plan(expr: &Expr, negated: bool, slot: &dyn Fn(&Expr) -> Option<u3
                 (true, Some((column, convert)), Some(slot)) => {
                     Plan::Equal { column, slot, convert }
                 }
+                (true, None, _) => json::plan(expr, negated, slot).unwrap_or(Plan::Scan),
                 _ => Plan::Scan,
             }
         }

@@ -9,6 +9,7 @@ pub(crate) mod float;
 pub(crate) mod int;
 pub(crate) mod json;
 pub(crate) mod json_get;
+pub(crate) mod json_keys;
 pub(crate) mod json_order;
 pub(crate) mod json_scan;
 pub(crate) mod json_text;
