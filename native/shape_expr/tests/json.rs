@@ -30,6 +30,9 @@ fn json_keeps_its_text_and_its_last_repeated_key() {
         ("'{\"a\":\"\\u0000\"}'::json ->> 'b' IS NULL", Err("22P05")),
         ("('[[1,2,3],[4]]'::json #> '{1,-1}') IS NULL", Ok(Some(true))),
         ("('[[1,2,3],[4]]'::jsonb #> '{1,-1}') = '4'", Ok(Some(true))),
+        ("(' 5 '::json #>> '{}') = ' 5'", Ok(Some(true))),
+        ("(' [5] '::json #>> '{}') = '[5]'", Ok(Some(true))),
+        ("(' \"5\" '::json #>> '{}') = '5'", Ok(Some(true))),
         ("'{\"a\":{\"b\":1},\"a\":{}}'::json #>> '{a,b}' = '1'", Ok(Some(true))),
     ] {
         assert_eq!(constant(clause), answer, "{clause}");

@@ -4,12 +4,14 @@
 //! Adding an operator is a row in its family's table and the function it names.
 
 mod arithmetic;
+mod bits;
 mod boolean;
 mod casts;
 mod compare;
 #[cfg(test)]
 mod conformance;
 mod json;
+mod math;
 mod refused;
 mod strings;
 mod text;
@@ -23,7 +25,10 @@ use crate::types::Type;
 
 pub(crate) use casts::{Context as CastContext, cast, length_coercion, text_to, to_text};
 pub(crate) use json::{path_function, path_operator};
-pub(crate) use refused::{Refusal, foreign, missing_function, missing_operator, refusal};
+pub(crate) use math::depends_on_machine;
+pub(crate) use refused::{
+    Refusal, foreign, foreign_arguments, missing_function, missing_operator, refusal,
+};
 
 /// A row of `pg_operator`.
 pub(crate) struct Operator {
@@ -97,10 +102,13 @@ static OPERATORS: &[&[&[Operator]]] = &[
     text::OPERATORS,
     boolean::OPERATORS,
     json::OPERATORS,
+    bits::OPERATORS,
+    math::OPERATORS,
 ];
 
 /// Every family's functions.
-static FUNCTIONS: &[&[FunctionRow]] = &[strings::FUNCTIONS, json::FUNCTIONS];
+static FUNCTIONS: &[&[FunctionRow]] =
+    &[strings::FUNCTIONS, json::FUNCTIONS, bits::FUNCTIONS, math::FUNCTIONS];
 
 static OPERATORS_BY_NAME: LazyLock<HashMap<&'static str, Vec<&'static Operator>>> =
     LazyLock::new(|| {

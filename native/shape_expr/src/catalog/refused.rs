@@ -141,17 +141,7 @@ const FUNCTIONS: &[&str] = &[
     "reverse",
     "split_part",
     "md5",
-    "abs",
-    "round",
-    "ceil",
-    "ceiling",
-    "floor",
-    "trunc",
-    "mod",
-    "power",
     "pow",
-    "sqrt",
-    "sign",
     "date_trunc",
     "extract",
     "date_part",
@@ -204,12 +194,22 @@ const FUNCTIONS: &[&str] = &[
     "regexp_matches",
     "regexp_replace",
     "regexp_like",
-    "exp",
-    "ln",
-    "log",
-    "div",
-    "gcd",
-    "lcm",
+    "cbrt",
+    "width_bucket",
+    "factorial",
+    "degrees",
+    "radians",
+    "sin",
+    "cos",
+    "tan",
+    "cot",
+    "asin",
+    "acos",
+    "atan",
+    "atan2",
+    "sinh",
+    "cosh",
+    "tanh",
     "encode",
     "decode",
     "overlay",
@@ -234,7 +234,19 @@ pub(crate) fn missing_function(name: &str) -> bool {
 pub(crate) fn foreign(name: &str, prefix: bool) -> &'static [Category] {
     match (name, prefix) {
         ("@>" | "<@", false) => &[Category::DateTime],
+        // Of points, boxes, networks and bit strings.
+        ("#" | "&" | "|" | "<<" | ">>", false) => &[Category::DateTime, Category::User],
+        ("~", true) => &[Category::User],
         ("-", true) | ("+" | "-" | "*" | "/", false) => &[Category::DateTime, Category::User],
+        _ => &[],
+    }
+}
+
+/// The same for functions.
+pub(crate) fn foreign_arguments(name: &str, count: usize) -> &'static [Category] {
+    match (name, count) {
+        // Of network card addresses.
+        ("trunc", 1) => &[Category::User],
         _ => &[],
     }
 }

@@ -67,7 +67,7 @@ pub(super) fn function(
         let types: Vec<String> = types.iter().map(Type::to_string).collect();
         format!("{name}({})", types.join(", "))
     };
-    match select(types, all, &[]) {
+    match select(types, all, catalog::foreign_arguments(name, types.len())) {
         Selected::One(row) => Ok(row),
         Selected::None => Err(Error::UnknownFunction { signature: signature(), position }),
         Selected::Many => {

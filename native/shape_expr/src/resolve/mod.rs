@@ -287,6 +287,11 @@ impl Resolver<'_> {
         }
         let types: Vec<Type> = resolved.iter().map(|arg| arg.ty.clone()).collect();
         let row = candidates::function(name, &types, position)?;
+        if catalog::depends_on_machine(name, row.args) {
+            let what =
+                format!("{name} of double precision, whose last digit depends on the machine,");
+            return Err(Error::unsupported(what, position));
+        }
         let function = row.function();
         let args = self.coerce_all(resolved, row.args)?;
         Ok(Expr::new(function.result.clone(), position, Node::Call { function, args }))

@@ -54,6 +54,8 @@ pub(crate) enum Found<'t> {
     Scalar(Span<'t>),
     /// An object or array, as written.
     Container(&'t str),
+    /// A document that is a scalar, for a path that is empty: with the blanks before it.
+    Document(Span<'t>, &'t str),
 }
 
 impl<'t> Found<'t> {
@@ -61,22 +63,27 @@ impl<'t> Found<'t> {
     pub(crate) fn raw(self) -> &'t str {
         match self {
             Found::Scalar(span) => span.text,
-            Found::Container(text) => text,
+            Found::Container(text) | Found::Document(_, text) => text,
         }
     }
 
     /// As text: strings without quotes and escapes, `null` as NULL. `arena` takes what was unescaped.
     pub(crate) fn text(self, arena: &'t Bump) -> Option<&'t str> {
         match self {
-            Found::Scalar(Span { token: Token::Null, .. }) => None,
-            Found::Scalar(Span { token: Token::String { escaped }, text, .. }) => match escaped {
-                false => text.get(1..text.len() - 1),
-                true => {
-                    let mut bytes = bumpalo::collections::Vec::with_capacity_in(text.len(), arena);
-                    json_scan::unescape(text, |part| bytes.extend_from_slice(part));
-                    std::str::from_utf8(bytes.into_bump_slice()).ok()
+            Found::Scalar(Span { token: Token::Null, .. })
+            | Found::Document(Span { token: Token::Null, .. }, _) => None,
+            Found::Scalar(Span { token: Token::String { escaped }, text })
+            | Found::Document(Span { token: Token::String { escaped }, text }, _) => {
+                match escaped {
+                    false => text.get(1..text.len() - 1),
+                    true => {
+                        let mut bytes =
+                            bumpalo::collections::Vec::with_capacity_in(text.len(), arena);
+                        json_scan::unescape(text, |part| bytes.extend_from_slice(part));
+                        std::str::from_utf8(bytes.into_bump_slice()).ok()
+                    }
                 }
-            },
+            }
             other => Some(other.raw()),
         }
     }
@@ -102,6 +109,9 @@ pub(crate) fn in_json<'t>(
     json_scan::walk(text, true, &mut search)?;
     Ok(search.found)
 }
+
+/// What may stand between tokens.
+const BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
 
 struct Search<'t, 'p> {
     text: &'t str,
@@ -190,6 +200,11 @@ impl<'t> Visitor<'t> for Search<'t, '_> {
     fn scalar(&mut self, scalar: Span<'t>) -> Result<(), EvalError> {
         if std::mem::take(&mut self.wanted) {
             self.found = Some(Found::Scalar(scalar));
+            if self.path.is_empty() {
+                let before = self.text.len() - self.text.trim_start_matches(BLANKS).len();
+                let document = self.text.get(..before + scalar.text.len()).unwrap_or(scalar.text);
+                self.found = Some(Found::Document(scalar, document));
+            }
         }
         Ok(())
     }

@@ -69,15 +69,11 @@ impl Json<'_> {
 }
 
 fn hash_key<S: BuildHasher>(key: &[u8], state: &S) -> u64 {
-    let mut hasher = state.build_hasher();
-    (KEY, key).hash(&mut hasher);
-    hasher.finish()
+    state.hash_one((KEY, key))
 }
 
 fn hash_field<S: BuildHasher>(key: &[u8], text: &str, state: &S) -> u64 {
-    let mut hasher = state.build_hasher();
-    (FIELD, key, text).hash(&mut hasher);
-    hasher.finish()
+    state.hash_one((FIELD, key, text))
 }
 
 fn leaves<S: BuildHasher>(json: Json<'_>, path: u64, state: &S, found: &mut dyn FnMut(u64)) {
@@ -87,9 +83,7 @@ fn leaves<S: BuildHasher>(json: Json<'_>, path: u64, state: &S, found: &mut dyn 
         }
         Node::Object(object) => deep(|| {
             for (key, value) in object.iter() {
-                let mut hasher = state.build_hasher();
-                (path, key).hash(&mut hasher);
-                leaves(value, hasher.finish(), state, found);
+                leaves(value, state.hash_one((path, key)), state, found);
             }
         }),
         _ => {

@@ -15,6 +15,7 @@ pub(crate) mod json_scan;
 pub(crate) mod json_text;
 pub(crate) mod like;
 pub(crate) mod numeric;
+pub(crate) mod numeric_functions;
 pub(crate) mod numeric_math;
 pub(crate) mod numeric_text;
 pub(crate) mod text;

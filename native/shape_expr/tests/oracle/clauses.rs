@@ -22,7 +22,7 @@ pub fn quote(text: &str) -> String {
 impl Generator<'_> {
     pub fn kind(&mut self) -> Kind {
         // Kinds the table has, for the most part.
-        match self.random.one_in(4) {
+        match self.table.columns.is_empty() || self.random.one_in(4) {
             true => KINDS[self.random.below(KINDS.len())],
             false => self.table.columns[self.random.below(self.table.columns.len())].1,
         }
@@ -202,6 +202,11 @@ impl Generator<'_> {
         if depth > 0 && self.random.one_in(4) {
             if kind.is_number() && self.random.one_in(2) {
                 return self.arithmetic(kind, depth);
+            }
+            if self.random.one_in(2)
+                && let Some(operand) = self.math_operand(kind, depth)
+            {
+                return operand;
             }
             if self.random.one_in(2)
                 && let Some(operand) = self.json_operand(kind, depth)

@@ -5,7 +5,9 @@
 //! repeats a run.
 
 mod clauses;
+mod digits;
 mod json;
+mod math;
 mod random;
 mod samples;
 mod table;
