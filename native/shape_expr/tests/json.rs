@@ -108,6 +108,9 @@ fn a_json_has_no_equality() {
         ("'{}' ?| '{a}'", "42725"),
         ("'{}' @> '{}'", "42725"),
         ("'{}' -> 'a' IS NULL", "42725"),
+        ("'{}' @> 4", "42725"),
+        ("4 <@ '{}'", "42725"),
+        ("4 @> '{}'", "42883"),
         ("'{' ?& '{a}'", "22P02"),
     ] {
         assert_eq!(compile(clause, &schema).expect_err(clause).sqlstate(), Some(code), "{clause}");

@@ -40,6 +40,12 @@ pub(super) fn operator(
     };
     match select(types, all, catalog::foreign(name, prefix)) {
         Selected::One(row) => Ok(row),
+        // A range or a multirange may hold whatever it is.
+        Selected::None
+            if matches!((name, types), ("@>", [Type::Unknown, _]) | ("<@", [_, Type::Unknown])) =>
+        {
+            Err(Error::Ambiguous { what: format!("operator {}", signature()), position })
+        }
         Selected::None => Err(Error::UnknownOperator { signature: signature(), position }),
         Selected::Many => {
             Err(Error::Ambiguous { what: format!("operator {}", signature()), position })

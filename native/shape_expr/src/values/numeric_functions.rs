@@ -45,24 +45,20 @@ fn divide_small(v: &NumericVar, n: i32, scale: i32) -> NumericVar {
     divide_cut(v, &NumericVar::from_int(i64::from(n)), scale / DEC_DIGITS + 1)
 }
 
-/// As float8, infinite where it does not fit.
+/// As the nearest float8, whatever its scale; infinite where it does not fit.
 fn to_float(v: &NumericVar) -> f64 {
-    let mut mantissa = 0.0;
-    for digit in v.digits.iter().take(8) {
-        mantissa = mantissa * f64::from(BASE) + f64::from(*digit);
+    // Far more digits than a float8 has.
+    let shown = v.digits.len().min(16);
+    let mut text = String::with_capacity(4 * shown + 8);
+    if v.kind == Kind::Negative {
+        text.push('-');
     }
-    let shown = v.digits.len().min(8) as i32;
-    // Through text, since powers of ten are not exact as floats.
-    let text = format!("{mantissa}e{}", DEC_DIGITS * (v.weight - shown + 1));
-    let exact: f64 = match v.words() {
-        Ok(words) if v.digits.len() > 3 && v.weight.abs() < 100 => {
-            super::numeric_text::output(super::numeric::Numeric::from_words(&words))
-                .parse()
-                .unwrap_or(0.0)
-        }
-        _ => text.parse::<f64>().unwrap_or(0.0) * if v.kind == Kind::Negative { -1.0 } else { 1.0 },
-    };
-    exact
+    text.push('0');
+    for digit in &v.digits[..shown] {
+        text.push_str(&format!("{digit:04}"));
+    }
+    text.push_str(&format!("e{}", DEC_DIGITS * (v.weight - shown as i32 + 1)));
+    text.parse().unwrap_or(0.0)
 }
 
 fn shown_scale(wanted: i32, at_least: i32) -> i32 {
@@ -128,7 +124,7 @@ fn exp_to(v: &NumericVar, scale: i32, context: &mut Context<'_>) -> Outcome {
         halvings += 1;
     }
     let figures = (weight + scale).max(0) + halvings / 3 + GUARD;
-    charge(context, figures, figures / 2 + halvings + 4)?;
+    charge(context, figures, figures / 8 + halvings + 4)?;
     let small = product(v, &divide_small(&one(), 1 << halvings, figures + 24), figures + 12);
     let mut sum = add(&one(), &small);
     let mut term = small.clone();
@@ -186,6 +182,22 @@ pub(crate) fn ln(v: &NumericVar, context: &mut Context<'_>) -> Outcome {
     ln_to(v, scale, context)
 }
 
+/// 2 artanh(1/n), to `places`.
+fn twice_artanh_of_inverse(n: i32, places: i32) -> NumericVar {
+    let mut power = divide_small(&one(), n, places);
+    let mut sum = power.clone();
+    for term_number in 1.. {
+        power = divide_small(&power, n * n, places);
+        let mut term = divide_small(&power, 2 * term_number + 1, places);
+        round(&mut term, places);
+        if term.digits.is_empty() {
+            break;
+        }
+        sum = add(&sum, &term);
+    }
+    add(&sum, &sum)
+}
+
 /// 2 artanh(z), to `places`.
 fn twice_artanh(z: &NumericVar, places: i32) -> NumericVar {
     let square = product(z, z, places);
@@ -208,7 +220,8 @@ fn ln_to(v: &NumericVar, scale: i32, context: &mut Context<'_>) -> Outcome {
         return Err(LOGARITHM);
     }
     let places = scale.max(0) + GUARD;
-    charge(context, places, 3 * places)?;
+    // Terms shrink as they become more, and with them their digits.
+    charge(context, places, places / 4 + 1)?;
     // v = f 2^twos 10000^weight, with f near 1.
     let mut factor = v.clone();
     factor.weight = 0;
@@ -223,10 +236,10 @@ fn ln_to(v: &NumericVar, scale: i32, context: &mut Context<'_>) -> Outcome {
     let z = divide_cut(&below, &above, places / DEC_DIGITS + 2);
     let mut sum = twice_artanh(&z, places);
     if twos != 0 || weight != 0 {
-        let ratio = |n: i32| divide_small(&one(), n, places + 4);
         // ln 2, and ln 10 = 3 ln 2 + ln 1.25.
-        let two = twice_artanh(&ratio(3), places);
-        let ten = add(&multiply(&two, &NumericVar::from_int(3)), &twice_artanh(&ratio(9), places));
+        let two = twice_artanh_of_inverse(3, places + 4);
+        let ten =
+            add(&multiply(&two, &NumericVar::from_int(3)), &twice_artanh_of_inverse(9, places + 4));
         sum = add(&sum, &multiply(&two, &NumericVar::from_int(i64::from(twos))));
         sum = add(&sum, &multiply(&ten, &NumericVar::from_int(i64::from(DEC_DIGITS * weight))));
     }
