@@ -1,11 +1,14 @@
 //! What an index can do with a clause: [`Access`].
 
+mod json;
+
 use crate::catalog::arrays::{self, Containment};
 use crate::constants::{Const, Constants};
 use crate::expr::{Expr, Node, Strategy};
 use crate::program::Test;
 use crate::types::Type;
 use crate::value::Value;
+use crate::values::json::Json;
 use crate::values::numeric_math;
 
 /// What the router may file a clause under.
@@ -40,6 +43,32 @@ pub enum Access<'p> {
         /// The elements, of the column's own element kind, none of them NULL; never none at all.
         elements: Vec<Value<'p>>,
     },
+    /// True only where the jsonb column contains this value: where it has each of the value's leaves
+    /// ([`Json::leaf_hashes`]), of which there is one at least.
+    JsonContains {
+        /// The column.
+        column: usize,
+        /// What it must contain.
+        value: Json<'p>,
+    },
+    /// True only where the jsonb column has this key, or is or holds this string
+    /// ([`Json::key_hashes`]).
+    JsonKey {
+        /// The column.
+        column: usize,
+        /// The key.
+        key: &'p str,
+    },
+    /// True only where the jsonb column is an object whose field is, as text, one of these values
+    /// ([`Json::field_hashes`]).
+    JsonField {
+        /// The column.
+        column: usize,
+        /// The field's key.
+        key: &'p str,
+        /// The field's values, none of them an object's or array's text.
+        values: Vec<&'p str>,
+    },
     /// Any one of these suffices.
     And(Vec<Access<'p>>),
     /// All of these are needed.
@@ -68,6 +97,19 @@ pub(crate) enum Plan {
         slot: u32,
         any: bool,
         convert: Convert,
+    },
+    JsonContains {
+        column: u32,
+        slot: u32,
+    },
+    JsonKey {
+        column: u32,
+        slot: u32,
+    },
+    JsonField {
+        column: u32,
+        key: u32,
+        slot: u32,
     },
     And(Vec<Plan>),
     Or(Vec<Plan>),
@@ -98,6 +140,19 @@ impl Plan {
             Plan::Elements { column, slot, any, convert } => {
                 word(8 + (u64::from(*any) << 8) + ((*convert as u64) << 9), u64::from(*column));
                 word(9, u64::from(*slot));
+            }
+            Plan::JsonContains { column, slot } => {
+                word(10, u64::from(*column));
+                word(4, u64::from(*slot));
+            }
+            Plan::JsonKey { column, slot } => {
+                word(11, u64::from(*column));
+                word(4, u64::from(*slot));
+            }
+            Plan::JsonField { column, key, slot } => {
+                word(12, u64::from(*column));
+                word(4, u64::from(*key));
+                word(4, u64::from(*slot));
             }
             Plan::And(parts) | Plan::Or(parts) => {
                 let tag = if matches!(self, Plan::And(_)) { 6 } else { 7 };
@@ -132,8 +187,24 @@ impl Plan {
             Plan::Elements { column, slot, any, convert } => {
                 elements(*column as usize, constants.value(*slot), *any, *convert)
             }
+            Plan::JsonContains { column, slot } => {
+                json::contains(*column as usize, constants.value(*slot))
+            }
+            Plan::JsonKey { column, slot } => match constants.value(*slot) {
+                Value::Text(key) => Access::JsonKey { column: *column as usize, key },
+                _ => Access::Never,
+            },
+            Plan::JsonField { column, key, slot } => {
+                json::field_access(*column as usize, constants.value(*key), constants, *slot)
+            }
             Plan::And(parts) => {
-                let parts: Vec<_> = parts.iter().map(|part| part.instantiate(constants)).collect();
+                let mut parts: Vec<_> =
+                    parts.iter().map(|part| part.instantiate(constants)).collect();
+                // What these constants give no key for.
+                parts.retain(|part| !matches!(part, Access::Scan));
+                if parts.len() <= 1 {
+                    return parts.pop().unwrap_or(Access::Scan);
+                }
                 match parts.iter().any(|part| matches!(part, Access::Never)) {
                     true => Access::Never,
                     false => Access::And(parts),
@@ -143,6 +214,9 @@ impl Plan {
                 let mut parts: Vec<_> =
                     parts.iter().map(|part| part.instantiate(constants)).collect();
                 parts.retain(|part| !matches!(part, Access::Never));
+                if parts.iter().any(|part| matches!(part, Access::Scan)) {
+                    return Access::Scan;
+                }
                 match parts.len() {
                     0 => Access::Never,
                     1 => parts.pop().unwrap_or(Access::Scan),
@@ -188,6 +262,7 @@ pub(crate) fn plan(expr: &Expr, negated: bool, slot: &dyn Fn(&Expr) -> Option<u3
                     .and_then(|kind| contains(kind, left, right, slot)),
                 _ => None,
             }
+            .or_else(|| json::plan(expr, negated, slot))
             .unwrap_or(Plan::Scan)
         }
         Node::AnyArray { function, all, args } => {
@@ -214,6 +289,7 @@ pub(crate) fn plan(expr: &Expr, negated: bool, slot: &dyn Fn(&Expr) -> Option<u3
                 (true, Some((column, convert)), Some(slot)) => {
                     Plan::Equal { column, slot, convert }
                 }
+                (true, None, _) => json::plan(expr, negated, slot).unwrap_or(Plan::Scan),
                 _ => Plan::Scan,
             }
         }

@@ -101,10 +101,13 @@ impl Compiler {
         // Callers sit on small stacks (an Erlang scheduler's), where running out is no panic.
         let (code, schema) = stacker::maybe_grow(need, 2 * need, || {
             let ast = parse::parse(clause)?;
-            let Resolved { expr, schema } = resolve::resolve(&ast, schema, params, options)?;
+            let Resolved { expr, schema, late } = resolve::resolve(&ast, schema, params, options)?;
             let position = expr.position;
             let folded = fold::fold(expr)
                 .unwrap_or_else(|raise| Expr::new(Type::Bool, position, Node::Raise(raise)));
+            if let (Some(error), true) = (late, folded.lacks_a_function()) {
+                return Err(error);
+            }
             Ok::<_, Error>((codegen::generate(&folded), schema))
         })?;
         let Code { ops, constants, depth, columns, access } = code;

@@ -10,6 +10,7 @@ use hashbrown::HashTable;
 use crate::types::Type;
 use crate::value::Value;
 use crate::values::array::ConstArray;
+use crate::values::json::Json;
 use crate::values::numeric::Numeric;
 
 /// An owned value.
@@ -27,6 +28,8 @@ pub(crate) enum Const {
     Array(Arc<ConstArray>),
     Enum(u32, Arc<str>),
     Type(Arc<Type>),
+    /// A jsonb's bytes.
+    Json(Arc<[u8]>),
     /// The right side of `IN`, which is never a value of its own.
     Set(Arc<InSet>),
 }
@@ -47,6 +50,7 @@ impl Const {
             Value::Array(array) => Const::Array(Arc::new(ConstArray::new(array)?)),
             Value::Enum(position, label) => Const::Enum(*position, (*label).into()),
             Value::Type(ty) => Const::Type(Arc::new((*ty).clone())),
+            Value::Json(json) => Const::Json(json.bytes().into()),
             Value::Unknown | Value::Maybe(_) | Value::Opaque => return None,
         })
     }
@@ -66,6 +70,7 @@ impl Const {
             Const::Array(array) => Value::Array(array.view()),
             Const::Enum(position, label) => Value::Enum(*position, label),
             Const::Type(ty) => Value::Type(ty),
+            Const::Json(bytes) => Value::Json(Json::from_bytes(bytes)),
         }
     }
 
@@ -80,6 +85,7 @@ impl Const {
             Const::Numeric(words) => COUNTS + 2 * words.len(),
             Const::Text(s) | Const::Bpchar(s) => COUNTS + s.len(),
             Const::Uuid(_) => COUNTS + 16,
+            Const::Json(bytes) => COUNTS + bytes.len(),
             Const::Set(set) => COUNTS + set.heap_bytes(),
             Const::Array(array) => COUNTS + array.heap_bytes(),
             Const::Enum(_, label) => COUNTS + label.len(),

@@ -313,6 +313,14 @@ pub enum Raise {
     NullNotAllowed,
     /// 42883: an element type without the operator that the function needs.
     UndefinedFunction,
+    /// 22P05: an escape that stands for no character of the encoding.
+    UntranslatableCharacter,
+    /// 54001: a value nested too deep.
+    TooDeep,
+    /// 2201E: an argument a logarithm has no answer for.
+    InvalidLogarithm,
+    /// 2201F: arguments a power or root has no answer for.
+    InvalidPower,
     /// 54000: fuel or memory of this evaluation is used up.
     LimitExceeded,
     /// 0A000: PostgreSQL has an answer, this crate has not.
@@ -339,6 +347,10 @@ impl Raise {
             Raise::DataException => "22000",
             Raise::NullNotAllowed => "22004",
             Raise::UndefinedFunction => "42883",
+            Raise::UntranslatableCharacter => "22P05",
+            Raise::TooDeep => "54001",
+            Raise::InvalidLogarithm => "2201E",
+            Raise::InvalidPower => "2201F",
             Raise::LimitExceeded => "54000",
             Raise::NotSupported => "0A000",
         }
@@ -361,6 +373,10 @@ impl Raise {
             Raise::DataException => "argument must be empty or one-dimensional array",
             Raise::NullNotAllowed => "an argument must not be NULL",
             Raise::UndefinedFunction => "the element type lacks the operator that is needed",
+            Raise::UntranslatableCharacter => "unsupported Unicode escape",
+            Raise::TooDeep => "nested too deep",
+            Raise::InvalidLogarithm => "invalid argument for a logarithm",
+            Raise::InvalidPower => "invalid argument for a power or root",
             Raise::LimitExceeded => "the evaluation's limit of fuel or memory is reached",
             Raise::NotSupported => "not supported",
         }

@@ -194,6 +194,13 @@ impl Expr {
         size
     }
 
+    /// Is there a node that stands for a function that its operands' type does not have?
+    pub(crate) fn lacks_a_function(&self) -> bool {
+        let mut found = matches!(self.node, Node::Raise(Raise::UndefinedFunction));
+        self.children(&mut |child| found |= child.lacks_a_function());
+        found
+    }
+
     /// Does it read a column?
     pub(crate) fn reads_columns(&self) -> bool {
         if let Node::Column(_) = self.node {

@@ -60,5 +60,6 @@ pub use truth::Truth;
 pub use types::{Collation, ColumnType, Element, EnumType, Type};
 pub use value::{Eval, Value};
 pub use values::array::{Array, Dimension};
+pub use values::json::Json;
 pub use values::numeric::Numeric;
 pub use vm::{Limits, Vm};

@@ -54,6 +54,10 @@ pub enum Type {
     AnyCompatibleArray,
     /// `anynonarray`
     AnyNonArray,
+    /// `json`
+    Json,
+    /// `jsonb`
+    Jsonb,
     /// The type of a quoted literal or `NULL` before its place has given it another. No column has it.
     Unknown,
 }
@@ -142,6 +146,8 @@ pub(crate) static TYPES: &[TypeRow] = &[
     row(Type::AnyCompatible, "anycompatible", &[], 5077, Category::Pseudo, false),
     row(Type::AnyCompatibleArray, "anycompatiblearray", &[], 5078, Category::Pseudo, false),
     row(Type::AnyNonArray, "anynonarray", &[], 2776, Category::Pseudo, false),
+    row(Type::Json, "json", &[], 114, Category::User, false),
+    row(Type::Jsonb, "jsonb", &[], 3802, Category::User, false),
     row(Type::Unknown, "unknown", &[], 705, Category::Unknown, false),
 ];
 

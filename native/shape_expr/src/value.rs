@@ -7,8 +7,9 @@ use crate::error::EvalError;
 use crate::truth::Truth;
 use crate::types::Type;
 use crate::values::array::Array;
+use crate::values::json::Json;
 use crate::values::numeric::Numeric;
-use crate::values::{float, text};
+use crate::values::{float, json_order, text};
 
 /// What evaluating something gives: a value, or why there is none.
 pub type Eval<'a> = Result<Value<'a>, EvalError>;
@@ -48,6 +49,8 @@ pub enum Value<'a> {
     Enum(u32, &'a str),
     /// A type, which functions that need to know one get as an argument. No row holds it.
     Type(&'a Type),
+    /// jsonb. A json is its text.
+    Json(Json<'a>),
     /// Some value that is not NULL, of a column whose type nothing has fixed.
     Opaque,
 }
@@ -81,6 +84,7 @@ impl<'a> Value<'a> {
             Value::Array(array) => array.hash_equality(state),
             Value::Enum(position, _) => position.hash(state),
             Value::Type(ty) => ty.hash(state),
+            Value::Json(json) => json_order::hash_equality(*json, state),
         }
     }
 
@@ -97,6 +101,7 @@ impl<'a> Value<'a> {
             (Value::Uuid(a), Value::Uuid(b)) => a == b,
             (Value::Array(a), Value::Array(b)) => a.equals(b),
             (Value::Enum(a, _), Value::Enum(b, _)) => a == b,
+            (Value::Json(a), Value::Json(b)) => json_order::compare(*a, *b).is_eq(),
             _ => false,
         }
     }
@@ -145,6 +150,10 @@ impl<'a> Value<'a> {
                 Value::Bpchar(b) => {
                     Some(text::trim_blanks(a).as_bytes().cmp(text::trim_blanks(b).as_bytes()))
                 }
+                _ => None,
+            },
+            Value::Json(a) => match other {
+                Value::Json(b) => Some(json_order::compare(*a, *b)),
                 _ => None,
             },
             Value::Uuid(a) => {

@@ -38,7 +38,6 @@ fn names_the_code_and_the_place() {
         ("b::numeric(0) = 1", "datatype_mismatch", Some(3)),
         ("- '1' = 1", "ambiguous", Some(0)),
         ("s ILIKE 'a'", "not_supported", Some(2)),
-        ("'a' - s IS NULL", "not_supported", Some(4)),
         ("s === s", "unknown_operator", Some(2)),
         ("lower(s) = 'a'", "not_supported", Some(0)),
         ("ROW(a, s)", "not_supported", Some(0)),

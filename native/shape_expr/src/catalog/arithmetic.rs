@@ -13,7 +13,7 @@ const DIVISION_BY_ZERO: EvalError = EvalError::new(Raise::DivisionByZero);
 /// The five operators of integers whose wider operand has this width.
 macro_rules! integers {
     ($module:ident, $width:expr) => {
-        mod $module {
+        pub(super) mod $module {
             use super::*;
 
             fn both(
@@ -166,7 +166,7 @@ fn numeric_divide<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a>
     numeric(context, args, numeric_math::divide)
 }
 
-fn numeric_remainder<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
+pub(super) fn numeric_remainder<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
     numeric(context, args, numeric_math::remainder)
 }
 

@@ -1,6 +1,6 @@
 //! Casts between types, length coercions, and the way through text that PostgreSQL allows besides.
 
-use super::wrong_kind;
+use super::{json, wrong_kind};
 use crate::error::{EvalError, Raise};
 use crate::expr::{Function, Strategy, Volatility};
 use crate::program::Implementation;
@@ -8,7 +8,8 @@ use crate::types::{Category, Type, numeric_modifier};
 use crate::value::{Eval, Value};
 use crate::values::int::{Width, fit};
 use crate::values::{
-    self, boolean, float, numeric::NumericVar, numeric_math, numeric_text, text, timestamp,
+    self, boolean, float, json_text, numeric::NumericVar, numeric_math, numeric_text, text,
+    timestamp,
 };
 use crate::vm::Context as Vm;
 
@@ -103,6 +104,15 @@ static CASTS: &[Cast] = casts! {
     Bool => Text Assignment By(bool_to_text);
     Bool => Varchar Assignment By(bool_to_text);
     Bool => Bpchar Assignment By(bool_to_bpchar);
+    Json => Jsonb Assignment By(json::json_to_jsonb);
+    Jsonb => Json Assignment By(json::jsonb_to_json);
+    Jsonb => Bool Explicit By(json::to_bool);
+    Jsonb => Numeric Explicit By(json::to_numeric);
+    Jsonb => Int2 Explicit By(jsonb_to_int2);
+    Jsonb => Int4 Explicit By(jsonb_to_int4);
+    Jsonb => Int8 Explicit By(jsonb_to_int8);
+    Jsonb => Float4 Explicit By(jsonb_to_float4);
+    Jsonb => Float8 Explicit By(jsonb_to_float8);
 };
 
 #[cfg(test)]
@@ -172,7 +182,7 @@ pub(crate) fn text_to(from: &Type, to: &Type) -> Option<Function> {
     }
     let implementation = match super::arrays::text_to(to) {
         Some(implementation) => implementation,
-        None => reader!(Bool Int2 Int4 Int8 Float4 Float8 Numeric Uuid Timestamptz Oid),
+        None => reader!(Bool Int2 Int4 Int8 Float4 Float8 Numeric Uuid Timestamptz Oid Json Jsonb),
     };
     let mut function = function("read", implementation, to.clone());
     if matches!(to, Type::Timestamptz | Type::Array(_) | Type::Enum(_)) {
@@ -186,6 +196,9 @@ fn read_text<'a>(ty: &Type, context: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a
     context.charge(1 + text.len() as u64 / 16)?;
     if *ty == Type::Timestamptz && timestamp::is_volatile(text) {
         return Err(EvalError::new(Raise::NotSupported));
+    }
+    if *ty == Type::Jsonb {
+        context.reserve(8 * text.len())?;
     }
     values::input(ty, text, context.arena())
 }
@@ -203,6 +216,7 @@ fn print_text<'a>(ty: &Type, context: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'
     // Only a numeric's text can be long: as long as its scale and weight say.
     let size = match value {
         Value::Numeric(n) => n.scale() as usize + 4 * n.weight().max(0) as usize + 8,
+        Value::Json(json) => json_text::size(*json),
         _ => 64,
     };
     context.reserve(size)?;
@@ -431,6 +445,24 @@ fn numeric_to_float8<'a>(_: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {
         [Value::Numeric(n)] => Ok(Value::Float(float::parse8(&numeric_text::output(*n))?)),
         _ => wrong_kind(),
     }
+}
+
+/// As a numeric first, then as numeric's own cast has it.
+macro_rules! jsonb_numbers {
+    ($($name:ident $cast:ident;)*) => {
+        $(fn $name<'a>(context: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {
+            let number = json::to_numeric(context, args)?;
+            $cast(context, &[number])
+        })*
+    };
+}
+
+jsonb_numbers! {
+    jsonb_to_int2 numeric_to_int2;
+    jsonb_to_int4 numeric_to_int4;
+    jsonb_to_int8 numeric_to_int8;
+    jsonb_to_float4 numeric_to_float4;
+    jsonb_to_float8 numeric_to_float8;
 }
 
 fn as_bpchar<'a>(_: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {

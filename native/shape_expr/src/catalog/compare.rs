@@ -4,7 +4,8 @@ use std::cmp::Ordering;
 
 use super::{Operator, wrong_kind};
 use crate::value::{Eval, Value};
-use crate::values::{float, text};
+use crate::values::json::Json;
+use crate::values::{float, json_order, text};
 use crate::vm::Context;
 
 /// Six functions from one order of two kinds of values.
@@ -48,6 +49,7 @@ order!(bpchars, Bpchar, Bpchar, |a: &&str, b: &&str| {
     text::trim_blanks(a).as_bytes().cmp(text::trim_blanks(b).as_bytes())
 });
 order!(uuids, Uuid, Uuid, |a: &[u8; 16], b: &[u8; 16]| a.cmp(b));
+order!(jsonbs, Json, Json, |a: &Json<'_>, b: &Json<'_>| json_order::compare(*a, *b));
 order!(timestamps, Timestamp, Timestamp, |a: &i64, b: &i64| a.cmp(b));
 
 /// The six rows of a pair of types.
@@ -98,4 +100,5 @@ pub(super) static OPERATORS: &[&[Operator]] = &[
     rows!(Oid, Oid, integers),
     rows!(Uuid, Uuid, uuids),
     rows!(Timestamptz, Timestamptz, timestamps),
+    rows!(Jsonb, Jsonb, jsonbs),
 ];

@@ -21,7 +21,7 @@ fn theirs(server: &Server, sql: &str) -> BTreeSet<Vec<String>> {
         let digit = |at: usize| line[at + 1..].starts_with(|c: char| c.is_ascii_digit());
         let bar = line.match_indices('|').map(|(at, _)| at).find(|at| digit(*at)).expect("a bar");
         let fields: Vec<&str> = line[bar + 1..].split('|').collect();
-        let mut row = vec![line[..bar].to_owned()];
+        let mut row = vec![line[..bar].replace('¦', "|")];
         let types: Option<Vec<Type>> =
             fields.iter().filter(|oid| **oid != "0").map(|oid| by_oid(oid)).collect();
         if let Some(types) = types {
@@ -45,10 +45,14 @@ fn tables_are_postgresqls() {
             [row.name.to_owned()].into_iter().chain(types.map(Type::to_string)).collect()
         })
         .collect();
-    let names: BTreeSet<&String> = ours.iter().map(|row| &row[0]).collect();
-    let all = theirs(&server, "SELECT oprname, oprleft, oprright, oprresult FROM pg_operator");
+    // Prefix operators and the others are apart.
+    let names: BTreeSet<(&String, usize)> = ours.iter().map(|row| (&row[0], row.len())).collect();
+    let all = theirs(
+        &server,
+        "SELECT replace(oprname, '|', '¦'), oprleft, oprright, oprresult FROM pg_operator",
+    );
     let known: BTreeSet<Vec<String>> =
-        all.into_iter().filter(|row| names.contains(&row[0])).collect();
+        all.into_iter().filter(|row| names.contains(&(&row[0], row.len()))).collect();
     let odd: Vec<_> = ours.symmetric_difference(&known).collect();
     assert!(odd.is_empty(), "operators: {odd:?}");
 

@@ -5,6 +5,7 @@
 
 mod arithmetic;
 pub(crate) mod arrays;
+mod bits;
 mod boolean;
 mod casts;
 mod compare;
@@ -12,6 +13,8 @@ mod compare;
 mod conformance;
 #[cfg(test)]
 mod document;
+mod json;
+mod math;
 mod refused;
 mod strings;
 mod text;
@@ -24,8 +27,10 @@ use crate::program::Implementation;
 use crate::types::Type;
 
 pub(crate) use casts::{Context as CastContext, cast, length_coercion, text_to, to_text};
+pub(crate) use json::{path_function, path_operator};
+pub(crate) use math::depends_on_machine;
 pub(crate) use refused::{
-    Refusal, foreign, is_foreign, missing_function, missing_operator, refusal,
+    Refusal, foreign, foreign_arguments, missing_function, missing_operator, refusal,
 };
 
 /// A row of `pg_operator`.
@@ -100,10 +105,14 @@ static OPERATORS: &[&[&[Operator]]] = &[
     text::OPERATORS,
     boolean::OPERATORS,
     arrays::OPERATORS,
+    json::OPERATORS,
+    bits::OPERATORS,
+    math::OPERATORS,
 ];
 
 /// Every family's functions.
-static FUNCTIONS: &[&[FunctionRow]] = &[strings::FUNCTIONS, arrays::FUNCTIONS];
+static FUNCTIONS: &[&[FunctionRow]] =
+    &[strings::FUNCTIONS, arrays::FUNCTIONS, json::FUNCTIONS, bits::FUNCTIONS, math::FUNCTIONS];
 
 static OPERATORS_BY_NAME: LazyLock<HashMap<&'static str, Vec<&'static Operator>>> =
     LazyLock::new(|| {

@@ -1,7 +1,7 @@
 //! Names that PostgreSQL knows and a shape's clause cannot use, and candidates that exist for types
 //! not known here.
 
-use crate::types::{Category, Type};
+use crate::types::Category;
 
 /// Why a function is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +114,8 @@ pub(crate) fn refusal(name: &str) -> Option<Refusal> {
 /// Operators PostgreSQL has for types that this crate knows, but this crate has not.
 const OPERATORS: &[&str] = &[
     "~~*", "!~~*", "~", "!~", "~*", "!~*", "^", "|/", "||/", "@", "&", "|", "#", "<<", ">>", "^@",
-    "->", "->>", "#>", "#>>", "?", "?|", "?&", "~<~", "~<=~", "~>~", "~>=~", "@@", "@?", "-|-",
+    "->", "->>", "#>", "#>>", "#-", "?", "?|", "?&", "~<~", "~<=~", "~>~", "~>=~", "@@", "@?",
+    "-|-",
 ];
 
 /// The same for functions.
@@ -140,17 +141,7 @@ const FUNCTIONS: &[&str] = &[
     "reverse",
     "split_part",
     "md5",
-    "abs",
-    "round",
-    "ceil",
-    "ceiling",
-    "floor",
-    "trunc",
-    "mod",
-    "power",
     "pow",
-    "sqrt",
-    "sign",
     "date_trunc",
     "extract",
     "date_part",
@@ -160,10 +151,28 @@ const FUNCTIONS: &[&str] = &[
     "justify_hours",
     "justify_interval",
     "timezone",
-    "jsonb_typeof",
-    "jsonb_array_length",
-    "json_typeof",
-    "json_array_length",
+    "jsonb_path_exists",
+    "jsonb_path_match",
+    "jsonb_path_query_array",
+    "jsonb_path_query_first",
+    "jsonb_delete_path",
+    "jsonb_exists_any",
+    "jsonb_exists_all",
+    "jsonb_set",
+    "jsonb_set_lax",
+    "jsonb_insert",
+    "jsonb_pretty",
+    "jsonb_object",
+    "jsonb_build_object",
+    "jsonb_build_array",
+    "json_build_object",
+    "json_build_array",
+    "json_object",
+    "json_strip_nulls",
+    "to_json",
+    "to_jsonb",
+    "row_to_json",
+    "array_to_json",
     "similar_to_escape",
     "to_char",
     "to_date",
@@ -178,12 +187,22 @@ const FUNCTIONS: &[&str] = &[
     "regexp_matches",
     "regexp_replace",
     "regexp_like",
-    "exp",
-    "ln",
-    "log",
-    "div",
-    "gcd",
-    "lcm",
+    "cbrt",
+    "width_bucket",
+    "factorial",
+    "degrees",
+    "radians",
+    "sin",
+    "cos",
+    "tan",
+    "cot",
+    "asin",
+    "acos",
+    "atan",
+    "atan2",
+    "sinh",
+    "cosh",
+    "tanh",
     "encode",
     "decode",
     "overlay",
@@ -214,22 +233,25 @@ pub(crate) fn missing_function(name: &str) -> bool {
     FUNCTIONS.contains(&name)
 }
 
-/// Would PostgreSQL take these operands for those of a type not known here? An untyped literal
-/// before `-` and a string is jsonb.
-pub(crate) fn is_foreign(name: &str, types: &[Type]) -> bool {
-    match types {
-        [Type::Unknown, right] => name == "-" && right.category() == Category::String,
-        _ => false,
-    }
-}
-
 /// Type categories, beside those in the tables, that PostgreSQL's candidates of this operator have
 /// at an operand. Two untyped literals are resolved by agreement of all candidates, so those that
 /// this crate does not have must count.
 pub(crate) fn foreign(name: &str, prefix: bool) -> &'static [Category] {
     match (name, prefix) {
         ("@>" | "<@" | "&&", false) => &[Category::DateTime, Category::User],
+        // Of points, boxes, networks and bit strings.
+        ("#" | "&" | "|" | "<<" | ">>", false) => &[Category::DateTime, Category::User],
+        ("~", true) => &[Category::User],
         ("-", true) | ("+" | "-" | "*" | "/", false) => &[Category::DateTime, Category::User],
+        _ => &[],
+    }
+}
+
+/// The same for functions.
+pub(crate) fn foreign_arguments(name: &str, count: usize) -> &'static [Category] {
+    match (name, count) {
+        // Of network card addresses.
+        ("trunc", 1) => &[Category::User],
         _ => &[],
     }
 }

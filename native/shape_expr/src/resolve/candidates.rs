@@ -45,10 +45,7 @@ pub(super) fn operator(
     };
     match select(types, all, catalog::foreign(name, prefix)) {
         Selected::One(row) => Ok(row),
-        Selected::None if catalog::is_foreign(name, types) => {
-            Err(Error::unsupported(format!("operator {}", signature()), position))
-        }
-        // Two kinds of ranges contain elements of any type.
+        // A range or a multirange may hold whatever it is.
         Selected::None
             if matches!((name, types), ("@>", [Type::Unknown, _]) | ("<@", [_, Type::Unknown])) =>
         {
@@ -81,7 +78,7 @@ pub(super) fn function(
         let types: Vec<String> = types.iter().map(Type::to_string).collect();
         format!("{name}({})", types.join(", "))
     };
-    match select(types, all, &[]) {
+    match select(types, all, catalog::foreign_arguments(name, types.len())) {
         Selected::One(row) => Ok(row),
         Selected::None => Err(Error::UnknownFunction { signature: signature(), position }),
         Selected::Many => {

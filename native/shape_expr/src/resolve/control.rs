@@ -2,7 +2,7 @@
 
 use crate::catalog::CastContext;
 use crate::constants::Const;
-use crate::error::Error;
+use crate::error::{Error, Raise};
 use crate::expr::{Expr, Function, Node, RowPair, Strategy};
 use crate::parse::ast::{Ast, AstKind};
 use crate::program::Test;
@@ -112,7 +112,16 @@ impl Resolver<'_> {
         let args = self.expressions(args)?;
         let (args, ty) = self.unify(args, what, position)?;
         let pair = |i: usize| Expr { ty: ty.clone(), position, node: args[i].node.clone() };
-        let less = self.operator("<", Some(pair(0)), pair(0), position)?;
+        let less = match self.operator("<", Some(pair(0)), pair(0), position) {
+            Ok(less) => less,
+            // PostgreSQL looks for the comparison only when it is about to run the clause: whatever
+            // else is wrong with it comes first.
+            Err(error) if ty == Type::Json => {
+                self.late.get_or_insert(error);
+                return Ok(Expr::new(ty, position, Node::Raise(Raise::UndefinedFunction)));
+            }
+            Err(error) => return Err(error),
+        };
         let (less, _) = match parts(less) {
             Ok(parts) => parts,
             Err(other) => return Ok(Expr { ty, ..other }),

@@ -7,6 +7,7 @@ mod collation;
 mod columns;
 mod control;
 mod forms;
+mod json;
 mod polymorphic;
 
 use bumpalo::Bump;
@@ -29,6 +30,8 @@ pub(crate) struct Resolver<'c> {
     schema: std::borrow::Cow<'c, Schema>,
     /// Open schema: two columns met before either had a type. The first such place.
     undetermined: Option<Error>,
+    /// What is wrong only once nothing else is.
+    late: Option<Error>,
     /// For reading literals.
     scratch: Bump,
     /// Nodes made so far: forms that repeat their operand must not explode.
@@ -40,6 +43,9 @@ pub(crate) struct Resolved {
     pub expr: Expr,
     /// The schema, if it grew.
     pub schema: Option<Schema>,
+    /// What is wrong if a node that raises [`Raise::UndefinedFunction`](crate::Raise) is still there
+    /// when constants are folded.
+    pub late: Option<Error>,
 }
 
 /// Resolves a clause to a boolean expression.
@@ -54,6 +60,7 @@ pub(crate) fn resolve(
         params,
         schema: std::borrow::Cow::Borrowed(schema),
         undetermined: None,
+        late: None,
         scratch: Bump::new(),
         nodes: 0,
     };
@@ -67,7 +74,7 @@ pub(crate) fn resolve(
                 std::borrow::Cow::Borrowed(_) => None,
                 std::borrow::Cow::Owned(schema) => Some(schema),
             };
-            return Ok(Resolved { expr, schema });
+            return Ok(Resolved { expr, schema, late: resolver.late });
         };
         // A later part of the clause may have said what an earlier one left open.
         if resolver.schema.columns().iter().filter(|c| c.ty.is_some()).count() == before {
@@ -220,8 +227,12 @@ impl Resolver<'_> {
         let name = if name == "!=" { "<>" } else { name };
         let mut args: Vec<Expr> = left.into_iter().chain([right]).collect();
         self.settle_array(name, &mut args)?;
+        self.settle_json(name, &mut args)?;
         if let Some(placeholder) = self.settle_together(&mut args, position)? {
             return Ok(placeholder);
+        }
+        if let Some(call) = self.json_path(name, &args, position)? {
+            return Ok(call);
         }
         let types: Vec<Type> = args.iter().map(|arg| arg.ty.clone()).collect();
         let found = match candidates::operator(name, &types, position) {
@@ -320,8 +331,16 @@ impl Resolver<'_> {
             // Of an undetermined column a function says nothing: text is the commonest argument.
             resolved.push(self.settle(arg, &Type::Text)?);
         }
+        if let Some(call) = self.json_path_call(name, &resolved, position)? {
+            return Ok(call);
+        }
         let types: Vec<Type> = resolved.iter().map(|arg| arg.ty.clone()).collect();
         let row = candidates::function(name, &types, position)?;
+        if catalog::depends_on_machine(name, row.args) {
+            let what =
+                format!("{name} of double precision, whose last digit depends on the machine,");
+            return Err(Error::unsupported(what, position));
+        }
         let declared: Vec<&Type> = row.args.iter().collect();
         let (wanted, result) = polymorphic::settle(&types, &declared, &row.result, position)?;
         let function = arrays::typed(row.function(), result);

@@ -10,8 +10,15 @@ pub(crate) mod calendar;
 pub(crate) mod enumeration;
 pub(crate) mod float;
 pub(crate) mod int;
+pub(crate) mod json;
+pub(crate) mod json_get;
+pub(crate) mod json_keys;
+pub(crate) mod json_order;
+pub(crate) mod json_scan;
+pub(crate) mod json_text;
 pub(crate) mod like;
 pub(crate) mod numeric;
+pub(crate) mod numeric_functions;
 pub(crate) mod numeric_math;
 pub(crate) mod numeric_text;
 pub(crate) mod oid;
@@ -51,6 +58,11 @@ pub(crate) fn input<'a>(ty: &Type, text: &'a str, arena: &'a Bump) -> Eval<'a> {
         | Type::AnyCompatible
         | Type::AnyCompatibleArray
         | Type::AnyNonArray => return Err(EvalError::new(Raise::NotSupported)),
+        Type::Json => {
+            json_scan::validate(text)?;
+            Value::Text(text)
+        }
+        Type::Jsonb => Value::Json(json::Json::parse(text, arena)?),
     })
 }
 
@@ -138,6 +150,7 @@ pub(crate) fn output<'a>(ty: &Type, value: &Value<'a>, arena: &'a Bump) -> Optio
         Value::Array(array) => array_text::output(ty.element().unwrap_or(ty), array, arena)?,
         Value::Enum(_, label) => label,
         Value::Type(ty) => arena.alloc_str(&ty.to_string()),
+        Value::Json(json) => json_text::output(*json, arena),
         Value::Null | Value::Unknown | Value::Maybe(_) | Value::Opaque => return None,
     })
 }

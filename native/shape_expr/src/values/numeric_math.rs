@@ -9,16 +9,16 @@ use super::numeric_text;
 use crate::error::{EvalError, Raise};
 
 /// numeric.c's NUMERIC_MIN_SIG_DIGITS and NUMERIC_MAX_DISPLAY_SCALE.
-const MIN_SIGNIFICANT: i32 = 16;
-const MAX_DISPLAY_SCALE: i32 = 1000;
+pub(crate) const MIN_SIGNIFICANT: i32 = 16;
+pub(crate) const MAX_DISPLAY_SCALE: i32 = 1000;
 const MAX_SCALE: i32 = 0x3fff;
 
-fn is_finite(v: &NumericVar) -> bool {
+pub(crate) fn is_finite(v: &NumericVar) -> bool {
     matches!(v.kind, Kind::Positive | Kind::Negative)
 }
 
 /// -1, 0 or 1, for infinities too.
-fn sign(v: &NumericVar) -> i32 {
+pub(crate) fn sign(v: &NumericVar) -> i32 {
     match v.kind {
         Kind::Positive if v.digits.is_empty() => 0,
         Kind::Positive | Kind::Infinity => 1,
@@ -27,11 +27,11 @@ fn sign(v: &NumericVar) -> i32 {
     }
 }
 
-fn infinity(sign: i32) -> NumericVar {
+pub(crate) fn infinity(sign: i32) -> NumericVar {
     NumericVar::special(if sign < 0 { Kind::NegativeInfinity } else { Kind::Infinity })
 }
 
-fn nan() -> NumericVar {
+pub(crate) fn nan() -> NumericVar {
     NumericVar::special(Kind::NaN)
 }
 
@@ -55,7 +55,7 @@ fn digit(v: &NumericVar, power: i32) -> i32 {
         .map_or(0, |digit| i32::from(*digit))
 }
 
-fn compare_magnitude(a: &NumericVar, b: &NumericVar) -> Ordering {
+pub(crate) fn compare_magnitude(a: &NumericVar, b: &NumericVar) -> Ordering {
     match (a.digits.is_empty(), b.digits.is_empty()) {
         (true, true) => Ordering::Equal,
         (true, false) => Ordering::Less,
@@ -185,7 +185,7 @@ pub(crate) fn divide(a: &NumericVar, b: &NumericVar) -> Result<NumericVar, EvalE
     }
     let scale = quotient_scale(a, b);
     // One digit more than is shown decides the rounding: what follows it cannot.
-    let mut quotient = long_division(a, b, (scale + DEC_DIGITS - 1) / DEC_DIGITS + 1);
+    let mut quotient = divide_cut(a, b, (scale + DEC_DIGITS - 1) / DEC_DIGITS + 1);
     round(&mut quotient, scale);
     Ok(quotient)
 }
@@ -206,7 +206,7 @@ pub(crate) fn remainder(a: &NumericVar, b: &NumericVar) -> Result<NumericVar, Ev
     if b.digits.is_empty() {
         return Err(EvalError::new(Raise::DivisionByZero));
     }
-    let mut quotient = long_division(a, b, 0);
+    let mut quotient = divide_cut(a, b, 0);
     quotient.scale = 0;
     let mut product = multiply(&quotient, b);
     product.scale = b.scale;
@@ -214,7 +214,7 @@ pub(crate) fn remainder(a: &NumericVar, b: &NumericVar) -> Result<NumericVar, Ev
 }
 
 /// a / b cut (not rounded) after `places` base-10,000 digits behind the point.
-fn long_division(a: &NumericVar, b: &NumericVar, places: i32) -> NumericVar {
+pub(crate) fn divide_cut(a: &NumericVar, b: &NumericVar, places: i32) -> NumericVar {
     let kind = if a.kind == b.kind { Kind::Positive } else { Kind::Negative };
     let weight = a.weight - b.weight;
     let count = weight + 1 + places;

@@ -22,7 +22,7 @@ pub fn quote(text: &str) -> String {
 impl Generator<'_> {
     pub fn kind(&mut self) -> Kind {
         // Kinds the table has, for the most part.
-        match self.random.one_in(4) {
+        match self.table.columns.is_empty() || self.random.one_in(4) {
             true if self.random.one_in(4) => ARRAYS[self.random.below(ARRAYS.len())],
             true => KINDS[self.random.below(KINDS.len())],
             false => self.table.columns[self.random.below(self.table.columns.len())].1,
@@ -75,7 +75,7 @@ impl Generator<'_> {
             3 => return self.control(Kind::Bool, 2),
             _ => {}
         }
-        match self.random.below(22) {
+        match self.random.below(26) {
             0..=7 => self.comparison(),
             8 | 9 => {
                 let kind = self.kind();
@@ -106,6 +106,7 @@ impl Generator<'_> {
                 let argument = self.string();
                 format!("{function}({argument}) > {}", self.random.below(6))
             }
+            22..=24 => self.json_condition(),
             _ => self
                 .random
                 .pick(&["true", "false", "NULL", "NULL::boolean", "'t'", "1 = 1"])
@@ -113,7 +114,7 @@ impl Generator<'_> {
         }
     }
 
-    fn comparison(&mut self) -> String {
+    pub fn comparison(&mut self) -> String {
         let kind = self.kind();
         let other = self.partner(kind);
         let (a, b) = (self.operand(kind, 2), self.operand(other, 2));
@@ -144,7 +145,7 @@ impl Generator<'_> {
         format!("{value} {not}IN ({})", items.join(", "))
     }
 
-    fn string(&mut self) -> String {
+    pub fn string(&mut self) -> String {
         let kinds = [Kind::Text, Kind::Varchar, Kind::Bpchar, Kind::Name];
         let kind = kinds[self.random.below(4)];
         self.operand(kind, 1)
@@ -181,7 +182,7 @@ impl Generator<'_> {
         format!("{value} {not}LIKE {pattern}{escape}")
     }
 
-    fn literal(&mut self, kind: Kind) -> String {
+    pub fn literal(&mut self, kind: Kind) -> String {
         if self.random.one_in(15) {
             return "NULL".to_owned();
         }
@@ -214,6 +215,16 @@ impl Generator<'_> {
         if depth > 0 && self.random.one_in(4) {
             if kind.is_number() && self.random.one_in(2) {
                 return self.arithmetic(kind, depth);
+            }
+            if self.random.one_in(2)
+                && let Some(operand) = self.math_operand(kind, depth)
+            {
+                return operand;
+            }
+            if self.random.one_in(2)
+                && let Some(operand) = self.json_operand(kind, depth)
+            {
+                return operand;
             }
             return self.cast(kind, depth);
         }

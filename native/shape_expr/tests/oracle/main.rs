@@ -6,6 +6,9 @@
 
 mod arrays;
 mod clauses;
+mod digits;
+mod json;
+mod math;
 mod random;
 mod samples;
 mod table;

@@ -22,6 +22,8 @@ pub enum Kind {
     /// The enum `mood`.
     Mood,
     Array(&'static Kind),
+    Json,
+    Jsonb,
 }
 
 pub const KINDS: &[Kind] = &[
@@ -59,6 +61,8 @@ pub const ARRAYS: &[Kind] = &[
     Kind::Array(&Kind::Timestamptz),
     Kind::Array(&Kind::Oid),
     Kind::Array(&Kind::Mood),
+    Kind::Json,
+    Kind::Jsonb,
 ];
 
 impl Kind {
@@ -77,6 +81,8 @@ impl Kind {
             Kind::Name => "name",
             Kind::Uuid => "uuid",
             Kind::Timestamptz => "timestamptz",
+            Kind::Json => "json",
+            Kind::Jsonb => "jsonb",
             Kind::Oid => "oid",
             Kind::Mood => "mood",
             Kind::Array(element) => match element {
@@ -95,6 +101,8 @@ impl Kind {
                 Kind::Timestamptz => "timestamptz[]",
                 Kind::Oid => "oid[]",
                 Kind::Mood => "mood[]",
+                Kind::Json => "json[]",
+                Kind::Jsonb => "jsonb[]",
                 Kind::Array(_) => "an array of arrays",
             },
         }
@@ -397,6 +405,7 @@ pub fn valid(random: &mut Random, kind: Kind) -> String {
         Kind::Oid => random.pick(OIDS).to_owned(),
         Kind::Mood => random.pick(crate::arrays::MOODS).to_owned(),
         Kind::Array(element) => crate::arrays::text(random, *element),
+        Kind::Json | Kind::Jsonb => crate::json::document(random, 3),
     }
 }
 
@@ -427,6 +436,7 @@ pub fn any(random: &mut Random, kind: Kind) -> String {
         (false, _) => valid(random, kind),
         (true, Kind::Array(element)) => crate::arrays::broken(random, *element),
         (true, Kind::Timestamptz) => random.pick(BAD_TIMES).to_owned(),
+        (true, Kind::Json | Kind::Jsonb) => random.pick(crate::json::BAD).to_owned(),
         (true, _) => random.pick(BAD).to_owned(),
     }
 }
