@@ -9,6 +9,7 @@ use hashbrown::HashTable;
 
 use crate::value::Value;
 use crate::values::numeric::Numeric;
+use crate::values::pattern::Pattern;
 
 /// An owned value.
 #[derive(Clone, Debug)]
@@ -20,6 +21,9 @@ pub(crate) enum Const {
     Numeric(Arc<[i16]>),
     Text(Arc<str>),
     Bpchar(Arc<str>),
+    Bytes(Arc<[u8]>),
+    /// What a constant pattern is prepared to. Code has it in the pattern's place.
+    Pattern(Arc<Pattern>),
     Uuid(Arc<[u8; 16]>),
     Timestamp(i64),
     /// The right side of `IN`, which is never a value of its own.
@@ -39,7 +43,8 @@ impl Const {
             Value::Bpchar(s) => Const::Bpchar((*s).into()),
             Value::Uuid(bytes) => Const::Uuid(Arc::new(*bytes)),
             Value::Timestamp(t) => Const::Timestamp(*t),
-            Value::Unknown | Value::Maybe(_) | Value::Opaque => return None,
+            Value::Bytes(bytes) => Const::Bytes((*bytes).into()),
+            Value::Unknown | Value::Maybe(_) | Value::Opaque | Value::Pattern(_) => return None,
         })
     }
 
@@ -53,6 +58,8 @@ impl Const {
             Const::Numeric(words) => Value::Numeric(Numeric::from_words(words)),
             Const::Text(s) => Value::Text(s),
             Const::Bpchar(s) => Value::Bpchar(s),
+            Const::Bytes(bytes) => Value::Bytes(bytes),
+            Const::Pattern(pattern) => Value::Pattern(pattern),
             Const::Uuid(bytes) => Value::Uuid(**bytes),
             Const::Timestamp(t) => Value::Timestamp(*t),
         }
@@ -68,6 +75,8 @@ impl Const {
         match self {
             Const::Numeric(words) => COUNTS + 2 * words.len(),
             Const::Text(s) | Const::Bpchar(s) => COUNTS + s.len(),
+            Const::Bytes(bytes) => COUNTS + bytes.len(),
+            Const::Pattern(pattern) => COUNTS + pattern.heap_bytes(),
             Const::Uuid(_) => COUNTS + 16,
             Const::Set(set) => COUNTS + set.heap_bytes(),
             _ => 0,
@@ -208,6 +217,7 @@ pub(crate) fn print(item: &Const) -> String {
     let arena = Bump::new();
     match item {
         Const::Set(set) => format!("set of {}", set.len()),
+        Const::Pattern(pattern) => pattern.print(),
         _ => crate::values::output(&crate::types::Type::Unknown, &item.value(), &arena)
             .map_or_else(|| "NULL".to_owned(), |text| format!("{text:?}")),
     }

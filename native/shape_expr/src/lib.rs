@@ -60,4 +60,5 @@ pub use truth::Truth;
 pub use types::{Collation, ColumnType, Type};
 pub use value::{Eval, Value};
 pub use values::numeric::Numeric;
+pub use values::pattern::Pattern;
 pub use vm::{Limits, Vm};

@@ -33,8 +33,12 @@ pub enum Type {
     Name,
     /// `uuid`
     Uuid,
+    /// `bytea`
+    Bytea,
     /// `timestamp with time zone`
     Timestamptz,
+    /// `anynonarray`: of this there are no values; operators are declared with it.
+    AnyNonArray,
     /// The type of a quoted literal or `NULL` before its place has given it another. No column has it.
     Unknown,
 }
@@ -47,6 +51,7 @@ pub(crate) enum Category {
     Numeric,
     String,
     User,
+    Pseudo,
     Unknown,
 }
 
@@ -60,6 +65,7 @@ impl Category {
             Category::Numeric => 'N',
             Category::String => 'S',
             Category::User => 'U',
+            Category::Pseudo => 'P',
             Category::Unknown => 'X',
         }
     }
@@ -102,6 +108,7 @@ pub(crate) static TYPES: &[TypeRow] = &[
     row(Type::Bpchar, "character", &["bpchar", "char"], 1042, Category::String, false),
     row(Type::Name, "name", &[], 19, Category::String, false),
     row(Type::Uuid, "uuid", &[], 2950, Category::User, false),
+    row(Type::Bytea, "bytea", &[], 17, Category::User, false),
     row(
         Type::Timestamptz,
         "timestamp with time zone",
@@ -110,6 +117,7 @@ pub(crate) static TYPES: &[TypeRow] = &[
         Category::DateTime,
         true,
     ),
+    row(Type::AnyNonArray, "anynonarray", &[], 2776, Category::Pseudo, false),
     row(Type::Unknown, "unknown", &[], 705, Category::Unknown, false),
 ];
 
@@ -131,13 +139,16 @@ impl Type {
         TYPES.iter().find(|row| row.oid == oid && row.ty != Type::Unknown).map(|row| row.ty.clone())
     }
 
+    /// Of no column and no value.
+    pub(crate) fn is_pseudo(&self) -> bool {
+        *self == Type::Unknown || self.category() == Category::Pseudo
+    }
+
     /// By any of its names, in lower case, without a modifier.
     pub(crate) fn by_name(name: &str) -> Option<Type> {
         TYPES
             .iter()
-            .find(|row| {
-                row.ty != Type::Unknown && (row.name == name || row.aliases.contains(&name))
-            })
+            .find(|row| !row.ty.is_pseudo() && (row.name == name || row.aliases.contains(&name)))
             .map(|row| row.ty.clone())
     }
 
@@ -154,16 +165,19 @@ impl fmt::Display for Type {
     }
 }
 
-/// What a collation means for `< <= > >=` on text. Equality is bytewise under all of them.
+/// What a collation means for `< <= > >=` on text, and which letters have case. Equality is bytewise
+/// under all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Collation {
-    /// Not said: taken to be C, as `Options` describes.
+    /// Not said: taken to be C.UTF-8, as `Options` describes.
     #[default]
     Default,
-    /// C, POSIX, C.UTF-8 or `ucs_basic`: ordered by bytes.
+    /// C, POSIX or `ucs_basic`: ordered by bytes, and only ASCII letters have case.
     C,
-    /// Any other one: ordering is refused.
+    /// C.UTF-8: ordered by bytes, and all letters have case.
+    CUtf8,
+    /// Any other one: ordering and case are refused.
     Other,
 }
 
@@ -197,7 +211,8 @@ impl ColumnType {
     /// From what a Relation message says about a column.
     #[must_use]
     pub fn from_oid(oid: u32, typmod: i32) -> Option<ColumnType> {
-        Type::by_oid(oid).map(|ty| ColumnType { ty, typmod, collation: Collation::Default })
+        let ty = Type::by_oid(oid).filter(|ty| !ty.is_pseudo())?;
+        Some(ColumnType { ty, typmod, collation: Collation::Default })
     }
 
     /// The type called `name` with these modifiers, as in `numeric(10,2)`.

@@ -92,8 +92,8 @@ static CASTS: &[Cast] = casts! {
     Bpchar => Text Implicit By(bpchar_to_text);
     Bpchar => Varchar Implicit By(bpchar_to_text);
     Bpchar => Name Implicit By(text_to_name);
-    Name => Text Implicit Relabel;
-    Name => Varchar Assignment Relabel;
+    Name => Text Implicit By(same);
+    Name => Varchar Assignment By(same);
     Name => Bpchar Assignment By(as_bpchar);
     Bool => Text Assignment By(bool_to_text);
     Bool => Varchar Assignment By(bool_to_text);
@@ -164,7 +164,7 @@ pub(crate) fn text_to(from: &Type, to: &Type) -> Option<Function> {
             }
         };
     }
-    let implementation = reader!(Bool Int2 Int4 Int8 Float4 Float8 Numeric Uuid Timestamptz);
+    let implementation = reader!(Bool Int2 Int4 Int8 Float4 Float8 Numeric Uuid Timestamptz Bytea);
     let mut function = function("read", implementation, to.clone());
     if *to == Type::Timestamptz {
         function.volatility = Volatility::Stable;
@@ -175,6 +175,9 @@ pub(crate) fn text_to(from: &Type, to: &Type) -> Option<Function> {
 fn read_text<'a>(ty: &Type, context: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {
     let [Value::Text(text) | Value::Bpchar(text)] = args else { return wrong_kind() };
     context.charge(1 + text.len() as u64 / 16)?;
+    if *ty == Type::Bytea {
+        context.reserve(text.len())?;
+    }
     if *ty == Type::Timestamptz && timestamp::is_volatile(text) {
         return Err(EvalError::new(Raise::NotSupported));
     }
@@ -193,6 +196,7 @@ fn print_text<'a>(ty: &Type, context: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'
     let [value] = args else { return wrong_kind() };
     // Only a numeric's text can be long: as long as its scale and weight say.
     let size = match value {
+        Value::Bytes(bytes) => 2 * bytes.len() + 2,
         Value::Numeric(n) => n.scale() as usize + 4 * n.weight().max(0) as usize + 8,
         _ => 64,
     };
@@ -400,6 +404,11 @@ fn numeric_to_float8<'a>(_: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {
         [Value::Numeric(n)] => Ok(Value::Float(float::parse8(&numeric_text::output(*n))?)),
         _ => wrong_kind(),
     }
+}
+
+/// The same value, under a type whose collation is another: PostgreSQL calls a function here too.
+fn same<'a>(_: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {
+    Ok(args[0])
 }
 
 fn as_bpchar<'a>(_: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {

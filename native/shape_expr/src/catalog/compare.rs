@@ -47,6 +47,7 @@ order!(texts, Text, Text, |a: &&str, b: &&str| a.as_bytes().cmp(b.as_bytes()));
 order!(bpchars, Bpchar, Bpchar, |a: &&str, b: &&str| {
     text::trim_blanks(a).as_bytes().cmp(text::trim_blanks(b).as_bytes())
 });
+order!(bytes, Bytes, Bytes, |a: &&[u8], b: &&[u8]| a.cmp(b));
 order!(uuids, Uuid, Uuid, |a: &[u8; 16], b: &[u8; 16]| a.cmp(b));
 order!(timestamps, Timestamp, Timestamp, |a: &i64, b: &i64| a.cmp(b));
 
@@ -95,6 +96,7 @@ pub(super) static OPERATORS: &[&[Operator]] = &[
     rows!(Name, Text, texts),
     rows!(Name, Name, texts),
     rows!(Bpchar, Bpchar, bpchars),
+    rows!(Bytea, Bytea, bytes),
     rows!(Uuid, Uuid, uuids),
     rows!(Timestamptz, Timestamptz, timestamps),
 ];

@@ -9,7 +9,8 @@ use super::{CastContext, cast, casts};
 use crate::types::{TYPES, Type};
 
 fn by_oid(oid: &str) -> Option<Type> {
-    Type::by_oid(oid.parse().ok()?)
+    let oid = oid.parse().ok()?;
+    TYPES.iter().find(|row| row.oid == oid && row.ty != Type::Unknown).map(|row| row.ty.clone())
 }
 
 /// PostgreSQL's rows for this query, those between types we know.

@@ -5,6 +5,7 @@
 
 mod arithmetic;
 mod boolean;
+mod bytea;
 mod casts;
 mod compare;
 #[cfg(test)]
@@ -22,6 +23,8 @@ use crate::types::Type;
 
 pub(crate) use casts::{Context as CastContext, cast, length_coercion, text_to, to_text};
 pub(crate) use refused::{Refusal, foreign, missing_function, missing_operator, refusal};
+pub(crate) use strings::{unsupported_form, variadic};
+pub(crate) use text::{depends_on_case, prepare, under_c};
 
 /// A row of `pg_operator`.
 pub(crate) struct Operator {
@@ -89,11 +92,22 @@ macro_rules! functions {
 pub(crate) use {functions, operators, prefix_operators};
 
 /// Every family's operators.
-static OPERATORS: &[&[&[Operator]]] =
-    &[compare::OPERATORS, arithmetic::OPERATORS, text::OPERATORS, boolean::OPERATORS];
+static OPERATORS: &[&[&[Operator]]] = &[
+    compare::OPERATORS,
+    arithmetic::OPERATORS,
+    text::OPERATORS,
+    bytea::OPERATORS,
+    boolean::OPERATORS,
+];
 
 /// Every family's functions.
-static FUNCTIONS: &[&[FunctionRow]] = &[strings::FUNCTIONS];
+static FUNCTIONS: &[&[FunctionRow]] = &[
+    strings::FUNCTIONS,
+    strings::BYTEA_FUNCTIONS,
+    text::FUNCTIONS,
+    bytea::FUNCTIONS,
+    bytea::STABLE,
+];
 
 static OPERATORS_BY_NAME: LazyLock<HashMap<&'static str, Vec<&'static Operator>>> =
     LazyLock::new(|| {
@@ -150,6 +164,11 @@ impl FunctionRow {
             is_cast: false,
         }
     }
+}
+
+/// Stands for functions that a clause cannot be compiled with.
+fn unsupported<'a>(_: &mut crate::vm::Context<'a>, _: &[crate::Value<'a>]) -> crate::Eval<'a> {
+    Err(crate::error::EvalError::new(crate::error::Raise::NotSupported))
 }
 
 /// A function was given a kind of value its row does not name: a fault of the tables, not of the

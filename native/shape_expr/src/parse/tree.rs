@@ -133,7 +133,10 @@ impl Tree<'_> {
         let name = self.qualified(&expr.name, position)?;
         let unsupported = |what: &str| Err(Error::unsupported(what, position));
         let kind = match kind {
-            AExprKind::AexprOp | AExprKind::AexprLike | AExprKind::AexprIlike => {
+            AExprKind::AexprOp
+            | AExprKind::AexprLike
+            | AExprKind::AexprIlike
+            | AExprKind::AexprSimilar => {
                 let left = match expr.lexpr {
                     None => None,
                     left => Some(self.boxed(left, position)?),
@@ -173,7 +176,6 @@ impl Tree<'_> {
                     ),
                 }
             }
-            AExprKind::AexprSimilar => return unsupported("SIMILAR TO"),
             AExprKind::AexprOpAny | AExprKind::AexprOpAll => return unsupported("ANY and ALL"),
             AExprKind::AexprNullif => return unsupported("NULLIF"),
             AExprKind::Undefined => return unsupported("this operator"),

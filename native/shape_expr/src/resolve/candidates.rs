@@ -6,7 +6,10 @@ use crate::types::{Category, Type};
 
 /// Can a value of this type go there unasked?
 pub(super) fn can_coerce(from: &Type, to: &Type) -> bool {
-    from == to || *from == Type::Unknown || catalog::cast(from, to, CastContext::Implicit).is_some()
+    from == to
+        || *from == Type::Unknown
+        || *to == Type::AnyNonArray
+        || catalog::cast(from, to, CastContext::Implicit).is_some()
 }
 
 /// The operator of this name for these operand types (one type: a prefix operator).

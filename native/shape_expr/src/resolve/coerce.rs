@@ -55,7 +55,7 @@ impl Resolver<'_> {
         ty: &Type,
         context: CastContext,
     ) -> Result<Expr, Error> {
-        if expr.ty == *ty {
+        if expr.ty == *ty || *ty == Type::AnyNonArray {
             return Ok(expr);
         }
         if expr.ty == Type::Unknown {

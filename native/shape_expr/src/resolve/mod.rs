@@ -2,6 +2,7 @@
 
 mod candidates;
 mod coerce;
+mod collation;
 mod columns;
 mod forms;
 
@@ -211,7 +212,14 @@ impl Resolver<'_> {
         };
         let wanted: Vec<Type> = found.left.iter().chain([&found.right]).cloned().collect();
         let function = found.function();
-        let args = self.coerce_all(args, &wanted)?;
+        let mut args = self.coerce_all(args, &wanted)?;
+        for (arg, declared) in args.iter_mut().zip(found.left.iter().chain([&found.right])) {
+            // `||` takes whatever is no array, by its text form.
+            if *declared == Type::AnyNonArray {
+                *arg = self.coerce(arg.clone(), &Type::Text, CastContext::Explicit)?;
+            }
+        }
+        let function = self.localised(function, &args, position)?;
         self.check_order(&function, &args, position)?;
         Ok(Expr::new(function.result.clone(), position, Node::Call { function, args }))
     }
@@ -277,10 +285,16 @@ impl Resolver<'_> {
             // Of an undetermined column a function says nothing: text is the commonest argument.
             resolved.push(self.settle(arg, &Type::Text)?);
         }
+        if let Some(called) = self.variadic(name, &mut resolved, position)? {
+            return Ok(called);
+        }
         let types: Vec<Type> = resolved.iter().map(|arg| arg.ty.clone()).collect();
         let row = candidates::function(name, &types, position)?;
-        let function = row.function();
+        if catalog::unsupported_form(row) {
+            return Err(Error::unsupported(format!("this form of {name}"), position));
+        }
         let args = self.coerce_all(resolved, row.args)?;
+        let function = self.localised(row.function(), &args, position)?;
         Ok(Expr::new(function.result.clone(), position, Node::Call { function, args }))
     }
 

@@ -4,13 +4,19 @@
 //! functions below.
 
 pub(crate) mod boolean;
+pub(crate) mod bytea;
 pub(crate) mod calendar;
+pub(crate) mod ctype;
 pub(crate) mod float;
 pub(crate) mod int;
 pub(crate) mod like;
 pub(crate) mod numeric;
 pub(crate) mod numeric_math;
 pub(crate) mod numeric_text;
+pub(crate) mod pattern;
+pub(crate) mod regex;
+pub(crate) mod similar;
+pub(crate) mod strings;
 pub(crate) mod text;
 pub(crate) mod timestamp;
 pub(crate) mod uuid;
@@ -37,6 +43,8 @@ pub(crate) fn input<'a>(ty: &Type, text: &'a str, arena: &'a Bump) -> Eval<'a> {
         Type::Bpchar => Value::Bpchar(text),
         Type::Uuid => Value::Uuid(uuid::parse(text)?),
         Type::Timestamptz => Value::Timestamp(timestamp::parse(text)?),
+        Type::Bytea => Value::Bytes(bytea::parse(text, arena)?),
+        Type::AnyNonArray => return Err(EvalError::new(Raise::NotSupported)),
     })
 }
 
@@ -120,6 +128,9 @@ pub(crate) fn output<'a>(ty: &Type, value: &Value<'a>, arena: &'a Bump) -> Optio
         Value::Text(s) | Value::Bpchar(s) => s,
         Value::Uuid(bytes) => arena.alloc_str(&uuid::output(bytes)),
         Value::Timestamp(t) => arena.alloc_str(&timestamp::output(*t)),
-        Value::Null | Value::Unknown | Value::Maybe(_) | Value::Opaque => return None,
+        Value::Bytes(bytes) => bytea::output(bytes, arena),
+        Value::Null | Value::Unknown | Value::Maybe(_) | Value::Opaque | Value::Pattern(_) => {
+            return None;
+        }
     })
 }

@@ -10,17 +10,17 @@ pub fn condition(random: &mut Random, table: &Table) -> String {
     Generator { random, table }.boolean(depth)
 }
 
-struct Generator<'g> {
-    random: &'g mut Random,
-    table: &'g Table,
+pub struct Generator<'g> {
+    pub random: &'g mut Random,
+    pub table: &'g Table,
 }
 
-fn quote(text: &str) -> String {
+pub fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
 impl Generator<'_> {
-    fn kind(&mut self) -> Kind {
+    pub fn kind(&mut self) -> Kind {
         // Kinds the table has, for the most part.
         match self.random.one_in(4) {
             true => KINDS[self.random.below(KINDS.len())],
@@ -68,7 +68,8 @@ impl Generator<'_> {
                 }
             };
         }
-        match self.random.below(22) {
+        match self.random.below(27) {
+            22..=26 => self.about_text(),
             0..=7 => self.comparison(),
             8 | 9 => {
                 let kind = self.kind();
@@ -153,8 +154,10 @@ impl Generator<'_> {
         };
         let mut pattern = String::new();
         for _ in 0..self.random.below(6) {
-            let parts =
-                ["%", "_", "a", "b", "ä", "abc", "\\", "\\%", "\\_", "!", "!%", " ", "日", "x"];
+            let parts = [
+                "%", "_", "a", "b", "ä", "Ä", "B", "abc", "\\", "\\%", "\\_", "!", "!%", " ", "日",
+                "x",
+            ];
             pattern.push_str(self.random.pick(&parts));
         }
         let pattern = match self.random.one_in(6) {
@@ -171,7 +174,8 @@ impl Generator<'_> {
             _ => "",
         };
         let not = self.random.pick(&["", "NOT "]);
-        format!("{value} {not}LIKE {pattern}{escape}")
+        let like = self.random.pick(&["LIKE", "ILIKE"]);
+        format!("{value} {not}{like} {pattern}{escape}")
     }
 
     fn literal(&mut self, kind: Kind) -> String {
@@ -197,7 +201,15 @@ impl Generator<'_> {
         }
     }
 
-    fn operand(&mut self, kind: Kind, depth: usize) -> String {
+    pub fn operand(&mut self, kind: Kind, depth: usize) -> String {
+        if depth > 0 && self.random.one_in(5) {
+            match kind {
+                kind if kind.is_string() => return self.text_function(depth),
+                Kind::Bytea => return self.bytea_function(depth),
+                Kind::Int4 => return self.number_function(depth),
+                _ => {}
+            }
+        }
         if depth > 0 && self.random.one_in(4) {
             if kind.is_number() && self.random.one_in(2) {
                 return self.arithmetic(kind, depth);

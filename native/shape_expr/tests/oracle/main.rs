@@ -8,6 +8,7 @@ mod clauses;
 mod random;
 mod samples;
 mod table;
+mod text;
 
 use std::collections::BTreeMap;
 

@@ -17,6 +17,7 @@ pub enum Kind {
     Bpchar,
     Name,
     Uuid,
+    Bytea,
     Timestamptz,
 }
 
@@ -33,6 +34,7 @@ pub const KINDS: &[Kind] = &[
     Kind::Bpchar,
     Kind::Name,
     Kind::Uuid,
+    Kind::Bytea,
     Kind::Timestamptz,
 ];
 
@@ -51,6 +53,7 @@ impl Kind {
             Kind::Bpchar => "bpchar",
             Kind::Name => "name",
             Kind::Uuid => "uuid",
+            Kind::Bytea => "bytea",
             Kind::Timestamptz => "timestamptz",
         }
     }
@@ -213,6 +216,37 @@ const TEXTS: &[&str] = &[
     "a\nb",
     "äbc",
     "z",
+    "ÄÖÜ",
+    "İi",
+    "ſS",
+    "Straße",
+    "ǅ",
+    "hello wORLD",
+    "foo_bar-1x",
+    "x y\nz ä",
+    "Σας",
+    "a,b,,c",
+    "a\u{a0}b",
+    "[a]",
+    "(a|b)*",
+    "\\d+",
+];
+const BYTES: &[&str] = &[
+    "",
+    "a",
+    "abc",
+    "ab",
+    "\\x",
+    "\\x00",
+    "\\xff",
+    "\\x616263",
+    "\\x61 62",
+    "\\xDeadBeef",
+    "a\\\\b",
+    "\\001\\344",
+    "ä",
+    "%_",
+    "aa",
 ];
 const UUIDS: &[&str] = &[
     "00000000-0000-0000-0000-000000000000",
@@ -317,6 +351,7 @@ pub fn valid(random: &mut Random, kind: Kind) -> String {
             }
         }
         Kind::Uuid => random.pick(UUIDS).to_owned(),
+        Kind::Bytea => random.pick(BYTES).to_owned(),
         Kind::Timestamptz => random.pick(TIMES).to_owned(),
     }
 }
@@ -347,6 +382,9 @@ pub fn any(random: &mut Random, kind: Kind) -> String {
     match (random.one_in(25), kind) {
         (false, _) => valid(random, kind),
         (true, Kind::Timestamptz) => random.pick(BAD_TIMES).to_owned(),
+        (true, Kind::Bytea) => {
+            random.pick(&["\\xa", "\\xag", "\\", "a\\9", "\\x6 1", "\\400"]).to_owned()
+        }
         (true, _) => random.pick(BAD).to_owned(),
     }
 }

@@ -1,0 +1,72 @@
+//! Sets of characters as automata see them.
+//!
+//! The automata know words by ASCII, or by a Unicode version of their own, not by PostgreSQL's
+//! tables. So for an expression that asks where words begin and end, a character beyond ASCII is
+//! rewritten: it stands between two ASCII characters that say whether it belongs to words, `w` or a
+//! blank. Sets are rewritten alike, and a match is looked for from the text's beginning, through
+//! whole characters, so that no mark is ever taken for a character of the text.
+
+use bumpalo::Bump;
+use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, Repetition};
+
+use crate::values::ctype::{self, LAST, Locale};
+
+const WORD: char = 'w';
+const OTHER: char = ' ';
+
+/// One character out of normalised ranges.
+pub(super) fn one_of(ranges: &[(u32, u32)]) -> Hir {
+    let ranges: Vec<ClassUnicodeRange> =
+        ranges.iter().filter_map(|range| scalars(*range)).collect();
+    match ranges.is_empty() {
+        true => Hir::fail(),
+        false => Hir::class(Class::Unicode(ClassUnicode::new(ranges))),
+    }
+}
+
+/// Without surrogates, which are no characters.
+fn scalars((first, last): (u32, u32)) -> Option<ClassUnicodeRange> {
+    let first = if (0xd800..0xe000).contains(&first) { 0xe000 } else { first };
+    let last = if (0xd800..0xe000).contains(&last) { 0xd7ff } else { last.min(LAST) };
+    match (char::from_u32(first), char::from_u32(last)) {
+        (Some(first), Some(last)) if first <= last => Some(ClassUnicodeRange::new(first, last)),
+        _ => None,
+    }
+}
+
+/// The same for a text whose words are marked.
+pub(super) fn one_of_marked(ranges: &[(u32, u32)], words: &[(u32, u32)]) -> Hir {
+    let ascii = ctype::common(ranges, &[(0, 0x7f)]);
+    let beyond = ctype::common(ranges, &[(0x80, LAST)]);
+    let marked = |mark: char, ranges: &[(u32, u32)]| {
+        let mark = u32::from(mark);
+        let mark = || one_of(&[(mark, mark)]);
+        Hir::concat(vec![mark(), one_of(ranges), mark()])
+    };
+    Hir::alternation(vec![
+        one_of(&ascii),
+        marked(WORD, &ctype::common(&beyond, words)),
+        marked(OTHER, &ctype::without(&beyond, words)),
+    ])
+}
+
+/// Any number of characters of a marked text, then this.
+pub(super) fn from_the_start(hir: Hir, words: &[(u32, u32)]) -> Hir {
+    let any = one_of_marked(&[(0, LAST)], words);
+    let skip = Hir::repetition(Repetition { min: 0, max: None, greedy: false, sub: Box::new(any) });
+    Hir::concat(vec![skip, hir])
+}
+
+/// The text with its words marked.
+pub(super) fn mark_words<'a>(text: &str, locale: Locale, arena: &'a Bump) -> &'a str {
+    let mut marked = bumpalo::collections::String::with_capacity_in(2 * text.len(), arena);
+    for c in text.chars() {
+        if c.is_ascii() {
+            marked.push(c);
+            continue;
+        }
+        let mark = if locale.is_word(c.into()) { WORD } else { OTHER };
+        marked.extend([mark, c, mark]);
+    }
+    marked.into_bump_str()
+}
