@@ -59,6 +59,7 @@ pub use schema::{Column, Schema};
 pub use truth::Truth;
 pub use types::{Collation, ColumnType, Type};
 pub use value::{Eval, Value};
+pub use values::ctype::lower_case;
 pub use values::numeric::Numeric;
 pub use values::pattern::Pattern;
 pub use vm::{Limits, Vm};

@@ -9,7 +9,7 @@ use super::{CastContext, cast, casts};
 use crate::types::{TYPES, Type};
 
 fn by_oid(oid: &str) -> Option<Type> {
-    let oid = oid.parse().ok()?;
+    let oid: u32 = oid.parse().ok()?;
     TYPES.iter().find(|row| row.oid == oid && row.ty != Type::Unknown).map(|row| row.ty.clone())
 }
 
@@ -19,7 +19,7 @@ fn theirs(server: &Server, sql: &str) -> BTreeSet<Vec<String>> {
     let mut rows = BTreeSet::new();
     for line in text.lines() {
         let fields: Vec<&str> = line.split('|').collect();
-        let mut row = vec![fields[0].to_owned()];
+        let mut row = vec![fields[0].replace('\u{1}', "|")];
         let types: Option<Vec<Type>> =
             fields[1..].iter().filter(|oid| **oid != "0").map(|oid| by_oid(oid)).collect();
         if let Some(types) = types {
@@ -43,10 +43,15 @@ fn tables_are_postgresqls() {
             [row.name.to_owned()].into_iter().chain(types.map(Type::to_string)).collect()
         })
         .collect();
-    let names: BTreeSet<&String> = ours.iter().map(|row| &row[0]).collect();
-    let all = theirs(&server, "SELECT oprname, oprleft, oprright, oprresult FROM pg_operator");
+    // A prefix operator is another one than the binary one of its name.
+    let names: BTreeSet<(&String, usize)> = ours.iter().map(|row| (&row[0], row.len())).collect();
+    // Names have bars in them, which separate psql's columns.
+    let all = theirs(
+        &server,
+        "SELECT replace(oprname, '|', E'\\x01'), oprleft, oprright, oprresult FROM pg_operator",
+    );
     let known: BTreeSet<Vec<String>> =
-        all.into_iter().filter(|row| names.contains(&row[0])).collect();
+        all.into_iter().filter(|row| names.contains(&(&row[0], row.len()))).collect();
     let odd: Vec<_> = ours.symmetric_difference(&known).collect();
     assert!(odd.is_empty(), "operators: {odd:?}");
 

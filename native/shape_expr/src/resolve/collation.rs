@@ -21,7 +21,7 @@ impl Resolver<'_> {
         if !catalog::depends_on_case(&function) {
             return Ok(function);
         }
-        let collation = args.iter().fold(Some(None), |all, arg| merge(all, self.collation(arg)));
+        let collation = args.iter().try_fold(None, |all, arg| merge(all, self.collation(arg)?));
         let ascii = match collation.map(|found| found.unwrap_or_default()) {
             Some(Collation::Default) => self.options.ascii_case,
             Some(Collation::C) => true,
@@ -58,8 +58,7 @@ impl Resolver<'_> {
                 if own.is_none() {
                     return Some(None);
                 }
-                let found =
-                    args.iter().fold(Some(None), |all, arg| merge(all, self.collation(arg)));
+                let found = args.iter().try_fold(None, |all, arg| merge(all, self.collation(arg)?));
                 found.map(|found| found.or(own))
             }
             _ => Some(of(&expr.ty)),
@@ -117,15 +116,10 @@ fn is_text(ty: &Type) -> bool {
 }
 
 /// Two collations, none of them written out: one that is not the default prevails, two such clash.
-fn merge(
-    one: Option<Option<Collation>>,
-    other: Option<Option<Collation>>,
-) -> Option<Option<Collation>> {
-    Some(match (one?, other?) {
+fn merge(one: Option<Collation>, other: Option<Collation>) -> Option<Option<Collation>> {
+    Some(match (one, other) {
         (None, found) | (found, None) => found,
-        (Some(Collation::Default), Some(found)) | (Some(found), Some(Collation::Default)) => {
-            Some(found)
-        }
+        (Some(Collation::Default), found) | (found, Some(Collation::Default)) => found,
         (Some(a), Some(b)) if a == b => Some(a),
         _ => return None,
     })

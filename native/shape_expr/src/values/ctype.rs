@@ -248,6 +248,20 @@ fn convert<'a>(text: &'a str, arena: &'a Bump, to: impl Fn(u32) -> u32) -> &'a s
     changed.into_bump_str()
 }
 
+/// `lower(text)` as C.UTF-8 has it: what [`Access::Infix`](crate::Access::Infix) compares with.
+///
+/// ```
+/// assert_eq!(shape_expr::lower_case("ÄBc"), "äbc");
+/// ```
+#[must_use]
+pub fn lower_case(text: &str) -> std::borrow::Cow<'_, str> {
+    let changes = |c: char| Locale::Utf8.lower(c.into()) != u32::from(c);
+    match text.contains(changes) {
+        false => text.into(),
+        true => text.chars().map(|c| character(Locale::Utf8.lower(c.into()))).collect(),
+    }
+}
+
 /// `initcap(text)`: the first of each run of letters and digits upper, the others lower.
 pub(crate) fn initcap<'a>(locale: Locale, text: &'a str, arena: &'a Bump) -> &'a str {
     let mut changed = bumpalo::collections::String::with_capacity_in(text.len() + 4, arena);

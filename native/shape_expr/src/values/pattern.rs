@@ -273,7 +273,7 @@ pub(crate) fn ilike_value<'a>(
 }
 
 /// What compiling a row's pattern costs at most, by its length.
-const COMPILE: u64 = 20_000;
+const COMPILE: u64 = 50_000;
 
 /// `text ~ pattern`.
 pub(crate) fn regex_value<'a>(

@@ -29,7 +29,7 @@ pub(crate) fn regex<'a>(
             }
             if c == '"' && brackets == 0 {
                 separators += 1;
-            } else if !(wide && !c.is_ascii()) {
+            } else if !wide || c.is_ascii() {
                 progress = 3;
             }
             escaped = false;

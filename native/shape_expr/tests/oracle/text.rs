@@ -26,7 +26,7 @@ impl Generator<'_> {
 
     fn size(&mut self) -> String {
         match self.random.below(12) {
-            0 => self.random.pick(&["-2147483648", "2147483647", "1000000000"]).to_owned(),
+            0 => self.random.pick(&["-2147483648", "2147483647"]).to_owned(),
             1 => "NULL".to_owned(),
             _ => (self.random.below(12) as i64 - 2).to_string(),
         }

@@ -58,8 +58,8 @@ pub(crate) struct Flavor {
 }
 
 /// Bytes of an automaton: of a constant's, and of one that a row's value makes.
-const LARGEST: usize = 4 << 20;
-const LARGEST_OF_ROW: usize = 512 << 10;
+const LARGEST: usize = 16 << 20;
+const LARGEST_OF_ROW: usize = 4 << 20;
 
 impl Regex {
     /// Compiles a constant's expression; equal ones share the automaton.

@@ -40,7 +40,7 @@ pub(super) fn parse(pattern: &str, flavor: Flavor) -> Result<Parsed> {
     let Some(words) = parser.marked.clone() else { return Ok(Parsed { hir, words: false }) };
     parser.at = start;
     let hir = parser.everything()?;
-    Ok(Parsed { hir: set::from_the_start(hir, &words), words: true })
+    Ok(Parsed { hir: set::amid_the_whole(hir, &words), words: true })
 }
 
 struct Parser {
@@ -107,10 +107,11 @@ impl Parser {
             return Ok(());
         }
         self.at += 2;
+        let mut other = false;
         while let Some(c) = self.peek().filter(char::is_ascii_alphabetic) {
             self.at += 1;
             match c {
-                'b' | 'e' => return Err(Refused::Unsupported("a basic or extended regex")),
+                'b' | 'e' => other = true,
                 'c' => self.ignore_case = false,
                 'i' => self.ignore_case = true,
                 'm' | 'n' => (self.newline_stops, self.newline_anchors) = (true, true),
@@ -123,9 +124,10 @@ impl Parser {
                 _ => return Err(Refused::Invalid),
             }
         }
-        match self.eat(')') {
-            true => Ok(()),
-            false => Err(Refused::Invalid),
+        match (self.eat(')'), other) {
+            (false, _) => Err(Refused::Invalid),
+            (true, true) => Err(Refused::Unsupported("a basic or extended regex")),
+            (true, false) => Ok(()),
         }
     }
 

@@ -3,11 +3,10 @@
 //! The automata know words by ASCII, or by a Unicode version of their own, not by PostgreSQL's
 //! tables. So for an expression that asks where words begin and end, a character beyond ASCII is
 //! rewritten: it stands between two ASCII characters that say whether it belongs to words, `w` or a
-//! blank. Sets are rewritten alike, and a match is looked for from the text's beginning, through
-//! whole characters, so that no mark is ever taken for a character of the text.
+//! blank. Sets are rewritten alike, and the whole text is matched, character by character, so that no mark is ever taken for a character of the text.
 
 use bumpalo::Bump;
-use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, Repetition};
+use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, Look, Repetition};
 
 use crate::values::ctype::{self, LAST, Locale};
 
@@ -36,25 +35,31 @@ fn scalars((first, last): (u32, u32)) -> Option<ClassUnicodeRange> {
 
 /// The same for a text whose words are marked.
 pub(super) fn one_of_marked(ranges: &[(u32, u32)], words: &[(u32, u32)]) -> Hir {
+    const BEYOND: [(u32, u32); 1] = [(0x80, LAST)];
     let ascii = ctype::common(ranges, &[(0, 0x7f)]);
-    let beyond = ctype::common(ranges, &[(0x80, LAST)]);
-    let marked = |mark: char, ranges: &[(u32, u32)]| {
+    let others = ctype::complement(words);
+    let marked = |mark: char, kind: &[(u32, u32)]| {
+        let kind = ctype::common(kind, &BEYOND);
+        let mut ranges = ctype::common(ranges, &kind);
+        // The mark says it all.
+        if ranges == kind {
+            ranges = BEYOND.to_vec();
+        }
         let mark = u32::from(mark);
         let mark = || one_of(&[(mark, mark)]);
-        Hir::concat(vec![mark(), one_of(ranges), mark()])
+        Hir::concat(vec![mark(), one_of(&ranges), mark()])
     };
-    Hir::alternation(vec![
-        one_of(&ascii),
-        marked(WORD, &ctype::common(&beyond, words)),
-        marked(OTHER, &ctype::without(&beyond, words)),
-    ])
+    Hir::alternation(vec![one_of(&ascii), marked(WORD, words), marked(OTHER, &others)])
 }
 
-/// Any number of characters of a marked text, then this.
-pub(super) fn from_the_start(hir: Hir, words: &[(u32, u32)]) -> Hir {
-    let any = one_of_marked(&[(0, LAST)], words);
-    let skip = Hir::repetition(Repetition { min: 0, max: None, greedy: false, sub: Box::new(any) });
-    Hir::concat(vec![skip, hir])
+/// This amid any number of characters of a marked text: all of it must be characters, or a mark might
+/// pass for one.
+pub(super) fn amid_the_whole(hir: Hir, words: &[(u32, u32)]) -> Hir {
+    let any = || {
+        let sub = Box::new(one_of_marked(&[(0, LAST)], words));
+        Hir::repetition(Repetition { min: 0, max: None, greedy: false, sub })
+    };
+    Hir::concat(vec![any(), hir, any(), Hir::look(Look::End)])
 }
 
 /// The text with its words marked.
