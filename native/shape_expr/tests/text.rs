@@ -128,3 +128,11 @@ fn concat_of_what_is_not_known_is_not_known() {
     let truth = common::eval_data("concat_ws(NULL, a) IS NULL", &columns, &data);
     assert_eq!(truth.expect("no error").known(), Some(Some(true)));
 }
+
+#[test]
+fn a_float_out_of_range_is_reported_before_what_follows_it() {
+    assert_eq!(constant("(' 1e50-1'::text)::real = 0"), Err("22003"));
+    assert_eq!(constant("('1e500x'::text)::float8 = 0"), Err("22003"));
+    assert_eq!(constant("('1e50-1'::text)::float8 = 0"), Err("22P02"));
+    assert_eq!(constant("('1e'::text)::float8 = 0"), Err("22P02"));
+}

@@ -272,8 +272,9 @@ pub(crate) fn ilike_value<'a>(
     })
 }
 
-/// What compiling a row's pattern costs at most, by its length.
+/// What compiling a row's pattern costs: so much, and so much a byte.
 const COMPILE: u64 = 50_000;
+const COMPILE_BYTE: u64 = 100;
 
 /// `text ~ pattern`.
 pub(crate) fn regex_value<'a>(
@@ -286,7 +287,7 @@ pub(crate) fn regex_value<'a>(
         Value::Pattern(pattern) => pattern.matches(context, text.as_bytes()),
         Value::Text(pattern) => {
             let mut both = || {
-                context.charge(COMPILE + pattern.len() as u64)?;
+                context.charge(COMPILE + COMPILE_BYTE * pattern.len() as u64)?;
                 let regex = Regex::of_row(pattern, flavor).map_err(Refused::raise)?;
                 search(context, &regex, flavor.locale, text)
             };

@@ -60,6 +60,8 @@ pub(crate) struct Flavor {
 /// Bytes of an automaton: of a constant's, and of one that a row's value makes.
 const LARGEST: usize = 16 << 20;
 const LARGEST_OF_ROW: usize = 4 << 20;
+/// Bytes of states that a thread keeps for one expression.
+const CACHE: usize = 512 << 10;
 
 impl Regex {
     /// Compiles a constant's expression; equal ones share the automaton.
@@ -110,6 +112,7 @@ impl Regex {
             let config = meta::Config::new()
                 .which_captures(WhichCaptures::None)
                 .nfa_size_limit(Some(largest))
+                .hybrid_cache_capacity(CACHE)
                 .dfa(false)
                 .onepass(false);
             let built = meta::Builder::new().configure(config).build_from_hir(&parsed.hir);

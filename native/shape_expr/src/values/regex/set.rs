@@ -36,6 +36,9 @@ fn scalars((first, last): (u32, u32)) -> Option<ClassUnicodeRange> {
 /// The same for a text whose words are marked.
 pub(super) fn one_of_marked(ranges: &[(u32, u32)], words: &[(u32, u32)]) -> Hir {
     const BEYOND: [(u32, u32); 1] = [(0x80, LAST)];
+    if ranges.iter().all(|(_, last)| *last < 0x80) {
+        return one_of(ranges);
+    }
     let ascii = ctype::common(ranges, &[(0, 0x7f)]);
     let others = ctype::complement(words);
     let marked = |mark: char, kind: &[(u32, u32)]| {
