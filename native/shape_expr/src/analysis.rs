@@ -2,14 +2,18 @@
 
 mod json;
 
+use std::borrow::Cow;
+use std::ops::Bound;
+
 use crate::catalog::arrays::{self, Containment};
 use crate::constants::{Const, Constants};
-use crate::expr::{Expr, Node, Strategy};
+use crate::expr::{Expr, Function, Node, Strategy};
 use crate::program::Test;
-use crate::types::Type;
+use crate::types::{Category, Type};
 use crate::value::Value;
 use crate::values::json::Json;
 use crate::values::numeric_math;
+use crate::values::pattern::Anchor;
 
 /// What the router may file a clause under.
 ///
@@ -69,6 +73,38 @@ pub enum Access<'p> {
         /// The field's values, none of them an object's or array's text.
         values: Vec<&'p str>,
     },
+    /// True only where the column lies between these bounds, in its type's own order. The values are
+    /// of the column's own kind.
+    Range {
+        /// The column.
+        column: usize,
+        /// The lower bound.
+        low: Bound<Value<'p>>,
+        /// The upper bound.
+        high: Bound<Value<'p>>,
+    },
+    /// True only where the column's text (a bpchar's with its blanks) begins like this.
+    Prefix {
+        /// The column.
+        column: usize,
+        /// The beginning, which is not empty.
+        prefix: &'p str,
+    },
+    /// True only where the column's text holds this. If case does not count, the literal is in lower
+    /// case, and so must the text be put, by [`lower_case`](crate::lower_case).
+    Infix {
+        /// The column.
+        column: usize,
+        /// What it holds, which is not empty.
+        literal: Cow<'p, str>,
+        /// Whether case does not count.
+        case_insensitive: bool,
+    },
+    /// True only where the column is NULL.
+    IsNull {
+        /// The column.
+        column: usize,
+    },
     /// Any one of these suffices.
     And(Vec<Access<'p>>),
     /// All of these are needed.
@@ -111,8 +147,31 @@ pub(crate) enum Plan {
         key: u32,
         slot: u32,
     },
+    Range {
+        column: u32,
+        low: Option<Edge>,
+        high: Option<Edge>,
+        convert: Convert,
+    },
+    /// The column matches a prepared LIKE pattern or, with `starts`, begins with a text.
+    Match {
+        column: u32,
+        slot: u32,
+        starts: bool,
+        convert: Convert,
+    },
+    IsNull {
+        column: u32,
+    },
     And(Vec<Plan>),
     Or(Vec<Plan>),
+}
+
+/// One end of a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Edge {
+    slot: u32,
+    inclusive: bool,
 }
 
 /// How a constant becomes a value of the column's own kind.
@@ -123,6 +182,8 @@ pub(crate) enum Convert {
     ToInt,
     /// A bpchar column compared as text.
     ToBpchar,
+    /// A bytea column.
+    Bytes,
 }
 
 impl Plan {
@@ -154,6 +215,23 @@ impl Plan {
                 word(4, u64::from(*key));
                 word(4, u64::from(*slot));
             }
+            Plan::Range { column, low, high, convert } => {
+                word(13 + ((*convert as u64) << 8), u64::from(*column));
+                for edge in [low, high] {
+                    match edge {
+                        None => word(14, 0),
+                        Some(edge) => {
+                            word(15 + (u64::from(edge.inclusive) << 8), u64::from(edge.slot));
+                        }
+                    }
+                }
+            }
+            Plan::Match { column, slot, starts, convert } => {
+                let flags = (*convert as u64) << 1 | u64::from(*starts);
+                word(16 + (flags << 8), u64::from(*column));
+                word(17, u64::from(*slot));
+            }
+            Plan::IsNull { column } => word(18, u64::from(*column)),
             Plan::And(parts) | Plan::Or(parts) => {
                 let tag = if matches!(self, Plan::And(_)) { 6 } else { 7 };
                 word(tag, parts.len() as u64);
@@ -197,26 +275,38 @@ impl Plan {
             Plan::JsonField { column, key, slot } => {
                 json::field_access(*column as usize, constants.value(*key), constants, *slot)
             }
+            Plan::Range { column, low, high, convert } => {
+                let low = convert.edge(*low, constants, true);
+                let high = convert.edge(*high, constants, false);
+                match (low, high) {
+                    (Bound::Unbounded, Bound::Unbounded) => Access::Scan,
+                    (low, high) => Access::Range { column: *column as usize, low, high },
+                }
+            }
+            Plan::Match { column, slot, starts, convert } => {
+                matching(*column as usize, constants.value(*slot), *starts, *convert)
+            }
+            Plan::IsNull { column } => Access::IsNull { column: *column as usize },
             Plan::And(parts) => {
                 let mut parts: Vec<_> =
                     parts.iter().map(|part| part.instantiate(constants)).collect();
-                // What these constants give no key for.
-                parts.retain(|part| !matches!(part, Access::Scan));
-                if parts.len() <= 1 {
-                    return parts.pop().unwrap_or(Access::Scan);
+                if parts.iter().any(|part| matches!(part, Access::Never)) {
+                    return Access::Never;
                 }
-                match parts.iter().any(|part| matches!(part, Access::Never)) {
-                    true => Access::Never,
-                    false => Access::And(parts),
+                parts.retain(|part| !matches!(part, Access::Scan));
+                match parts.len() {
+                    0 => Access::Scan,
+                    1 => parts.pop().unwrap_or(Access::Scan),
+                    _ => Access::And(parts),
                 }
             }
             Plan::Or(parts) => {
                 let mut parts: Vec<_> =
                     parts.iter().map(|part| part.instantiate(constants)).collect();
-                parts.retain(|part| !matches!(part, Access::Never));
                 if parts.iter().any(|part| matches!(part, Access::Scan)) {
                     return Access::Scan;
                 }
+                parts.retain(|part| !matches!(part, Access::Never));
                 match parts.len() {
                     0 => Access::Never,
                     1 => parts.pop().unwrap_or(Access::Scan),
@@ -227,12 +317,67 @@ impl Plan {
     }
 }
 
+/// What must hold of a column's text that matches a pattern.
+fn matching(column: usize, pattern: Value<'_>, starts: bool, convert: Convert) -> Access<'_> {
+    let (anchor, literal, case_sensitive) = match pattern {
+        Value::Null => return Access::Never,
+        Value::Text(prefix) if starts => (Anchor::Start, prefix.as_bytes(), true),
+        Value::Pattern(pattern) if pattern.never() => return Access::Never,
+        Value::Pattern(pattern) => match pattern.literal() {
+            Some(found) => found,
+            None => return Access::Scan,
+        },
+        _ => return Access::Scan,
+    };
+    if convert == Convert::Bytes {
+        return match anchor {
+            Anchor::Whole => Access::Equal { column, values: vec![Value::Bytes(literal)] },
+            _ => Access::Scan,
+        };
+    }
+    let Ok(literal) = std::str::from_utf8(literal) else { return Access::Scan };
+    match (anchor, case_sensitive) {
+        (Anchor::Whole, true) => {
+            let value = convert.apply(Value::Text(literal));
+            Access::Equal { column, values: value.into_iter().collect() }
+        }
+        _ if literal.is_empty() => Access::Scan,
+        (Anchor::Start, true) => Access::Prefix { column, prefix: literal },
+        (_, true) => {
+            let literal = Cow::Borrowed(literal);
+            Access::Infix { column, literal, case_insensitive: false }
+        }
+        (_, false) => {
+            let literal = crate::lower_case(literal);
+            Access::Infix { column, literal, case_insensitive: true }
+        }
+    }
+}
+
 impl Convert {
     fn apply(self, value: Value<'_>) -> Option<Value<'_>> {
         match (self, value) {
             (Convert::ToInt, Value::Numeric(n)) => numeric_math::exact_int(n).map(Value::Int),
             (Convert::ToBpchar, Value::Text(s)) => Some(Value::Bpchar(s)),
             (_, value) => Some(value),
+        }
+    }
+
+    /// One end of a range, as a bound on the column's own kind. Where that has no such value the
+    /// bound is a little wider.
+    fn edge(self, edge: Option<Edge>, constants: &Constants, low: bool) -> Bound<Value<'_>> {
+        let Some(Edge { slot, inclusive }) = edge else { return Bound::Unbounded };
+        let value = constants.value(slot);
+        match (self, value) {
+            (Convert::AsIs | Convert::Bytes, value) if inclusive => Bound::Included(value),
+            (Convert::AsIs | Convert::Bytes, value) => Bound::Excluded(value),
+            (Convert::ToInt, Value::Numeric(n)) if n.is_finite() => {
+                let near = numeric_math::round_to_int(n);
+                let wider =
+                    near.and_then(|i| if low { i.checked_sub(1) } else { i.checked_add(1) });
+                wider.map_or(Bound::Unbounded, |i| Bound::Included(Value::Int(i)))
+            }
+            _ => Bound::Unbounded,
         }
     }
 }
@@ -252,19 +397,25 @@ pub(crate) fn plan(expr: &Expr, negated: bool, slot: &dyn Fn(&Expr) -> Option<u3
         Node::Test(Test::NotTrue, inner) if negated => plan(inner, false, slot),
         Node::Test(Test::False, inner) if !negated => plan(inner, true, slot),
         Node::Test(Test::NotFalse, inner) if negated => plan(inner, true, slot),
-        Node::Call { function, args } => {
-            let wanted = if negated { Strategy::NotEqual } else { Strategy::Equal };
-            match (args.as_slice(), function.strategy == wanted) {
-                ([left, right], true) => {
-                    equal(left, right, slot).or_else(|| equal(right, left, slot))
-                }
-                ([left, right], false) if !negated => arrays::containment(function.implementation)
-                    .and_then(|kind| contains(kind, left, right, slot)),
-                _ => None,
-            }
-            .or_else(|| json::plan(expr, negated, slot))
-            .unwrap_or(Plan::Scan)
+        Node::Test(Test::Null, inner) if !negated => is_null(inner),
+        Node::Test(Test::NotNull, inner) if negated => is_null(inner),
+        Node::Distinct { function, args, negated: not }
+            if *not != negated && function.strategy == Strategy::Equal =>
+        {
+            let [left, right] = &**args;
+            let found = equal(left, right, slot).or_else(|| equal(right, left, slot));
+            found.unwrap_or(Plan::Scan)
         }
+        Node::Call { function, args } => match args.as_slice() {
+            [left, right] => operator(function, left, right, negated, slot)
+                .or_else(|| {
+                    let kind = arrays::containment(function.implementation).filter(|_| !negated)?;
+                    contains(kind, left, right, slot)
+                })
+                .or_else(|| json::plan(expr, negated, slot)),
+            _ => json::plan(expr, negated, slot),
+        }
+        .unwrap_or(Plan::Scan),
         Node::AnyArray { function, all, args } => {
             let fits = match (negated, all) {
                 (false, false) => function.strategy == Strategy::Equal,
@@ -298,12 +449,19 @@ pub(crate) fn plan(expr: &Expr, negated: bool, slot: &dyn Fn(&Expr) -> Option<u3
 }
 
 fn combine(arms: &[Expr], negated: bool, all: bool, slot: &dyn Fn(&Expr) -> Option<u32>) -> Plan {
-    let mut parts: Vec<Plan> = arms.iter().map(|arm| plan(arm, negated, slot)).collect();
+    let mut parts: Vec<Plan> = Vec::with_capacity(arms.len());
+    for arm in arms {
+        match (plan(arm, negated, slot), all) {
+            (Plan::And(inner), true) | (Plan::Or(inner), false) => parts.extend(inner),
+            (part, _) => parts.push(part),
+        }
+    }
     if all {
         if parts.contains(&Plan::Never) {
             return Plan::Never;
         }
         parts.retain(|part| *part != Plan::Scan);
+        join_ranges(&mut parts);
     } else {
         if parts.contains(&Plan::Scan) {
             return Plan::Scan;
@@ -317,6 +475,117 @@ fn combine(arms: &[Expr], negated: bool, all: bool, slot: &dyn Fn(&Expr) -> Opti
         (_, true) => Plan::And(parts),
         (_, false) => Plan::Or(parts),
     }
+}
+
+/// A lower and an upper bound of one column become one range.
+fn join_ranges(parts: &mut Vec<Plan>) {
+    let mut at = 0;
+    while at < parts.len() {
+        let (before, rest) = parts.split_at_mut(at);
+        let joined = before.iter_mut().any(|earlier| match (earlier, &rest[0]) {
+            (
+                Plan::Range { column: a, low, high, convert: c },
+                Plan::Range { column: b, low: other_low, high: other_high, convert: d },
+            ) if a == b && c == d => {
+                let fits = (low.is_none() || other_low.is_none())
+                    && (high.is_none() || other_high.is_none());
+                if fits {
+                    *low = low.or(*other_low);
+                    *high = high.or(*other_high);
+                }
+                fits
+            }
+            _ => false,
+        });
+        if joined {
+            parts.remove(at);
+        } else {
+            at += 1;
+        }
+    }
+}
+
+fn is_null(inner: &Expr) -> Plan {
+    match inner.node {
+        Node::Column(column) => Plan::IsNull { column: column as u32 },
+        _ => Plan::Scan,
+    }
+}
+
+/// A comparison or a pattern, or the negation of one.
+fn operator(
+    function: &Function,
+    left: &Expr,
+    right: &Expr,
+    negated: bool,
+    slot: &dyn Fn(&Expr) -> Option<u32>,
+) -> Option<Plan> {
+    use Strategy::{Equal, Greater, GreaterEqual, Less, LessEqual, NotEqual, Plain};
+    let strategy = match (function.strategy, negated) {
+        (strategy, false) => strategy,
+        (Equal, true) => NotEqual,
+        (NotEqual, true) => Equal,
+        (Less, true) => GreaterEqual,
+        (LessEqual, true) => Greater,
+        (Greater, true) => LessEqual,
+        (GreaterEqual, true) => Less,
+        (Plain, true) => Plain,
+    };
+    match strategy {
+        Equal => equal(left, right, slot).or_else(|| equal(right, left, slot)),
+        NotEqual => None,
+        Plain => pattern(function, left, right, negated, slot),
+        Less | LessEqual | Greater | GreaterEqual => {
+            let upper = matches!(strategy, Less | LessEqual);
+            let inclusive = matches!(strategy, LessEqual | GreaterEqual);
+            range(left, right, upper, inclusive, slot)
+                .or_else(|| range(right, left, !upper, inclusive, slot))
+        }
+    }
+}
+
+fn range(
+    left: &Expr,
+    right: &Expr,
+    upper: bool,
+    inclusive: bool,
+    slot: &dyn Fn(&Expr) -> Option<u32>,
+) -> Option<Plan> {
+    right.as_value()?;
+    let (column, convert) = column(left)?;
+    // The order of text is not bpchar's.
+    if convert == Convert::ToBpchar {
+        return None;
+    }
+    let edge = Some(Edge { slot: slot(right)?, inclusive });
+    let (low, high) = if upper { (None, edge) } else { (edge, None) };
+    Some(Plan::Range { column, low, high, convert })
+}
+
+/// LIKE, ILIKE, `^@` and their negations negated.
+fn pattern(
+    function: &Function,
+    left: &Expr,
+    right: &Expr,
+    negated: bool,
+    slot: &dyn Fn(&Expr) -> Option<u32>,
+) -> Option<Plan> {
+    let starts = match (function.name, negated) {
+        ("~~" | "~~*" | "~~* (C)" | "~" | "~*" | "~ (C)" | "~* (C)", false)
+        | ("!~~" | "!~~*" | "!~~* (C)" | "!~" | "!~*" | "!~ (C)" | "!~* (C)", true) => false,
+        ("^@" | "starts_with", false) => true,
+        _ => return None,
+    };
+    right.as_value()?;
+    let convert = match &left.ty {
+        Type::Bpchar => Convert::ToBpchar,
+        Type::Bytea => Convert::Bytes,
+        ty if ty.category() == Category::String => Convert::AsIs,
+        _ => return None,
+    };
+    let (column, seen) = column(left)?;
+    let convert = if seen == Convert::AsIs { convert } else { seen };
+    Some(Plan::Match { column, slot: slot(right)?, starts, convert })
 }
 
 fn equal(left: &Expr, right: &Expr, slot: &dyn Fn(&Expr) -> Option<u32>) -> Option<Plan> {
@@ -337,6 +606,7 @@ fn column(expr: &Expr) -> Option<(u32, Convert)> {
                 (true, Type::Int2 | Type::Int4 | Type::Int8, Type::Numeric) => Convert::ToInt,
                 (true, Type::Bpchar, Type::Text | Type::Varchar) => Convert::ToBpchar,
                 (true, Type::Int2 | Type::Int4, Type::Int8 | Type::Int4)
+                | (true, Type::Name, Type::Text | Type::Varchar)
                 | (true, Type::Float4, Type::Float8) => Convert::AsIs,
                 _ => return None,
             };

@@ -1,12 +1,14 @@
 //! From the typed tree to bytecode, with the constants apart.
 
 use crate::analysis::{self, Plan};
+use crate::catalog;
 use crate::column_set::ColumnSet;
 use crate::constants::{Const, InSet};
-use crate::error::Raise;
-use crate::expr::{Expr, Node};
+use crate::error::{Error, Raise};
+use crate::expr::{Expr, Function, Node};
 use crate::fold::is_hashable;
 use crate::program::Op;
+use crate::values::regex::Refused;
 
 /// A clause's program and its constants.
 pub(crate) struct Code {
@@ -26,12 +28,20 @@ struct Generator {
     columns: ColumnSet,
     depth: usize,
     most: usize,
+    /// The first constant pattern that cannot be compiled here.
+    refused: Option<Error>,
 }
 
 /// Generates code for a folded tree.
-pub(crate) fn generate(expr: &Expr) -> Code {
+///
+/// # Errors
+/// A constant pattern that PostgreSQL accepts and this crate does not.
+pub(crate) fn generate(expr: &Expr) -> Result<Code, Error> {
     let mut generator = Generator::default();
     generator.expression(expr);
+    if let Some(error) = generator.refused {
+        return Err(error);
+    }
     let mut slots = generator.slots;
     slots.sort_unstable();
     let slot_of = |node: &Expr| {
@@ -39,13 +49,13 @@ pub(crate) fn generate(expr: &Expr) -> Code {
         slots.binary_search_by_key(&key, |(at, _)| *at).ok().map(|found| slots[found].1)
     };
     let access = analysis::plan(expr, false, &slot_of);
-    Code {
+    Ok(Code {
         ops: generator.ops,
         constants: generator.constants,
         depth: generator.most,
         columns: generator.columns,
         access,
-    }
+    })
 }
 
 impl Generator {
@@ -66,6 +76,22 @@ impl Generator {
         column as u32
     }
 
+    /// A pattern operator's constant pattern, compiled.
+    fn prepare(&mut self, function: &Function, args: &[Expr]) -> Option<Const> {
+        let [_, pattern] = args else { return None };
+        match catalog::prepare(function, pattern.as_value()?)? {
+            Ok(prepared) => Some(Const::Pattern(prepared.into())),
+            Err(refused) => {
+                let what = match refused {
+                    Refused::Unsupported(what) => what,
+                    _ => "a regex this large",
+                };
+                self.refused.get_or_insert(Error::unsupported(what, pattern.position));
+                None
+            }
+        }
+    }
+
     fn expression(&mut self, expr: &Expr) {
         match &expr.node {
             Node::Const(value) | Node::Late(value) => {
@@ -84,18 +110,27 @@ impl Generator {
             }
             Node::Call { function, args } => {
                 let (implementation, name) = (function.implementation, function.name);
+                let mut prepared = self.prepare(function, args);
                 if let (true, [left, right]) = (function.strict, args.as_slice())
                     && let (Node::Column(column), Some(value)) = (&left.node, right.as_value())
                 {
                     let column = self.column(*column);
-                    let constant = self.constant(right, value.clone());
+                    let constant = prepared.take().unwrap_or_else(|| value.clone());
+                    let constant = self.constant(right, constant);
                     let function = implementation;
                     self.ops.push(Op::Compare { function, name, column, constant });
                     self.push();
                     return;
                 }
-                for arg in args {
-                    self.expression(arg);
+                for (at, arg) in args.iter().enumerate() {
+                    match prepared.take_if(|_| at == 1) {
+                        None => self.expression(arg),
+                        Some(pattern) => {
+                            let slot = self.constant(arg, pattern);
+                            self.ops.push(Op::Constant(slot));
+                            self.push();
+                        }
+                    }
                 }
                 // ARRAY[...] has as many as a clause of 64 KiB can hold.
                 let argc = args.len() as u16;

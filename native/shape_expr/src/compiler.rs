@@ -45,13 +45,20 @@ pub enum Param<'a> {
 pub struct Options {
     /// PostgreSQL's `TimeZone`. Default `UTC`.
     pub time_zone: String,
+    /// Letters beyond ASCII have no case where no collation is said, as in a database whose own is
+    /// C or POSIX. Default `false`: they have the case that C.UTF-8 gives them.
+    pub ascii_case: bool,
     /// Order text bytewise under collations other than C too. Default `false`: refused.
     pub order_any_collation_by_bytes: bool,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { time_zone: "UTC".to_owned(), order_any_collation_by_bytes: false }
+        Options {
+            time_zone: "UTC".to_owned(),
+            ascii_case: false,
+            order_any_collation_by_bytes: false,
+        }
     }
 }
 
@@ -108,7 +115,7 @@ impl Compiler {
             if let (Some(error), true) = (late, folded.lacks_a_function()) {
                 return Err(error);
             }
-            Ok::<_, Error>((codegen::generate(&folded), schema))
+            Ok::<_, Error>((codegen::generate(&folded)?, schema))
         })?;
         let Code { ops, constants, depth, columns, access } = code;
         let key = program::key(&ops, &access);

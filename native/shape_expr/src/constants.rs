@@ -12,6 +12,7 @@ use crate::value::Value;
 use crate::values::array::ConstArray;
 use crate::values::json::Json;
 use crate::values::numeric::Numeric;
+use crate::values::pattern::Pattern;
 
 /// An owned value.
 #[derive(Clone, Debug)]
@@ -23,6 +24,9 @@ pub(crate) enum Const {
     Numeric(Arc<[i16]>),
     Text(Arc<str>),
     Bpchar(Arc<str>),
+    Bytes(Arc<[u8]>),
+    /// What a constant pattern is prepared to. Code has it in the pattern's place.
+    Pattern(Arc<Pattern>),
     Uuid(Arc<[u8; 16]>),
     Timestamp(i64),
     Array(Arc<ConstArray>),
@@ -51,7 +55,8 @@ impl Const {
             Value::Enum(position, label) => Const::Enum(*position, (*label).into()),
             Value::Type(ty) => Const::Type(Arc::new((*ty).clone())),
             Value::Json(json) => Const::Json(json.bytes().into()),
-            Value::Unknown | Value::Maybe(_) | Value::Opaque => return None,
+            Value::Bytes(bytes) => Const::Bytes((*bytes).into()),
+            Value::Unknown | Value::Maybe(_) | Value::Opaque | Value::Pattern(_) => return None,
         })
     }
 
@@ -65,6 +70,8 @@ impl Const {
             Const::Numeric(words) => Value::Numeric(Numeric::from_words(words)),
             Const::Text(s) => Value::Text(s),
             Const::Bpchar(s) => Value::Bpchar(s),
+            Const::Bytes(bytes) => Value::Bytes(bytes),
+            Const::Pattern(pattern) => Value::Pattern(pattern),
             Const::Uuid(bytes) => Value::Uuid(**bytes),
             Const::Timestamp(t) => Value::Timestamp(*t),
             Const::Array(array) => Value::Array(array.view()),
@@ -84,6 +91,8 @@ impl Const {
         match self {
             Const::Numeric(words) => COUNTS + 2 * words.len(),
             Const::Text(s) | Const::Bpchar(s) => COUNTS + s.len(),
+            Const::Bytes(bytes) => COUNTS + bytes.len(),
+            Const::Pattern(pattern) => COUNTS + pattern.heap_bytes(),
             Const::Uuid(_) => COUNTS + 16,
             Const::Json(bytes) => COUNTS + bytes.len(),
             Const::Set(set) => COUNTS + set.heap_bytes(),
@@ -228,6 +237,7 @@ pub(crate) fn print(item: &Const) -> String {
     let arena = Bump::new();
     match item {
         Const::Set(set) => format!("set of {}", set.len()),
+        Const::Pattern(pattern) => pattern.print(),
         _ => crate::values::output(&crate::types::Type::Unknown, &item.value(), &arena)
             .map_or_else(|| "NULL".to_owned(), |text| format!("{text:?}")),
     }

@@ -303,6 +303,14 @@ pub enum Raise {
     InvalidEscapeSequence,
     /// 22019: an escape of more than one character.
     InvalidEscapeCharacter,
+    /// 22011: a substring of negative length.
+    Substring,
+    /// 2200C: more separators in a SIMILAR TO pattern than there may be.
+    InvalidUseOfEscape,
+    /// 2201B: the text is no regular expression.
+    InvalidRegex,
+    /// 2202E: an index outside its bytes.
+    ArraySubscriptRange,
     /// 22021: bytes that are no text of the encoding.
     InvalidEncoding,
     /// 2202E: arrays whose dimensions do not go together, or are beyond the limits.
@@ -342,6 +350,10 @@ impl Raise {
             Raise::InvalidParameter => "22023",
             Raise::InvalidEscapeSequence => "22025",
             Raise::InvalidEscapeCharacter => "22019",
+            Raise::Substring => "22011",
+            Raise::InvalidUseOfEscape => "2200C",
+            Raise::InvalidRegex => "2201B",
+            Raise::ArraySubscriptRange => "2202E",
             Raise::InvalidEncoding => "22021",
             Raise::ArraySubscript => "2202E",
             Raise::DataException => "22000",
@@ -368,6 +380,10 @@ impl Raise {
             Raise::InvalidParameter => "invalid argument",
             Raise::InvalidEscapeSequence => "the pattern ends with its escape character",
             Raise::InvalidEscapeCharacter => "an escape must be empty or one character",
+            Raise::Substring => "negative substring length not allowed",
+            Raise::InvalidUseOfEscape => "more than two separators in a SIMILAR TO pattern",
+            Raise::InvalidRegex => "invalid regular expression",
+            Raise::ArraySubscriptRange => "index out of range",
             Raise::InvalidEncoding => "invalid byte sequence for UTF-8",
             Raise::ArraySubscript => "wrong array dimensions",
             Raise::DataException => "argument must be empty or one-dimensional array",

@@ -68,12 +68,17 @@ pub(crate) fn fold(expr: Expr) -> Result<Expr, Raise> {
                     known(any_of(&function, value, values, all), late)?
                 }
                 (None, Some(_)) => Node::AnyOf { function, left: Box::new(left), items, all },
-                // The list is built before it is searched, so where one item raises, all does.
-                (_, None) => items
-                    .into_iter()
-                    .map(|item| item.node)
-                    .find(|node| matches!(node, Node::Raise(_)))
-                    .unwrap_or(Node::Raise(Raise::NotSupported)),
+                // The list is built before it is searched, so where one item raises, all does, once
+                // the left operand has been evaluated.
+                (_, None) => {
+                    let node = items
+                        .into_iter()
+                        .map(|item| item.node)
+                        .find(|node| matches!(node, Node::Raise(_)))
+                        .unwrap_or(Node::Raise(Raise::NotSupported));
+                    let raise = Expr::new(left.ty.clone(), position, node);
+                    Node::Call { function, args: vec![left, raise] }
+                }
             }
         }
         node => return control::fold(Expr { ty, position, node }),

@@ -60,6 +60,8 @@ pub use truth::Truth;
 pub use types::{Collation, ColumnType, Element, EnumType, Type};
 pub use value::{Eval, Value};
 pub use values::array::{Array, Dimension};
+pub use values::ctype::lower_case;
 pub use values::json::Json;
 pub use values::numeric::Numeric;
+pub use values::pattern::Pattern;
 pub use vm::{Limits, Vm};

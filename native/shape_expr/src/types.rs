@@ -34,6 +34,8 @@ pub enum Type {
     Name,
     /// `uuid`
     Uuid,
+    /// `bytea`
+    Bytea,
     /// `timestamp with time zone`
     Timestamptz,
     /// `oid`
@@ -131,6 +133,7 @@ pub(crate) static TYPES: &[TypeRow] = &[
     row(Type::Bpchar, "character", &["bpchar", "char"], 1042, Category::String, false),
     row(Type::Name, "name", &[], 19, Category::String, false),
     row(Type::Uuid, "uuid", &[], 2950, Category::User, false),
+    row(Type::Bytea, "bytea", &[], 17, Category::User, false),
     row(
         Type::Timestamptz,
         "timestamp with time zone",
@@ -286,16 +289,16 @@ impl Type {
         }
     }
 
-    /// Of no column and no value.
-    pub(crate) fn is_pseudo(&self) -> bool {
-        *self == Type::Unknown || self.category() == Category::Pseudo
-    }
-
     pub(crate) fn by_oid(oid: u32) -> Option<Type> {
         if let Some((element, _)) = ARRAYS.iter().find(|(_, array)| *array == oid) {
             return Type::by_oid(*element).map(Type::array_of);
         }
         TYPES.iter().find(|row| row.oid == oid && row.ty != Type::Unknown).map(|row| row.ty.clone())
+    }
+
+    /// Of no column and no value.
+    pub(crate) fn is_pseudo(&self) -> bool {
+        *self == Type::Unknown || self.category() == Category::Pseudo
     }
 
     /// By any of its names, in lower case, without a modifier.
@@ -338,16 +341,19 @@ impl fmt::Display for Type {
     }
 }
 
-/// What a collation means for `< <= > >=` on text. Equality is bytewise under all of them.
+/// What a collation means for `< <= > >=` on text, and which letters have case. Equality is bytewise
+/// under all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Collation {
-    /// Not said: taken to be C, as `Options` describes.
+    /// Not said: taken to be C.UTF-8, as `Options` describes.
     #[default]
     Default,
-    /// C, POSIX, C.UTF-8 or `ucs_basic`: ordered by bytes.
+    /// C, POSIX or `ucs_basic`: ordered by bytes, and only ASCII letters have case.
     C,
-    /// Any other one: ordering is refused.
+    /// C.UTF-8: ordered by bytes, and all letters have case.
+    CUtf8,
+    /// Any other one: ordering and case are refused.
     Other,
 }
 

@@ -9,6 +9,7 @@ use crate::types::Type;
 use crate::values::array::Array;
 use crate::values::json::Json;
 use crate::values::numeric::Numeric;
+use crate::values::pattern::Pattern;
 use crate::values::{float, json_order, text};
 
 /// What evaluating something gives: a value, or why there is none.
@@ -39,6 +40,10 @@ pub enum Value<'a> {
     Text(&'a str),
     /// bpchar, with its blanks.
     Bpchar(&'a str),
+    /// bytea.
+    Bytes(&'a [u8]),
+    /// A constant pattern, prepared: what LIKE and regular expressions get. No column has it.
+    Pattern(&'a Pattern),
     /// uuid.
     Uuid([u8; 16]),
     /// timestamptz: microseconds since 2000-01-01 00:00 UTC; the extremes are the infinities.
@@ -72,7 +77,9 @@ impl<'a> Value<'a> {
     /// feed the hasher alike (-0 and 0, all NaN, numerics of any scale, a bpchar's trailing blanks).
     pub fn hash_equality<H: Hasher>(&self, state: &mut H) {
         match self {
-            Value::Null | Value::Unknown | Value::Maybe(_) | Value::Opaque => state.write_u8(0),
+            Value::Null | Value::Unknown | Value::Maybe(_) | Value::Opaque | Value::Pattern(_) => {
+                state.write_u8(0)
+            }
             Value::Bool(b) => state.write_u8(1 + u8::from(*b)),
             Value::Int(i) => i.hash(state),
             Value::Timestamp(t) => t.hash(state),
@@ -80,6 +87,7 @@ impl<'a> Value<'a> {
             Value::Numeric(n) => n.hash_equality(state),
             Value::Text(s) => s.hash(state),
             Value::Bpchar(s) => text::trim_blanks(s).hash(state),
+            Value::Bytes(bytes) => bytes.hash(state),
             Value::Uuid(bytes) => bytes.hash(state),
             Value::Array(array) => array.hash_equality(state),
             Value::Enum(position, _) => position.hash(state),
@@ -98,6 +106,7 @@ impl<'a> Value<'a> {
             (Value::Numeric(a), Value::Numeric(b)) => a.compare(b).is_eq(),
             (Value::Text(a), Value::Text(b)) => a == b,
             (Value::Bpchar(a), Value::Bpchar(b)) => text::trim_blanks(a) == text::trim_blanks(b),
+            (Value::Bytes(a), Value::Bytes(b)) => a == b,
             (Value::Uuid(a), Value::Uuid(b)) => a == b,
             (Value::Array(a), Value::Array(b)) => a.equals(b),
             (Value::Enum(a, _), Value::Enum(b, _)) => a == b,
@@ -152,6 +161,10 @@ impl<'a> Value<'a> {
                 }
                 _ => None,
             },
+            Value::Bytes(a) => match other {
+                Value::Bytes(b) => Some(a.cmp(b)),
+                _ => None,
+            },
             Value::Json(a) => match other {
                 Value::Json(b) => Some(json_order::compare(*a, *b)),
                 _ => None,
@@ -184,7 +197,12 @@ impl<'a> Value<'a> {
                     None
                 }
             }
-            Value::Null | Value::Unknown | Value::Maybe(_) | Value::Opaque | Value::Type(_) => None,
+            Value::Null
+            | Value::Unknown
+            | Value::Maybe(_)
+            | Value::Opaque
+            | Value::Pattern(_)
+            | Value::Type(_) => None,
         };
         debug_assert!(order.is_some(), "{self:?} is not ordered beside {other:?}");
         order.unwrap_or(Ordering::Equal)

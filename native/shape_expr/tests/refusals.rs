@@ -37,11 +37,13 @@ fn names_the_code_and_the_place() {
         ("a::uuid = u", "datatype_mismatch", Some(1)),
         ("b::numeric(0) = 1", "datatype_mismatch", Some(3)),
         ("- '1' = 1", "ambiguous", Some(0)),
-        ("s ILIKE 'a'", "not_supported", Some(2)),
-        ("s === s", "unknown_operator", Some(2)),
-        ("lower(s) = 'a'", "not_supported", Some(0)),
         ("ROW(a, s)", "not_supported", Some(0)),
         ("CASE WHEN b THEN a ELSE s END = s", "datatype_mismatch", None),
+        ("s ~ '(a)\\1'", "not_supported", Some(4)),
+        ("substring(s FROM 'x') = 'a'", "not_supported", Some(0)),
+        ("a || a = 'a'", "unknown_operator", Some(2)),
+        ("s === s", "unknown_operator", Some(2)),
+        ("format(s) = 'a'", "not_supported", Some(0)),
     ] {
         let (found, at) = refusal(clause, COLUMNS);
         assert_eq!(found, code, "{clause}");

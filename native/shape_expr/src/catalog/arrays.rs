@@ -55,9 +55,6 @@ pub(super) static OPERATORS: &[&[Operator]] = &[rows! {
     AnyCompatibleArray "||" AnyCompatibleArray -> AnyCompatibleArray = build::cat, Plain;
     AnyCompatibleArray "||" AnyCompatible -> AnyCompatibleArray = build::append, Plain;
     AnyCompatible "||" AnyCompatibleArray -> AnyCompatibleArray = build::prepend, Plain;
-    Text "||" Text -> Text = text::cat, Plain;
-    Text "||" AnyNonArray -> Text = text::cat, Plain;
-    AnyNonArray "||" Text -> Text = text::cat, Plain;
 }];
 
 pub(super) static FUNCTIONS: &[FunctionRow] = functions! {

@@ -93,8 +93,8 @@ static CASTS: &[Cast] = casts! {
     Bpchar => Text Implicit By(bpchar_to_text);
     Bpchar => Varchar Implicit By(bpchar_to_text);
     Bpchar => Name Implicit By(text_to_name);
-    Name => Text Implicit Relabel;
-    Name => Varchar Assignment Relabel;
+    Name => Text Implicit By(same);
+    Name => Varchar Assignment By(same);
     Name => Bpchar Assignment By(as_bpchar);
     Int2 => Oid Implicit By(int4_to_oid);
     Int4 => Oid Implicit By(int4_to_oid);
@@ -182,7 +182,9 @@ pub(crate) fn text_to(from: &Type, to: &Type) -> Option<Function> {
     }
     let implementation = match super::arrays::text_to(to) {
         Some(implementation) => implementation,
-        None => reader!(Bool Int2 Int4 Int8 Float4 Float8 Numeric Uuid Timestamptz Oid Json Jsonb),
+        None => {
+            reader!(Bool Int2 Int4 Int8 Float4 Float8 Numeric Uuid Timestamptz Oid Json Jsonb Bytea)
+        }
     };
     let mut function = function("read", implementation, to.clone());
     if matches!(to, Type::Timestamptz | Type::Array(_) | Type::Enum(_)) {
@@ -194,6 +196,9 @@ pub(crate) fn text_to(from: &Type, to: &Type) -> Option<Function> {
 fn read_text<'a>(ty: &Type, context: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {
     let [Value::Text(text) | Value::Bpchar(text)] = args else { return wrong_kind() };
     context.charge(1 + text.len() as u64 / 16)?;
+    if *ty == Type::Bytea {
+        context.reserve(text.len())?;
+    }
     if *ty == Type::Timestamptz && timestamp::is_volatile(text) {
         return Err(EvalError::new(Raise::NotSupported));
     }
@@ -215,6 +220,7 @@ fn print_text<'a>(ty: &Type, context: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'
     let [value] = args else { return wrong_kind() };
     // Only a numeric's text can be long: as long as its scale and weight say.
     let size = match value {
+        Value::Bytes(bytes) => 2 * bytes.len() + 2,
         Value::Numeric(n) => n.scale() as usize + 4 * n.weight().max(0) as usize + 8,
         Value::Json(json) => json_text::size(*json),
         _ => 64,
@@ -463,6 +469,11 @@ jsonb_numbers! {
     jsonb_to_int8 numeric_to_int8;
     jsonb_to_float4 numeric_to_float4;
     jsonb_to_float8 numeric_to_float8;
+}
+
+/// The same value, under a type whose collation is another: PostgreSQL calls a function here too.
+fn same<'a>(_: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {
+    Ok(args[0])
 }
 
 fn as_bpchar<'a>(_: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {

@@ -48,6 +48,7 @@ order!(texts, Text, Text, |a: &&str, b: &&str| a.as_bytes().cmp(b.as_bytes()));
 order!(bpchars, Bpchar, Bpchar, |a: &&str, b: &&str| {
     text::trim_blanks(a).as_bytes().cmp(text::trim_blanks(b).as_bytes())
 });
+order!(bytes, Bytes, Bytes, |a: &&[u8], b: &&[u8]| a.cmp(b));
 order!(uuids, Uuid, Uuid, |a: &[u8; 16], b: &[u8; 16]| a.cmp(b));
 order!(jsonbs, Json, Json, |a: &Json<'_>, b: &Json<'_>| json_order::compare(*a, *b));
 order!(timestamps, Timestamp, Timestamp, |a: &i64, b: &i64| a.cmp(b));
@@ -98,6 +99,7 @@ pub(super) static OPERATORS: &[&[Operator]] = &[
     rows!(Name, Name, texts),
     rows!(Bpchar, Bpchar, bpchars),
     rows!(Oid, Oid, integers),
+    rows!(Bytea, Bytea, bytes),
     rows!(Uuid, Uuid, uuids),
     rows!(Timestamptz, Timestamptz, timestamps),
     rows!(Jsonb, Jsonb, jsonbs),

@@ -9,7 +9,10 @@ use super::{CastContext, cast, casts};
 use crate::types::{TYPES, Type};
 
 fn by_oid(oid: &str) -> Option<Type> {
-    Type::by_oid(oid.parse().ok()?)
+    let oid: u32 = oid.parse().ok()?;
+    // Pseudo-types too, which no column has.
+    let row = TYPES.iter().find(|row| row.oid == oid && row.ty != Type::Unknown);
+    row.map(|row| row.ty.clone()).or_else(|| Type::by_oid(oid))
 }
 
 /// PostgreSQL's rows for this query, those between types we know.
@@ -72,7 +75,10 @@ fn tables_are_postgresqls() {
     );
     let known: BTreeSet<Vec<String>> =
         all.into_iter().filter(|row| names.contains(&row[0])).collect();
-    let odd: Vec<_> = ours.symmetric_difference(&known).collect();
+    // The resolver serves this one: it casts its argument to text.
+    let by_resolver = ["quote_literal", "anyelement", "text"];
+    let odd: Vec<_> =
+        ours.symmetric_difference(&known).filter(|row| **row != by_resolver).collect();
     assert!(odd.is_empty(), "functions: {odd:?}");
 
     let contexts = [

@@ -7,6 +7,7 @@ mod arithmetic;
 pub(crate) mod arrays;
 mod bits;
 mod boolean;
+mod bytea;
 mod casts;
 mod compare;
 #[cfg(test)]
@@ -32,6 +33,8 @@ pub(crate) use math::depends_on_machine;
 pub(crate) use refused::{
     Refusal, foreign, foreign_arguments, missing_function, missing_operator, refusal,
 };
+pub(crate) use strings::{unsupported_form, variadic};
+pub(crate) use text::{depends_on_case, prepare, under_c};
 
 /// A row of `pg_operator`.
 pub(crate) struct Operator {
@@ -103,6 +106,7 @@ static OPERATORS: &[&[&[Operator]]] = &[
     compare::OPERATORS,
     arithmetic::OPERATORS,
     text::OPERATORS,
+    bytea::OPERATORS,
     boolean::OPERATORS,
     arrays::OPERATORS,
     json::OPERATORS,
@@ -111,8 +115,17 @@ static OPERATORS: &[&[&[Operator]]] = &[
 ];
 
 /// Every family's functions.
-static FUNCTIONS: &[&[FunctionRow]] =
-    &[strings::FUNCTIONS, arrays::FUNCTIONS, json::FUNCTIONS, bits::FUNCTIONS, math::FUNCTIONS];
+static FUNCTIONS: &[&[FunctionRow]] = &[
+    strings::FUNCTIONS,
+    strings::BYTEA_FUNCTIONS,
+    text::FUNCTIONS,
+    bytea::FUNCTIONS,
+    bytea::STABLE,
+    arrays::FUNCTIONS,
+    json::FUNCTIONS,
+    bits::FUNCTIONS,
+    math::FUNCTIONS,
+];
 
 static OPERATORS_BY_NAME: LazyLock<HashMap<&'static str, Vec<&'static Operator>>> =
     LazyLock::new(|| {
@@ -169,6 +182,11 @@ impl FunctionRow {
             is_cast: false,
         }
     }
+}
+
+/// Stands for functions that a clause cannot be compiled with.
+fn unsupported<'a>(_: &mut crate::vm::Context<'a>, _: &[crate::Value<'a>]) -> crate::Eval<'a> {
+    Err(crate::error::EvalError::new(crate::error::Raise::NotSupported))
 }
 
 /// A function was given a kind of value its row does not name: a fault of the tables, not of the

@@ -151,7 +151,10 @@ impl Tree<'_> {
         let name = self.qualified(&expr.name, position)?;
         let unsupported = |what: &str| Err(Error::unsupported(what, position));
         let kind = match kind {
-            AExprKind::AexprOp | AExprKind::AexprLike | AExprKind::AexprIlike => {
+            AExprKind::AexprOp
+            | AExprKind::AexprLike
+            | AExprKind::AexprIlike
+            | AExprKind::AexprSimilar => {
                 let left = match expr.lexpr {
                     None => None,
                     left => Some(self.boxed(left, position)?),
@@ -191,7 +194,6 @@ impl Tree<'_> {
                     ),
                 }
             }
-            AExprKind::AexprSimilar => return unsupported("SIMILAR TO"),
             AExprKind::AexprOpAny | AExprKind::AexprOpAll => AstKind::AnyArray {
                 name,
                 left: self.boxed(expr.lexpr, position)?,

@@ -55,7 +55,7 @@ impl Resolver<'_> {
         ty: &Type,
         context: CastContext,
     ) -> Result<Expr, Error> {
-        if expr.ty == *ty {
+        if expr.ty == *ty || *ty == Type::AnyNonArray {
             return Ok(expr);
         }
         if expr.ty == Type::Unknown {
@@ -157,7 +157,7 @@ impl Resolver<'_> {
 }
 
 /// Casts of arrays and enums from and to text take their type as an argument.
-fn add_type(cast: &mut Expr, ty: &Type) {
+pub(super) fn add_type(cast: &mut Expr, ty: &Type) {
     if let (Type::Array(_) | Type::Enum(_), Node::Call { args, .. }) = (ty, &mut cast.node) {
         let ty = Const::Type(ty.clone().into());
         args.push(Expr::constant(Type::Unknown, cast.position, ty));
@@ -174,7 +174,7 @@ fn move_to(error: Error, to: usize) -> Error {
     }
 }
 
-fn apply(function: Function, expr: Expr, ty: &Type) -> Expr {
+pub(super) fn apply(function: Function, expr: Expr, ty: &Type) -> Expr {
     let position = expr.position;
     Expr::new(ty.clone(), position, Node::Call { function, args: vec![expr] })
 }

@@ -8,6 +8,7 @@ mod columns;
 mod control;
 mod forms;
 mod json;
+mod locale;
 mod polymorphic;
 
 use bumpalo::Bump;
@@ -248,6 +249,7 @@ impl Resolver<'_> {
                 *arg = self.coerce(arg.clone(), &Type::Text, CastContext::Explicit)?;
             }
         }
+        let function = self.localised(function, &args, position)?;
         self.check_order(&function, &args, position)?;
         if lacks_operator(&found.right, function.strategy, &args) {
             let raise = Node::Raise(crate::error::Raise::UndefinedFunction);
@@ -334,8 +336,14 @@ impl Resolver<'_> {
         if let Some(call) = self.json_path_call(name, &resolved, position)? {
             return Ok(call);
         }
+        if let Some(called) = self.variadic(name, &mut resolved, position)? {
+            return Ok(called);
+        }
         let types: Vec<Type> = resolved.iter().map(|arg| arg.ty.clone()).collect();
         let row = candidates::function(name, &types, position)?;
+        if catalog::unsupported_form(row) {
+            return Err(Error::unsupported(format!("this form of {name}"), position));
+        }
         if catalog::depends_on_machine(name, row.args) {
             let what =
                 format!("{name} of double precision, whose last digit depends on the machine,");
@@ -345,6 +353,7 @@ impl Resolver<'_> {
         let (wanted, result) = polymorphic::settle(&types, &declared, &row.result, position)?;
         let function = arrays::typed(row.function(), result);
         let mut args = self.coerce_all(resolved, &wanted)?;
+        let function = self.localised(function, &args, position)?;
         if catalog::arrays::wants_type(name) {
             let element = args.first().and_then(|arg| arg.ty.element()).unwrap_or(&Type::Text);
             let ty = Const::Type(element.clone().into());

@@ -28,43 +28,71 @@ pub(crate) fn equality_bits(x: f64) -> u64 {
 /// float8in.
 pub(crate) fn parse8(text: &str) -> Result<f64, EvalError> {
     let word = super::text::trim_space(text);
-    let number = match special(word) {
-        Some(x) => return Ok(x),
-        None => word,
-    };
-    if let Some(parsed) = hexadecimal(number) {
+    if let Some(x) = special(word) {
+        return Ok(x);
+    }
+    if let Some(parsed) = hexadecimal(word) {
         return parsed;
     }
-    check(number)?;
-    let x: f64 = number.parse().map_err(|_| EvalError::new(Raise::InvalidText))?;
-    // strtod reports overflow and underflow; a written zero is neither.
-    if x.is_infinite() || (x == 0.0 && has_nonzero_digit(number)) || subnormal_underflow(x) {
-        return Err(EvalError::new(Raise::OutOfRange));
-    }
-    Ok(x)
+    decimal(word, |number| {
+        let x: f64 = number.parse().ok()?;
+        // strtod reports overflow and underflow; a written zero is neither.
+        let fits = !x.is_infinite() && (x != 0.0 || !has_nonzero_digit(number));
+        Some(if fits { Ok(x) } else { Err(EvalError::new(Raise::OutOfRange)) })
+    })
 }
 
 /// float4in.
 pub(crate) fn parse4(text: &str) -> Result<f32, EvalError> {
     let word = super::text::trim_space(text);
-    let number = match special(word) {
-        Some(x) => return Ok(x as f32),
-        None => word,
-    };
-    if let Some(parsed) = hexadecimal(number) {
+    if let Some(x) = special(word) {
+        return Ok(x as f32);
+    }
+    if let Some(parsed) = hexadecimal(word) {
         return parsed.and_then(narrow);
     }
-    check(number)?;
-    let x: f32 = number.parse().map_err(|_| EvalError::new(Raise::InvalidText))?;
-    if x.is_infinite() || (x == 0.0 && has_nonzero_digit(number)) {
-        return Err(EvalError::new(Raise::OutOfRange));
-    }
-    Ok(x)
+    decimal(word, |number| {
+        let x: f32 = number.parse().ok()?;
+        let fits = !x.is_infinite() && (x != 0.0 || !has_nonzero_digit(number));
+        Some(if fits { Ok(x) } else { Err(EvalError::new(Raise::OutOfRange)) })
+    })
 }
 
-/// glibc says ERANGE for subnormal results too, but PostgreSQL only minds a result of zero.
-fn subnormal_underflow(_x: f64) -> bool {
-    false
+/// Reads a decimal number. C reads as far as the number goes: one out of range is reported before
+/// what follows it is.
+fn decimal<T>(
+    word: &str,
+    read: impl Fn(&str) -> Option<Result<T, EvalError>>,
+) -> Result<T, EvalError> {
+    const BAD: EvalError = EvalError::new(Raise::InvalidText);
+    if check(word).is_ok()
+        && let Some(number) = read(word)
+    {
+        return number;
+    }
+    match read(beginning(word)) {
+        Some(Err(error)) => Err(error),
+        _ => Err(BAD),
+    }
+}
+
+/// The longest beginning that is a decimal number.
+fn beginning(word: &str) -> &str {
+    let bytes = word.as_bytes();
+    let digits = |from: usize| bytes[from..].iter().take_while(|b| b.is_ascii_digit()).count();
+    let sign = usize::from(matches!(bytes.first(), Some(b'+' | b'-')));
+    let mut end = sign + digits(sign);
+    if bytes.get(end) == Some(&b'.') {
+        end += 1 + digits(end + 1);
+    }
+    if let Some(b'e' | b'E') = bytes.get(end) {
+        let sign = usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
+        let exponent = digits((end + 1 + sign).min(bytes.len()));
+        if exponent > 0 {
+            end += 1 + sign + exponent;
+        }
+    }
+    &word[..end]
 }
 
 /// Decimal digits with point and exponent: what Rust reads, and no more than C does.

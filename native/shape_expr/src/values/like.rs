@@ -2,10 +2,24 @@
 
 use crate::error::{EvalError, Raise};
 
+/// What `_` stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// A character of UTF-8.
+    Character,
+    /// A byte, of bytea.
+    Byte,
+}
+
 /// Does the text match? A backslash escapes. `steps` is how far the search may go and counts down:
 /// a pattern of many `%` makes it as long as text and pattern multiplied.
-pub(crate) fn matches(text: &str, pattern: &str, steps: &mut u64) -> Result<bool, EvalError> {
-    let (text, pattern) = (text.as_bytes(), pattern.as_bytes());
+pub(crate) fn matches(
+    text: &[u8],
+    pattern: &[u8],
+    unit: Unit,
+    steps: &mut u64,
+) -> Result<bool, EvalError> {
+    let character = |at: usize| unit.length(text[at]);
     let (mut t, mut p) = (0, 0);
     // The last `%` and how much of the text it has taken: only the last one ever gives way.
     let mut retry: Option<(usize, usize)> = None;
@@ -20,7 +34,7 @@ pub(crate) fn matches(text: &str, pattern: &str, steps: &mut u64) -> Result<bool
                         if t == text.len() {
                             return Ok(false);
                         }
-                        t += character(text, t);
+                        t += character(t);
                     }
                     p += 1;
                 }
@@ -38,7 +52,7 @@ pub(crate) fn matches(text: &str, pattern: &str, steps: &mut u64) -> Result<bool
             Some(_) if t == text.len() => {
                 return Ok(pattern[p..].iter().all(|byte| *byte == b'%'));
             }
-            Some(b'_') => Some((p + 1, t + character(text, t))),
+            Some(b'_') => Some((p + 1, t + character(t))),
             Some(b'\\') => match pattern.get(p + 1) {
                 None => return Err(EvalError::new(Raise::InvalidEscapeSequence)),
                 Some(&literal) => (literal == text[t]).then_some((p + 2, t + 1)),
@@ -48,7 +62,7 @@ pub(crate) fn matches(text: &str, pattern: &str, steps: &mut u64) -> Result<bool
         match (step, retry) {
             (Some((next_p, next_t)), _) => (p, t) = (next_p, next_t),
             (None, Some((after, from))) if from < text.len() => {
-                let next = from + character(text, from);
+                let next = from + character(from);
                 retry = Some((after, next));
                 (p, t) = (after, next);
             }
@@ -57,12 +71,14 @@ pub(crate) fn matches(text: &str, pattern: &str, steps: &mut u64) -> Result<bool
     }
 }
 
-/// Bytes of the character at `at`.
-fn character(text: &[u8], at: usize) -> usize {
-    match text[at] {
-        0..=0xbf => 1,
-        0xc0..=0xdf => 2,
-        0xe0..=0xef => 3,
-        _ => 4,
+impl Unit {
+    /// Bytes of the character that begins with this one.
+    fn length(self, first: u8) -> usize {
+        match (self, first) {
+            (Unit::Byte, _) | (_, 0..=0xbf) => 1,
+            (_, 0xc0..=0xdf) => 2,
+            (_, 0xe0..=0xef) => 3,
+            _ => 4,
+        }
     }
 }

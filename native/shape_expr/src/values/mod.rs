@@ -6,7 +6,9 @@
 pub(crate) mod array;
 pub(crate) mod array_text;
 pub(crate) mod boolean;
+pub(crate) mod bytea;
 pub(crate) mod calendar;
+pub(crate) mod ctype;
 pub(crate) mod enumeration;
 pub(crate) mod float;
 pub(crate) mod int;
@@ -22,6 +24,10 @@ pub(crate) mod numeric_functions;
 pub(crate) mod numeric_math;
 pub(crate) mod numeric_text;
 pub(crate) mod oid;
+pub(crate) mod pattern;
+pub(crate) mod regex;
+pub(crate) mod similar;
+pub(crate) mod strings;
 pub(crate) mod text;
 pub(crate) mod timestamp;
 pub(crate) mod uuid;
@@ -63,6 +69,7 @@ pub(crate) fn input<'a>(ty: &Type, text: &'a str, arena: &'a Bump) -> Eval<'a> {
             Value::Text(text)
         }
         Type::Jsonb => Value::Json(json::Json::parse(text, arena)?),
+        Type::Bytea => Value::Bytes(bytea::parse(text, arena)?),
     })
 }
 
@@ -151,6 +158,9 @@ pub(crate) fn output<'a>(ty: &Type, value: &Value<'a>, arena: &'a Bump) -> Optio
         Value::Enum(_, label) => label,
         Value::Type(ty) => arena.alloc_str(&ty.to_string()),
         Value::Json(json) => json_text::output(*json, arena),
-        Value::Null | Value::Unknown | Value::Maybe(_) | Value::Opaque => return None,
+        Value::Bytes(bytes) => bytea::output(bytes, arena),
+        Value::Null | Value::Unknown | Value::Maybe(_) | Value::Opaque | Value::Pattern(_) => {
+            return None;
+        }
     })
 }

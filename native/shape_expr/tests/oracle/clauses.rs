@@ -75,7 +75,8 @@ impl Generator<'_> {
             3 => return self.control(Kind::Bool, 2),
             _ => {}
         }
-        match self.random.below(26) {
+        match self.random.below(31) {
+            26..=30 => self.about_text(),
             0..=7 => self.comparison(),
             8 | 9 => {
                 let kind = self.kind();
@@ -161,8 +162,10 @@ impl Generator<'_> {
         };
         let mut pattern = String::new();
         for _ in 0..self.random.below(6) {
-            let parts =
-                ["%", "_", "a", "b", "ä", "abc", "\\", "\\%", "\\_", "!", "!%", " ", "日", "x"];
+            let parts = [
+                "%", "_", "a", "b", "ä", "Ä", "B", "abc", "\\", "\\%", "\\_", "!", "!%", " ", "日",
+                "x",
+            ];
             pattern.push_str(self.random.pick(&parts));
         }
         let pattern = match self.random.one_in(6) {
@@ -179,7 +182,8 @@ impl Generator<'_> {
             _ => "",
         };
         let not = self.random.pick(&["", "NOT "]);
-        format!("{value} {not}LIKE {pattern}{escape}")
+        let like = self.random.pick(&["LIKE", "ILIKE"]);
+        format!("{value} {not}{like} {pattern}{escape}")
     }
 
     pub fn literal(&mut self, kind: Kind) -> String {
@@ -211,6 +215,14 @@ impl Generator<'_> {
         }
         if depth > 0 && self.random.one_in(8) {
             return self.control(kind, depth);
+        }
+        if depth > 0 && self.random.one_in(5) {
+            match kind {
+                kind if kind.is_string() => return self.text_function(depth),
+                Kind::Bytea => return self.bytea_function(depth),
+                Kind::Int4 => return self.number_function(depth),
+                _ => {}
+            }
         }
         if depth > 0 && self.random.one_in(4) {
             if kind.is_number() && self.random.one_in(2) {

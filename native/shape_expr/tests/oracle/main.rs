@@ -12,6 +12,7 @@ mod math;
 mod random;
 mod samples;
 mod table;
+mod text;
 
 use std::collections::BTreeMap;
 

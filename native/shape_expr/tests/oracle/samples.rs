@@ -17,6 +17,7 @@ pub enum Kind {
     Bpchar,
     Name,
     Uuid,
+    Bytea,
     Timestamptz,
     Oid,
     /// The enum `mood`.
@@ -39,6 +40,7 @@ pub const KINDS: &[Kind] = &[
     Kind::Bpchar,
     Kind::Name,
     Kind::Uuid,
+    Kind::Bytea,
     Kind::Timestamptz,
     Kind::Oid,
     Kind::Mood,
@@ -80,6 +82,7 @@ impl Kind {
             Kind::Bpchar => "bpchar",
             Kind::Name => "name",
             Kind::Uuid => "uuid",
+            Kind::Bytea => "bytea",
             Kind::Timestamptz => "timestamptz",
             Kind::Json => "json",
             Kind::Jsonb => "jsonb",
@@ -101,6 +104,7 @@ impl Kind {
                 Kind::Timestamptz => "timestamptz[]",
                 Kind::Oid => "oid[]",
                 Kind::Mood => "mood[]",
+                Kind::Bytea => "bytea[]",
                 Kind::Json => "json[]",
                 Kind::Jsonb => "jsonb[]",
                 Kind::Array(_) => "an array of arrays",
@@ -284,6 +288,37 @@ const TEXTS: &[&str] = &[
     "a\nb",
     "äbc",
     "z",
+    "ÄÖÜ",
+    "İi",
+    "ſS",
+    "Straße",
+    "ǅ",
+    "hello wORLD",
+    "foo_bar-1x",
+    "x y\nz ä",
+    "Σας",
+    "a,b,,c",
+    "a\u{a0}b",
+    "[a]",
+    "(a|b)*",
+    "\\d+",
+];
+const BYTES: &[&str] = &[
+    "",
+    "a",
+    "abc",
+    "ab",
+    "\\x",
+    "\\x00",
+    "\\xff",
+    "\\x616263",
+    "\\x61 62",
+    "\\xDeadBeef",
+    "a\\\\b",
+    "\\001\\344",
+    "ä",
+    "%_",
+    "aa",
 ];
 const UUIDS: &[&str] = &[
     "00000000-0000-0000-0000-000000000000",
@@ -401,6 +436,7 @@ pub fn valid(random: &mut Random, kind: Kind) -> String {
             }
         }
         Kind::Uuid => random.pick(UUIDS).to_owned(),
+        Kind::Bytea => random.pick(BYTES).to_owned(),
         Kind::Timestamptz => random.pick(TIMES).to_owned(),
         Kind::Oid => random.pick(OIDS).to_owned(),
         Kind::Mood => random.pick(crate::arrays::MOODS).to_owned(),
@@ -437,6 +473,9 @@ pub fn any(random: &mut Random, kind: Kind) -> String {
         (true, Kind::Array(element)) => crate::arrays::broken(random, *element),
         (true, Kind::Timestamptz) => random.pick(BAD_TIMES).to_owned(),
         (true, Kind::Json | Kind::Jsonb) => random.pick(crate::json::BAD).to_owned(),
+        (true, Kind::Bytea) => {
+            random.pick(&["\\xa", "\\xag", "\\", "a\\9", "\\x6 1", "\\400"]).to_owned()
+        }
         (true, _) => random.pick(BAD).to_owned(),
     }
 }

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use postgres::Client;
-use shape_expr::{Column, Schema};
+use shape_expr::{Collation, Column, ColumnType, Schema};
 
 use crate::random::Random;
 use crate::samples::{self, ARRAYS, KINDS, Kind};
 
 pub struct Table {
     pub columns: Vec<(String, Kind, String)>,
+    /// Columns of collation C; the others have the database's, C.UTF-8.
+    pub collated: Vec<String>,
     pub schema: Schema,
 }
 
@@ -39,10 +41,15 @@ impl Table {
         }
         // Clauses cast to the enum by its name, which the schema must tell.
         columns.push(("mood".to_owned(), Kind::Mood, "mood".to_owned()));
+        let collated: Vec<String> = columns
+            .iter()
+            .filter(|(_, kind, _)| kind.is_string() && random.one_in(4))
+            .map(|(name, ..)| name.clone())
+            .collect();
         let definitions: Vec<String> = columns
             .iter()
-            .map(|(name, kind, ty)| {
-                let collate = if kind.element().is_string() { " COLLATE \"C\"" } else { "" };
+            .map(|(name, _, ty)| {
+                let collate = if collated.contains(name) { " COLLATE \"C\"" } else { "" };
                 format!("\"{name}\" {ty}{collate}")
             })
             .collect();
@@ -53,9 +60,15 @@ impl Table {
             definitions.join(", ")
         );
         client.batch_execute(&create).expect("the table");
-        let schema = columns.iter().map(|(name, kind, ty)| Column::new(name, kind.column_type(ty)));
+        let schema = columns.iter().map(|(name, kind, ty)| {
+            let mut ty: ColumnType = kind.column_type(ty);
+            if collated.contains(name) {
+                ty.collation = Collation::C;
+            }
+            Column::new(name, ty)
+        });
         let schema = Schema::new("public.t", schema.collect()).expect("the schema");
-        let table = Table { columns, schema };
+        let table = Table { columns, collated, schema };
         table.fill(client, random);
         table
     }
@@ -90,7 +103,8 @@ impl Table {
     }
 
     pub fn describe(&self) -> Vec<String> {
-        self.columns.iter().map(|(name, _, ty)| format!("{name} {ty}")).collect()
+        let collate = |name| if self.collated.contains(name) { " COLLATE C" } else { "" };
+        self.columns.iter().map(|(name, _, ty)| format!("{name} {ty}{}", collate(name))).collect()
     }
 
     pub fn of_kind(&self, random: &mut Random, kind: Kind) -> Option<String> {

@@ -26,16 +26,6 @@ fn pay<'a>(context: &mut Context<'a>, array: &Array<'a>) -> Result<(), crate::Ev
     Ok(())
 }
 
-/// `text || text`, and with an operand of another type once that is text.
-pub(super) fn cat<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
-    let [Value::Text(a), Value::Text(b)] = args else { return wrong_kind() };
-    context.reserve(a.len() + b.len())?;
-    let mut text = BumpString::with_capacity_in(a.len() + b.len(), context.arena());
-    text.push_str(a);
-    text.push_str(b);
-    Ok(Value::Text(text.into_bump_str()))
-}
-
 /// The cast to text; the type is the second argument.
 pub(super) fn print<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
     let [value, Value::Type(ty)] = args else { return wrong_kind() };

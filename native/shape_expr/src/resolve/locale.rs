@@ -1,0 +1,144 @@
+//! Collations, as far as they say which letters have case, and functions that take anything.
+
+use crate::catalog::{self, CastContext};
+use crate::error::Error;
+use crate::expr::{Expr, Function, Node};
+use crate::types::{Category, Collation, Type};
+
+use super::{Resolver, candidates, coerce};
+
+/// PostgreSQL calls no function with more arguments than this.
+const MOST_ARGUMENTS: usize = 100;
+
+impl Resolver<'_> {
+    /// The function as it is under the collation of its arguments.
+    pub(super) fn localised(
+        &self,
+        function: Function,
+        args: &[Expr],
+        position: usize,
+    ) -> Result<Function, Error> {
+        if !catalog::depends_on_case(&function) {
+            return Ok(function);
+        }
+        let collation = args.iter().try_fold(None, |all, arg| merge(all, self.collation(arg)?));
+        let ascii = match collation.map(|found| found.unwrap_or_default()) {
+            Some(Collation::Default) => self.options.ascii_case,
+            Some(Collation::C) => true,
+            Some(Collation::CUtf8) => false,
+            Some(Collation::Other) | None => {
+                let what = "case and classes of letters under such a collation";
+                return Err(Error::unsupported(what, position));
+            }
+        };
+        Ok(match ascii {
+            true => catalog::under_c(&function).unwrap_or(function),
+            false => function,
+        })
+    }
+
+    /// The collation of an expression, which what is no text has not. The outer `None` is a conflict.
+    fn collation(&self, expr: &Expr) -> Option<Option<Collation>> {
+        let of = |ty: &Type| match ty {
+            Type::Name => Some(Collation::C),
+            ty if ty.category() == Category::String => Some(Collation::Default),
+            _ => None,
+        };
+        match &expr.node {
+            Node::Column(column) => {
+                let column = self.schema.columns().get(*column).and_then(|c| c.ty.as_ref());
+                Some(match column {
+                    Some(ty) if ty.collation == Collation::Default => of(&ty.ty),
+                    Some(ty) if ty.ty.category() == Category::String => Some(ty.collation),
+                    _ => of(&expr.ty),
+                })
+            }
+            Node::Call { function, args } => {
+                let own = of(&function.result);
+                if own.is_none() {
+                    return Some(None);
+                }
+                let found = args.iter().try_fold(None, |all, arg| merge(all, self.collation(arg)?));
+                found.map(|found| found.or(own))
+            }
+            Node::Collate { name, .. } => Some(Some(match &**name {
+                "C" | "POSIX" | "ucs_basic" => Collation::C,
+                "C.UTF-8" | "C.utf8" => Collation::CUtf8,
+                _ => Collation::Other,
+            })),
+            Node::Const(_) | Node::Late(_) | Node::Raise(_) => Some(of(&expr.ty)),
+            _ => {
+                let own = of(&expr.ty);
+                if own.is_none() {
+                    return Some(None);
+                }
+                let mut found = Some(None);
+                expr.children(&mut |child| {
+                    found = found.and_then(|all| merge(all, self.collation(child)?));
+                });
+                found.map(|found| found.or(own))
+            }
+        }
+    }
+
+    /// `concat` and its like: every argument by its text form.
+    pub(super) fn variadic(
+        &mut self,
+        name: &str,
+        args: &mut Vec<Expr>,
+        position: usize,
+    ) -> Result<Option<Expr>, Error> {
+        if args.len() > MOST_ARGUMENTS {
+            let message = format!("cannot pass more than {MOST_ARGUMENTS} arguments to a function");
+            return Err(Error::DatatypeMismatch { message, sqlstate: "54023", position });
+        }
+        // Declared for any element type besides text.
+        if let ("quote_literal", [arg]) = (name, args.as_mut_slice())
+            && arg.ty.category() != Category::String
+            && arg.ty != Type::Unknown
+        {
+            *arg = self.coerce(arg.clone(), &Type::Text, CastContext::Explicit)?;
+            return Ok(None);
+        }
+        let Some((function, own)) = catalog::variadic(name) else { return Ok(None) };
+        let fits = args.len() > own && {
+            args[..own].iter().all(|arg| candidates::can_coerce(&arg.ty, &Type::Text))
+        };
+        if !fits {
+            let types: Vec<String> = args.iter().map(|arg| arg.ty.to_string()).collect();
+            let signature = format!("{name}({})", types.join(", "));
+            return Err(Error::UnknownFunction { signature, position });
+        }
+        let mut texts = Vec::with_capacity(args.len());
+        for (at, arg) in args.drain(..).enumerate() {
+            // The output function's text, which a cast's is not: `t`, and all of a bpchar's blanks.
+            let shown = match catalog::to_text(&arg.ty, &Type::Text) {
+                Some(function) if at >= own && !is_text(&arg.ty) => {
+                    let from = arg.ty.clone();
+                    let mut text = coerce::apply(function, arg, &Type::Text);
+                    coerce::add_type(&mut text, &from);
+                    text
+                }
+                _ => self.coerce(arg, &Type::Text, CastContext::Implicit)?,
+            };
+            texts.push(shown);
+        }
+        let node = Node::Call { function, args: texts };
+        Ok(Some(Expr::new(Type::Text, position, node)))
+    }
+}
+
+/// Types whose values are their own text.
+fn is_text(ty: &Type) -> bool {
+    matches!(ty, Type::Text | Type::Varchar | Type::Name | Type::Unknown)
+}
+
+/// Two collations, none of them written out: one that is not the default prevails, two such clash.
+fn merge(one: Option<Collation>, other: Option<Collation>) -> Option<Option<Collation>> {
+    Some(match (one, other) {
+        (None, found) | (found, None) => found,
+        (Some(Collation::Default), found) | (found, Some(Collation::Default)) => found,
+        (Some(a), Some(b)) if a == b => Some(a),
+        _ => return None,
+    })
+}
