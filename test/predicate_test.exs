@@ -97,7 +97,7 @@ defmodule ShapeRouter.PredicateTest do
     assert eval("name LIKE '%a%a'", %{name: String.duplicate(name, 20)}) == true
 
     assert {:error, %Error{code: :evaluation_error, sqlstate: "54000"}} =
-             eval("name LIKE '%#{String.duplicate("a", 3000)}b%'", %{name: name})
+             eval("repeat(name, 100000) = ''", %{name: name})
   end
 
   test "the columns that a clause reads" do
