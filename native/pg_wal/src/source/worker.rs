@@ -148,6 +148,8 @@ impl Worker<'_> {
         } else {
             stream::begin(options, &mut connection, start_lsn).await?;
             self.system_id = Some(system_id);
+            // Before the event: who asks for the status on hearing it must find it true.
+            shared.set_state(State::Streaming);
             deliver(event)?;
         }
         Ok((connection, ready.sender_timeout))
