@@ -8,6 +8,7 @@ use bumpalo::Bump;
 use hashbrown::HashTable;
 
 use crate::value::Value;
+use crate::values::datetime::Interval;
 use crate::values::numeric::Numeric;
 
 /// An owned value.
@@ -22,6 +23,10 @@ pub(crate) enum Const {
     Bpchar(Arc<str>),
     Uuid(Arc<[u8; 16]>),
     Timestamp(i64),
+    Date(i32),
+    Time(i64),
+    TimeTz(i64, i32),
+    Interval(Interval),
     /// The right side of `IN`, which is never a value of its own.
     Set(Arc<InSet>),
 }
@@ -39,6 +44,10 @@ impl Const {
             Value::Bpchar(s) => Const::Bpchar((*s).into()),
             Value::Uuid(bytes) => Const::Uuid(Arc::new(*bytes)),
             Value::Timestamp(t) => Const::Timestamp(*t),
+            Value::Date(date) => Const::Date(*date),
+            Value::Time(t) => Const::Time(*t),
+            Value::TimeTz(t, west) => Const::TimeTz(*t, *west),
+            Value::Interval(interval) => Const::Interval(*interval),
             Value::Unknown | Value::Maybe(_) | Value::Opaque => return None,
         })
     }
@@ -55,6 +64,10 @@ impl Const {
             Const::Bpchar(s) => Value::Bpchar(s),
             Const::Uuid(bytes) => Value::Uuid(**bytes),
             Const::Timestamp(t) => Value::Timestamp(*t),
+            Const::Date(date) => Value::Date(*date),
+            Const::Time(t) => Value::Time(*t),
+            Const::TimeTz(t, west) => Value::TimeTz(*t, *west),
+            Const::Interval(interval) => Value::Interval(*interval),
         }
     }
 

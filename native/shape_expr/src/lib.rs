@@ -59,5 +59,6 @@ pub use schema::{Column, Schema};
 pub use truth::Truth;
 pub use types::{Collation, ColumnType, Type};
 pub use value::{Eval, Value};
+pub use values::datetime::Interval;
 pub use values::numeric::Numeric;
 pub use vm::{Limits, Vm};

@@ -8,6 +8,7 @@ use crate::column_set::ColumnSet;
 use crate::error::Raise;
 use crate::value::Eval;
 use crate::value::Value;
+use crate::values::datetime::Zone;
 use crate::vm::Context;
 
 /// What every function and operator is to the VM.
@@ -69,6 +70,8 @@ pub(crate) struct Template {
     pub depth: usize,
     pub columns: ColumnSet,
     pub access: Plan,
+    /// The session's time zone.
+    pub zone: Zone,
 }
 
 impl std::fmt::Debug for Template {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::Error;
+use crate::values::datetime::{INTERVAL_MASKS, interval_name, interval_typmod};
 
 /// A PostgreSQL type without its modifier.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -35,6 +36,16 @@ pub enum Type {
     Uuid,
     /// `timestamp with time zone`
     Timestamptz,
+    /// `timestamp without time zone`
+    Timestamp,
+    /// `date`
+    Date,
+    /// `time without time zone`
+    Time,
+    /// `time with time zone`
+    Timetz,
+    /// `interval`
+    Interval,
     /// The type of a quoted literal or `NULL` before its place has given it another. No column has it.
     Unknown,
 }
@@ -44,6 +55,7 @@ pub enum Type {
 pub(crate) enum Category {
     Boolean,
     DateTime,
+    Timespan,
     Numeric,
     String,
     User,
@@ -57,6 +69,7 @@ impl Category {
         match self {
             Category::Boolean => 'B',
             Category::DateTime => 'D',
+            Category::Timespan => 'T',
             Category::Numeric => 'N',
             Category::String => 'S',
             Category::User => 'U',
@@ -110,6 +123,18 @@ pub(crate) static TYPES: &[TypeRow] = &[
         Category::DateTime,
         true,
     ),
+    row(
+        Type::Timestamp,
+        "timestamp without time zone",
+        &["timestamp"],
+        1114,
+        Category::DateTime,
+        false,
+    ),
+    row(Type::Date, "date", &[], 1082, Category::DateTime, false),
+    row(Type::Time, "time without time zone", &["time"], 1083, Category::DateTime, false),
+    row(Type::Timetz, "time with time zone", &["timetz"], 1266, Category::DateTime, false),
+    row(Type::Interval, "interval", &[], 1186, Category::Timespan, true),
     row(Type::Unknown, "unknown", &[], 705, Category::Unknown, false),
 ];
 
@@ -139,6 +164,11 @@ impl Type {
                 row.ty != Type::Unknown && (row.name == name || row.aliases.contains(&name))
             })
             .map(|row| row.ty.clone())
+    }
+
+    /// A date, a time or both?
+    pub(crate) fn is_time(&self) -> bool {
+        self.category() == Category::DateTime
     }
 
     /// The OID PostgreSQL knows the type by.
@@ -228,7 +258,10 @@ impl ColumnType {
                     bad("numeric precision must be 1 to 1000, its scale -1000 to 1000")
                 })?
             }
-            (Type::Timestamptz, [precision]) => {
+            (Type::Interval, modifiers) => {
+                interval_modifier(modifiers).ok_or_else(|| bad("precision must not be negative"))?
+            }
+            (Type::Timestamptz | Type::Timestamp | Type::Time | Type::Timetz, [precision]) => {
                 // PostgreSQL cuts a precision above 6 to 6, with a warning.
                 let precision = i32::try_from(*precision).ok().filter(|p| *p >= 0);
                 precision.ok_or_else(|| bad("precision must not be negative"))?.min(6)
@@ -237,6 +270,21 @@ impl ColumnType {
         };
         Ok(ColumnType { ty, typmod, collation: Collation::Default })
     }
+}
+
+/// An interval's modifier as the grammar gives it: its fields, its precision, or both.
+fn interval_modifier(modifiers: &[i64]) -> Option<i32> {
+    const ALL: i64 = 0x7fff;
+    let fields = |mask: i64| (mask != ALL).then_some(mask as i32);
+    let (mask, precision) = match modifiers {
+        [mask] => (fields(*mask), None),
+        [mask, precision] => {
+            let precision = i32::try_from(*precision).ok().filter(|p| *p >= 0)?;
+            (fields(*mask), Some(precision.min(6)))
+        }
+        _ => return None,
+    };
+    Some(interval_typmod(mask, precision))
 }
 
 fn numeric_typmod(precision: i64, scale: i64) -> Option<i32> {
@@ -277,6 +325,10 @@ impl FromStr for ColumnType {
         let name = format!("{} {}", name.trim(), rest.trim());
         let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
         let name = name.strip_prefix("pg_catalog.").unwrap_or(&name);
+        if let Some(fields) = name.strip_prefix("interval") {
+            let precision = modifiers.first().copied();
+            return interval_type(fields.trim(), precision).ok_or_else(unknown);
+        }
         let (name, modifiers) = match (name, modifiers) {
             // SQL's `character` without a length is one character; pg_catalog's `bpchar` has no limit.
             ("character" | "char", modifiers) if modifiers.is_empty() => ("bpchar", vec![1]),
@@ -295,6 +347,20 @@ impl FromStr for ColumnType {
     }
 }
 
+/// `interval`, `interval day to second(3)`.
+fn interval_type(fields: &str, precision: Option<i64>) -> Option<ColumnType> {
+    let mask = match fields {
+        "" => None,
+        fields => Some(INTERVAL_MASKS.iter().find(|(_, words)| *words == fields)?.0),
+    };
+    let precision = match precision {
+        None => None,
+        Some(precision) => Some(i32::try_from(precision).ok().filter(|p| (0..=6).contains(p))?),
+    };
+    let typmod = interval_typmod(mask, precision);
+    Some(ColumnType { typmod, ..ColumnType::new(Type::Interval) })
+}
+
 impl fmt::Display for ColumnType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let typmod = self.typmod;
@@ -306,6 +372,10 @@ impl fmt::Display for ColumnType {
                 None => f.write_str("numeric"),
             },
             Type::Timestamptz if typmod >= 0 => write!(f, "timestamp({typmod}) with time zone"),
+            Type::Timestamp if typmod >= 0 => write!(f, "timestamp({typmod}) without time zone"),
+            Type::Time if typmod >= 0 => write!(f, "time({typmod}) without time zone"),
+            Type::Timetz if typmod >= 0 => write!(f, "time({typmod}) with time zone"),
+            Type::Interval => f.write_str(&interval_name(typmod)),
             ty => write!(f, "{ty}"),
         }
     }

@@ -4,6 +4,7 @@ use std::hash::{Hash, Hasher};
 
 use crate::error::EvalError;
 use crate::truth::Truth;
+use crate::values::datetime::Interval;
 use crate::values::numeric::Numeric;
 use crate::values::{float, text};
 
@@ -37,8 +38,17 @@ pub enum Value<'a> {
     Bpchar(&'a str),
     /// uuid.
     Uuid([u8; 16]),
-    /// timestamptz: microseconds since 2000-01-01 00:00 UTC; the extremes are the infinities.
+    /// timestamp and timestamptz: microseconds since 2000-01-01 00:00, of the local clock or UTC; the
+    /// extremes are the infinities.
     Timestamp(i64),
+    /// date: days since 2000-01-01; the extremes are the infinities.
+    Date(i32),
+    /// time: microseconds of the day.
+    Time(i64),
+    /// timetz: microseconds of the day, and the zone in seconds *west* of Greenwich.
+    TimeTz(i64, i32),
+    /// interval.
+    Interval(Interval),
     /// Some value that is not NULL, of a column whose type nothing has fixed.
     Opaque,
 }
@@ -63,7 +73,10 @@ impl<'a> Value<'a> {
             Value::Null | Value::Unknown | Value::Maybe(_) | Value::Opaque => state.write_u8(0),
             Value::Bool(b) => state.write_u8(1 + u8::from(*b)),
             Value::Int(i) => i.hash(state),
-            Value::Timestamp(t) => t.hash(state),
+            Value::Timestamp(t) | Value::Time(t) => t.hash(state),
+            Value::Date(date) => date.hash(state),
+            Value::TimeTz(time, west) => (time, west).hash(state),
+            Value::Interval(interval) => interval.hash_equality(state),
             Value::Float(x) => float::equality_bits(*x).hash(state),
             Value::Numeric(n) => n.hash_equality(state),
             Value::Text(s) => s.hash(state),
@@ -78,6 +91,10 @@ impl<'a> Value<'a> {
         match (self, other) {
             (Value::Bool(a), Value::Bool(b)) => a == b,
             (Value::Int(a), Value::Int(b)) | (Value::Timestamp(a), Value::Timestamp(b)) => a == b,
+            (Value::Date(a), Value::Date(b)) => a == b,
+            (Value::Time(a), Value::Time(b)) => a == b,
+            (Value::TimeTz(a, x), Value::TimeTz(b, y)) => (a, x) == (b, y),
+            (Value::Interval(a), Value::Interval(b)) => a.compare(b).is_eq(),
             (Value::Float(a), Value::Float(b)) => float::compare(*a, *b).is_eq(),
             (Value::Numeric(a), Value::Numeric(b)) => a.compare(b).is_eq(),
             (Value::Text(a), Value::Text(b)) => a == b,

@@ -1,15 +1,13 @@
 //! Casts between types, length coercions, and the way through text that PostgreSQL allows besides.
 
-use super::wrong_kind;
+use super::{datetime, wrong_kind};
 use crate::error::{EvalError, Raise};
 use crate::expr::{Function, Strategy, Volatility};
 use crate::program::Implementation;
 use crate::types::{Category, Type, numeric_modifier};
 use crate::value::{Eval, Value};
 use crate::values::int::{Width, fit};
-use crate::values::{
-    self, boolean, float, numeric::NumericVar, numeric_math, numeric_text, text, timestamp,
-};
+use crate::values::{self, boolean, float, numeric::NumericVar, numeric_math, numeric_text, text};
 use crate::vm::Context as Vm;
 
 /// Where a cast may happen: later ones include earlier ones.
@@ -38,17 +36,27 @@ pub(crate) struct Cast {
     pub to: Type,
     pub context: Context,
     pub method: Method,
+    pub volatility: Volatility,
 }
 
 macro_rules! casts {
     ($($from:ident => $to:ident $context:ident $method:expr;)*) => {
-        &[$(Cast {
-            from: Type::$from, to: Type::$to, context: Context::$context, method: $method,
+        &[$($crate::catalog::casts::Cast {
+            from: $crate::types::Type::$from,
+            to: $crate::types::Type::$to,
+            context: $crate::catalog::casts::Context::$context,
+            method: $method,
+            volatility: $crate::expr::Volatility::Immutable,
         }),*]
     };
 }
 
+pub(crate) use casts;
+
 use Method::{Function as By, Relabel};
+
+/// Every family's casts.
+static FAMILIES: &[&[Cast]] = &[CASTS, datetime::CASTS, datetime::STABLE_CASTS];
 
 static CASTS: &[Cast] = casts! {
     Int2 => Int4 Implicit Relabel;
@@ -102,12 +110,13 @@ static CASTS: &[Cast] = casts! {
 
 #[cfg(test)]
 pub(super) fn count() -> usize {
-    CASTS.len()
+    FAMILIES.iter().map(|family| family.len()).sum()
 }
 
 /// The cast from one type to another, if the tables have one for this context.
 pub(crate) fn cast(from: &Type, to: &Type, context: Context) -> Option<&'static Cast> {
-    CASTS.iter().find(|cast| cast.from == *from && cast.to == *to && cast.context <= context)
+    let mut all = FAMILIES.iter().flat_map(|family| family.iter());
+    all.find(|cast| cast.from == *from && cast.to == *to && cast.context <= context)
 }
 
 impl Cast {
@@ -115,7 +124,11 @@ impl Cast {
     pub(crate) fn function(&self) -> Option<Function> {
         match self.method {
             Relabel => None,
-            By(implementation) => Some(function("cast", implementation, self.to.clone())),
+            By(implementation) => {
+                let mut function = function("cast", implementation, self.to.clone());
+                function.volatility = self.volatility;
+                Some(function)
+            }
         }
     }
 }
@@ -137,10 +150,11 @@ pub(crate) fn to_text(from: &Type, to: &Type) -> Option<Function> {
     let implementation: Implementation = match (from, to.category() == Category::String) {
         (_, false) => return None,
         (Type::Float4, true) => float4_to_text,
+        (Type::Timestamp, true) => timestamp_to_text,
         (_, true) => any_to_text,
     };
     let mut function = function("text", implementation, Type::Text);
-    if *from == Type::Timestamptz {
+    if datetime::output_is_stable(from) {
         function.volatility = Volatility::Stable;
     }
     Some(function)
@@ -164,9 +178,9 @@ pub(crate) fn text_to(from: &Type, to: &Type) -> Option<Function> {
             }
         };
     }
-    let implementation = reader!(Bool Int2 Int4 Int8 Float4 Float8 Numeric Uuid Timestamptz);
+    let implementation = reader!(Bool Int2 Int4 Int8 Float4 Float8 Numeric Uuid Timestamptz Timestamp Date Time Timetz Interval);
     let mut function = function("read", implementation, to.clone());
-    if *to == Type::Timestamptz {
+    if datetime::input_is_stable(to) {
         function.volatility = Volatility::Stable;
     }
     Some(function)
@@ -175,10 +189,7 @@ pub(crate) fn text_to(from: &Type, to: &Type) -> Option<Function> {
 fn read_text<'a>(ty: &Type, context: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {
     let [Value::Text(text) | Value::Bpchar(text)] = args else { return wrong_kind() };
     context.charge(1 + text.len() as u64 / 16)?;
-    if *ty == Type::Timestamptz && timestamp::is_volatile(text) {
-        return Err(EvalError::new(Raise::NotSupported));
-    }
-    values::input(ty, text, context.arena())
+    values::input_in(context.zone(), ty, text, context.arena())
 }
 
 fn any_to_text<'a>(context: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {
@@ -189,6 +200,10 @@ fn float4_to_text<'a>(context: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {
     print_text(&Type::Float4, context, args)
 }
 
+fn timestamp_to_text<'a>(context: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {
+    print_text(&Type::Timestamp, context, args)
+}
+
 fn print_text<'a>(ty: &Type, context: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {
     let [value] = args else { return wrong_kind() };
     // Only a numeric's text can be long: as long as its scale and weight say.
@@ -197,7 +212,7 @@ fn print_text<'a>(ty: &Type, context: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'
         _ => 64,
     };
     context.reserve(size)?;
-    match values::output(ty, value, context.arena()) {
+    match values::output_in(context.zone(), ty, value, context.arena()) {
         Some(text) => Ok(Value::Text(text)),
         None => wrong_kind(),
     }
@@ -209,8 +224,7 @@ pub(crate) fn length_coercion(ty: &Type) -> Option<Function> {
         Type::Varchar => varchar_length,
         Type::Bpchar => bpchar_length,
         Type::Numeric => numeric_scale,
-        Type::Timestamptz => timestamp_scale,
-        _ => return None,
+        _ => datetime::length_coercion(ty)?,
     };
     let mut function = function("length", implementation, ty.clone());
     function.is_cast = false;
@@ -255,15 +269,6 @@ fn numeric_scale<'a>(context: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {
     let Some((precision, scale)) = numeric_modifier(typmod) else { return Ok(args[0]) };
     let fitted = numeric_math::fit_modifier(n.var(), precision, scale)?;
     Ok(Value::Numeric(fitted.store(context.arena())?))
-}
-
-fn timestamp_scale<'a>(_: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {
-    match args {
-        [Value::Timestamp(t), Value::Int(typmod), _] => {
-            Ok(Value::Timestamp(timestamp::round(*t, i32::try_from(*typmod).unwrap_or(6))))
-        }
-        _ => wrong_kind(),
-    }
 }
 
 fn int_to_width<'a>(args: &[Value<'a>], width: Width) -> Eval<'a> {

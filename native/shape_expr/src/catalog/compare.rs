@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use super::datetime::timetz;
 use super::{Operator, wrong_kind};
 use crate::value::{Eval, Value};
 use crate::values::{float, text};
@@ -49,6 +50,9 @@ order!(bpchars, Bpchar, Bpchar, |a: &&str, b: &&str| {
 });
 order!(uuids, Uuid, Uuid, |a: &[u8; 16], b: &[u8; 16]| a.cmp(b));
 order!(timestamps, Timestamp, Timestamp, |a: &i64, b: &i64| a.cmp(b));
+order!(dates, Date, Date, |a: &i32, b: &i32| a.cmp(b));
+order!(times, Time, Time, |a: &i64, b: &i64| a.cmp(b));
+order!(intervals, Interval, Interval, |a: &crate::Interval, b: &crate::Interval| a.compare(b));
 
 /// The six rows of a pair of types.
 macro_rules! rows {
@@ -97,4 +101,9 @@ pub(super) static OPERATORS: &[&[Operator]] = &[
     rows!(Bpchar, Bpchar, bpchars),
     rows!(Uuid, Uuid, uuids),
     rows!(Timestamptz, Timestamptz, timestamps),
+    rows!(Timestamp, Timestamp, timestamps),
+    rows!(Date, Date, dates),
+    rows!(Time, Time, times),
+    rows!(Timetz, Timetz, timetz),
+    rows!(Interval, Interval, intervals),
 ];

@@ -9,6 +9,7 @@ mod casts;
 mod compare;
 #[cfg(test)]
 mod conformance;
+mod datetime;
 mod refused;
 mod strings;
 mod text;
@@ -89,11 +90,24 @@ macro_rules! functions {
 pub(crate) use {functions, operators, prefix_operators};
 
 /// Every family's operators.
-static OPERATORS: &[&[&[Operator]]] =
-    &[compare::OPERATORS, arithmetic::OPERATORS, text::OPERATORS, boolean::OPERATORS];
+static OPERATORS: &[&[&[Operator]]] = &[
+    compare::OPERATORS,
+    arithmetic::OPERATORS,
+    text::OPERATORS,
+    boolean::OPERATORS,
+    datetime::OPERATORS,
+    datetime::COMPARISONS,
+];
 
 /// Every family's functions.
-static FUNCTIONS: &[&[FunctionRow]] = &[strings::FUNCTIONS];
+static FUNCTIONS: &[&[FunctionRow]] = &[
+    strings::FUNCTIONS,
+    datetime::FUNCTIONS,
+    datetime::STABLE_FUNCTIONS,
+    datetime::VOLATILE_FUNCTIONS,
+    datetime::MISSING_FUNCTIONS,
+    datetime::OVERLAPS,
+];
 
 static OPERATORS_BY_NAME: LazyLock<HashMap<&'static str, Vec<&'static Operator>>> =
     LazyLock::new(|| {
@@ -131,7 +145,7 @@ impl Operator {
             implementation: self.implementation,
             result: self.result.clone(),
             strict: true,
-            volatility: Volatility::Immutable,
+            volatility: datetime::operator_volatility(self),
             strategy: self.strategy,
             is_cast: false,
         }

@@ -11,15 +11,18 @@ use crate::catalog::{self, CastContext, Refusal};
 use crate::compiler::{MAX_NODES, Options, Param};
 use crate::constants::Const;
 use crate::error::Error;
-use crate::expr::{Expr, Function, Node, Strategy};
+use crate::expr::{Expr, Function, Node, Strategy, Volatility};
 use crate::parse::ast::{Ast, AstKind};
 use crate::program::Test;
 use crate::schema::Schema;
 use crate::types::{Category, Collation, Type};
+use crate::values::datetime::Zone;
 
 /// Resolves one clause.
 pub(crate) struct Resolver<'c> {
     pub options: &'c Options,
+    /// The session's time zone.
+    pub zone: &'c Zone,
     pub params: &'c [Param<'c>],
     /// The caller's schema, or, once an open one has grown, the grown copy.
     schema: std::borrow::Cow<'c, Schema>,
@@ -44,9 +47,11 @@ pub(crate) fn resolve(
     schema: &Schema,
     params: &[Param<'_>],
     options: &Options,
+    zone: &Zone,
 ) -> Result<Resolved, Error> {
     let mut resolver = Resolver {
         options,
+        zone,
         params,
         schema: std::borrow::Cow::Borrowed(schema),
         undetermined: None,
@@ -279,8 +284,20 @@ impl Resolver<'_> {
         }
         let types: Vec<Type> = resolved.iter().map(|arg| arg.ty.clone()).collect();
         let row = candidates::function(name, &types, position)?;
+        match row.volatility {
+            Volatility::Volatile => {
+                return Err(Error::VolatileFunction { name: owned(), position });
+            }
+            Volatility::Missing => {
+                return Err(Error::unsupported(format!("function {name}"), position));
+            }
+            Volatility::Immutable | Volatility::Stable => {}
+        }
         let function = row.function();
-        let args = self.coerce_all(resolved, row.args)?;
+        let mut args = self.coerce_all(resolved, row.args)?;
+        if name == "overlaps" {
+            self.lengths_to_ends(&mut args, position)?;
+        }
         Ok(Expr::new(function.result.clone(), position, Node::Call { function, args }))
     }
 

@@ -5,6 +5,7 @@
 
 pub(crate) mod boolean;
 pub(crate) mod calendar;
+pub(crate) mod datetime;
 pub(crate) mod float;
 pub(crate) mod int;
 pub(crate) mod like;
@@ -12,7 +13,6 @@ pub(crate) mod numeric;
 pub(crate) mod numeric_math;
 pub(crate) mod numeric_text;
 pub(crate) mod text;
-pub(crate) mod timestamp;
 pub(crate) mod uuid;
 
 use bumpalo::Bump;
@@ -20,6 +20,7 @@ use bumpalo::Bump;
 use crate::error::{EvalError, Raise};
 use crate::types::Type;
 use crate::value::{Eval, Value};
+use datetime::Zone;
 use numeric::NumericVar;
 
 /// The type's input function on UTF-8 text, which must not hold a NUL.
@@ -36,7 +37,28 @@ pub(crate) fn input<'a>(ty: &Type, text: &'a str, arena: &'a Bump) -> Eval<'a> {
         Type::Name => Value::Text(text::clip_name(text)),
         Type::Bpchar => Value::Bpchar(text),
         Type::Uuid => Value::Uuid(uuid::parse(text)?),
-        Type::Timestamptz => Value::Timestamp(timestamp::parse(text)?),
+        Type::Timestamptz
+        | Type::Timestamp
+        | Type::Date
+        | Type::Time
+        | Type::Timetz
+        | Type::Interval => input_in(&datetime::UTC, ty, text, arena)?,
+    })
+}
+
+/// The same with the session's time zone, which some types' input depends on.
+pub(crate) fn input_in<'a>(zone: &Zone, ty: &Type, text: &'a str, arena: &'a Bump) -> Eval<'a> {
+    Ok(match ty {
+        Type::Timestamptz => Value::Timestamp(datetime::parse_timestamptz(text, zone)?),
+        Type::Timestamp => Value::Timestamp(datetime::parse_timestamp(text)?),
+        Type::Date => Value::Date(datetime::parse_date(text, zone)?),
+        Type::Time => Value::Time(datetime::parse_time(text, zone)?),
+        Type::Timetz => {
+            let (time, west) = datetime::parse_timetz(text, zone)?;
+            Value::TimeTz(time, west)
+        }
+        Type::Interval => Value::Interval(datetime::parse_interval(text, -1)?),
+        _ => return input(ty, text, arena),
     })
 }
 
@@ -61,7 +83,9 @@ pub(crate) fn from_text<'a>(ty: &Type, bytes: &'a [u8], arena: &'a Bump) -> Eval
         return Err(EvalError::new(Raise::InvalidEncoding));
     }
     match ty {
-        Type::Timestamptz => timestamp::parse_stored(text).map(Value::Timestamp),
+        Type::Timestamptz => datetime::parse_stored(text, true).map(Value::Timestamp),
+        Type::Timestamp => datetime::parse_stored(text, false).map(Value::Timestamp),
+        Type::Interval => datetime::parse_stored_interval(text).map(Value::Interval),
         _ => input(ty, text, arena),
     }
 }
@@ -111,6 +135,16 @@ pub(crate) fn from_float<'a>(ty: &Type, x: f64, arena: &'a Bump) -> Eval<'a> {
 
 /// The type's output function: what `::text` gives.
 pub(crate) fn output<'a>(ty: &Type, value: &Value<'a>, arena: &'a Bump) -> Option<&'a str> {
+    output_in(&datetime::UTC, ty, value, arena)
+}
+
+/// The same with the session's time zone.
+pub(crate) fn output_in<'a>(
+    zone: &Zone,
+    ty: &Type,
+    value: &Value<'a>,
+    arena: &'a Bump,
+) -> Option<&'a str> {
     Some(match value {
         Value::Bool(b) => boolean::output(*b),
         Value::Int(i) => arena.alloc_str(&i.to_string()),
@@ -119,7 +153,14 @@ pub(crate) fn output<'a>(ty: &Type, value: &Value<'a>, arena: &'a Bump) -> Optio
         Value::Numeric(n) => arena.alloc_str(&numeric_text::output(*n)),
         Value::Text(s) | Value::Bpchar(s) => s,
         Value::Uuid(bytes) => arena.alloc_str(&uuid::output(bytes)),
-        Value::Timestamp(t) => arena.alloc_str(&timestamp::output(*t)),
+        Value::Timestamp(t) => {
+            let zone = (*ty != Type::Timestamp).then_some(zone);
+            arena.alloc_str(&datetime::output_timestamp(*t, zone))
+        }
+        Value::Date(date) => arena.alloc_str(&datetime::output_date(*date)),
+        Value::Time(t) => arena.alloc_str(&datetime::output_time(*t)),
+        Value::TimeTz(t, west) => arena.alloc_str(&datetime::output_timetz(*t, *west)),
+        Value::Interval(interval) => arena.alloc_str(&datetime::output_interval(interval)),
         Value::Null | Value::Unknown | Value::Maybe(_) | Value::Opaque => return None,
     })
 }

@@ -1,5 +1,6 @@
 //! Random clauses, mostly well-typed.
 
+use crate::datetime;
 use crate::random::Random;
 use crate::samples::{self, KINDS, Kind};
 use crate::table::Table;
@@ -10,9 +11,9 @@ pub fn condition(random: &mut Random, table: &Table) -> String {
     Generator { random, table }.boolean(depth)
 }
 
-struct Generator<'g> {
-    random: &'g mut Random,
-    table: &'g Table,
+pub struct Generator<'g> {
+    pub random: &'g mut Random,
+    pub table: &'g Table,
 }
 
 fn quote(text: &str) -> String {
@@ -23,23 +24,34 @@ impl Generator<'_> {
     fn kind(&mut self) -> Kind {
         // Kinds the table has, for the most part.
         match self.random.one_in(4) {
-            true => KINDS[self.random.below(KINDS.len())],
+            true => self.any_kind(),
             false => self.table.columns[self.random.below(self.table.columns.len())].1,
+        }
+    }
+
+    fn any_kind(&mut self) -> Kind {
+        loop {
+            let kind = KINDS[self.random.below(KINDS.len())];
+            if self.table.steady() || kind != Kind::Timetz {
+                return kind;
+            }
         }
     }
 
     /// Another kind that operators often accept beside this one.
     fn partner(&mut self, kind: Kind) -> Kind {
         if self.random.one_in(30) {
-            let other = KINDS[self.random.below(KINDS.len())];
-            // Times are read in their ISO forms only: no text meant for another kind beside them.
-            let times = kind == Kind::Timestamptz || other == Kind::Timestamptz;
-            return if times { kind } else { other };
+            return self.any_kind();
         }
         let family: Vec<Kind> = KINDS
             .iter()
             .copied()
-            .filter(|k| (k.is_number() && kind.is_number()) || (k.is_string() && kind.is_string()))
+            .filter(|k| self.table.steady() || *k != Kind::Timetz)
+            .filter(|k| {
+                datetime::is_moment(*k) && datetime::is_moment(kind)
+                    || (k.is_number() && kind.is_number())
+                    || (k.is_string() && kind.is_string())
+            })
             .collect();
         match family.is_empty() || self.random.one_in(2) {
             true => kind,
@@ -67,6 +79,9 @@ impl Generator<'_> {
                     format!("({a}) IS {test}")
                 }
             };
+        }
+        if self.random.one_in(8) {
+            return self.time_condition();
         }
         match self.random.below(22) {
             0..=7 => self.comparison(),
@@ -197,7 +212,14 @@ impl Generator<'_> {
         }
     }
 
-    fn operand(&mut self, kind: Kind, depth: usize) -> String {
+    pub fn operand(&mut self, kind: Kind, depth: usize) -> String {
+        let often = if kind.is_time() { 2 } else { 12 };
+        if depth > 0
+            && self.random.one_in(often)
+            && let Some(expression) = self.time_expression(kind, depth)
+        {
+            return expression;
+        }
         if depth > 0 && self.random.one_in(4) {
             if kind.is_number() && self.random.one_in(2) {
                 return self.arithmetic(kind, depth);
@@ -230,11 +252,6 @@ impl Generator<'_> {
             2 => kind,
             _ => self.kind(),
         };
-        // Of texts only such as are meant for times are read as times.
-        let from = match kind == Kind::Timestamptz {
-            true => kind,
-            false => from,
-        };
         let value = self.operand(from, depth - 1);
         let modified = match kind {
             Kind::Varchar => self.random.pick(&["varchar", "varchar(2)", "character varying(5)"]),
@@ -246,9 +263,7 @@ impl Generator<'_> {
                 "numeric(2,-1)",
                 "decimal(10,4)",
             ]),
-            Kind::Timestamptz => {
-                self.random.pick(&["timestamptz", "timestamptz(0)", "timestamp(3) with time zone"])
-            }
+            kind if kind.is_time() => datetime::modified(self.random, kind),
             Kind::Float8 => self.random.pick(&["float8", "float", "double precision", "float(53)"]),
             kind => kind.name(),
         };

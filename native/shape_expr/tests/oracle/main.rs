@@ -5,6 +5,7 @@
 //! repeats a run.
 
 mod clauses;
+mod datetime;
 mod random;
 mod samples;
 mod table;
@@ -76,7 +77,9 @@ impl Run {
     /// One table, its rows, and some clauses.
     fn table(&mut self) {
         let table = Table::create(&mut self.client, &mut self.random);
-        let mut compiler = Compiler::new(Options::default()).expect("default options");
+        let mut options = Options::default();
+        options.time_zone = table.zone.to_owned();
+        let mut compiler = Compiler::new(options).expect("the options");
         let rows = table.rows(&mut self.client);
         for _ in 0..150 {
             let clause = clauses::condition(&mut self.random, &table);
@@ -143,7 +146,11 @@ impl Run {
             }] += 1;
             if ours != *theirs {
                 let text = format!("{clause}\n  PostgreSQL {theirs:?}, here {ours:?}, row {row:?}");
-                self.mismatch(format!("{text}\n  columns {:?}", table.describe()));
+                self.mismatch(format!(
+                    "{text}\n  zone {}, columns {:?}",
+                    table.zone,
+                    table.describe()
+                ));
                 return;
             }
         }

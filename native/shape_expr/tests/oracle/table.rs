@@ -6,12 +6,15 @@ use std::io::Read;
 use postgres::Client;
 use shape_expr::{Column, Schema};
 
+use crate::datetime;
 use crate::random::Random;
 use crate::samples::{self, KINDS, Kind};
 
 pub struct Table {
     pub columns: Vec<(String, Kind, String)>,
     pub schema: Schema,
+    /// The session's time zone.
+    pub zone: &'static str,
 }
 
 const ROWS: usize = 40;
@@ -19,15 +22,25 @@ const NAMES: &[&str] = &["a", "b", "c", "d", "e", "f", "g", "Mixed Case", "selec
 
 impl Table {
     pub fn create(client: &mut Client, random: &mut Random) -> Table {
+        let zone = random.pick(datetime::SESSION_ZONES);
+        client.batch_execute(&format!("SET TimeZone = '{zone}'")).expect("the zone");
+        let kinds: Vec<Kind> = KINDS
+            .iter()
+            .copied()
+            .filter(|kind| datetime::is_steady(zone) || *kind != Kind::Timetz)
+            .collect();
         let count = 6 + random.below(NAMES.len() - 5);
         let mut columns = vec![("pk".to_owned(), Kind::Int8, "bigint".to_owned())];
         for name in &NAMES[..count] {
-            let kind = KINDS[random.below(KINDS.len())];
+            let kind = kinds[random.below(kinds.len())];
             let ty = match kind {
                 Kind::Numeric if random.one_in(3) => "numeric(12,3)".to_owned(),
                 Kind::Varchar if random.one_in(2) => "varchar(12)".to_owned(),
                 Kind::Bpchar if random.one_in(2) => "character(5)".to_owned(),
                 Kind::Timestamptz if random.one_in(3) => "timestamp(2) with time zone".to_owned(),
+                Kind::Timestamp if random.one_in(3) => "timestamp(3)".to_owned(),
+                Kind::Time if random.one_in(3) => "time(1)".to_owned(),
+                Kind::Interval if random.one_in(3) => datetime::modified(random, kind).to_owned(),
                 kind => kind.name().to_owned(),
             };
             columns.push(((*name).to_owned(), kind, ty));
@@ -43,9 +56,14 @@ impl Table {
         client.batch_execute(&create).expect("the table");
         let schema = columns.iter().map(|(name, _, ty)| Column::new(name, ty.parse().expect(ty)));
         let schema = Schema::new("public.t", schema.collect()).expect("the schema");
-        let table = Table { columns, schema };
+        let table = Table { columns, schema, zone };
         table.fill(client, random);
         table
+    }
+
+    /// Does no value depend on today's date?
+    pub fn steady(&self) -> bool {
+        datetime::is_steady(self.zone)
     }
 
     fn fill(&self, client: &mut Client, random: &mut Random) {
