@@ -18,6 +18,10 @@ pub(crate) fn fold(expr: Expr, zone: &Zone) -> Result<Expr, Raise> {
     let node = match node {
         Node::Const(_) | Node::Late(_) | Node::Column(_) | Node::Raise(_) => node,
         Node::Call { function, args } => {
+            let args = match function.name {
+                "overlaps" => fold_lengths(args, zone)?,
+                _ => args,
+            };
             let args = fold_all(args, zone)?;
             if function.strict && args.iter().any(|arg| arg.as_const().is_some_and(Const::is_null))
             {
@@ -76,6 +80,20 @@ pub(crate) fn fold(expr: Expr, zone: &Zone) -> Result<Expr, Raise> {
         }
     };
     Ok(Expr { ty, position, node })
+}
+
+/// OVERLAPS has its lengths folded like its other arguments, before they are added to anything.
+fn fold_lengths(args: Vec<Expr>, zone: &Zone) -> Result<Vec<Expr>, Raise> {
+    let fold_length = |mut arg: Expr| match &mut arg.node {
+        Node::Call { args, .. } if args.get(1).is_some_and(|arg| arg.ty == Type::Interval) => {
+            if let Some(length) = args.pop() {
+                args.push(fold(length, zone)?);
+            }
+            Ok(arg)
+        }
+        _ => fold(arg, zone),
+    };
+    args.into_iter().map(fold_length).collect()
 }
 
 fn fold_all(args: Vec<Expr>, zone: &Zone) -> Result<Vec<Expr>, Raise> {

@@ -171,6 +171,24 @@ impl Type {
         self.category() == Category::DateTime
     }
 
+    /// By the name `pg_type` has, as a function-like cast needs it: `int4`, never `integer`.
+    pub(crate) fn by_own_name(name: &str) -> Option<Type> {
+        const SPELLINGS: &[&str] = &[
+            "boolean",
+            "smallint",
+            "integer",
+            "int",
+            "bigint",
+            "real",
+            "float",
+            "decimal",
+            "dec",
+            "character",
+            "char",
+        ];
+        Type::by_name(name).filter(|_| !SPELLINGS.contains(&name) && !name.contains(' '))
+    }
+
     /// The OID PostgreSQL knows the type by.
     #[must_use]
     pub fn oid(&self) -> u32 {

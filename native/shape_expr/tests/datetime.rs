@@ -157,6 +157,10 @@ fn lengths_of_overlaps_are_added_before_later_arguments() {
     let row = [Some("4713-01-01 00:00:00 BC"), Some("-178956970 years")];
     let clause = "(t, i) OVERLAPS (''::text::date, '2024-01-01'::date)";
     assert_eq!(eval(clause, &columns, &row).map_err(|e| e.sqlstate()), Err("22008"));
+    // But constants are looked at before anything is added.
+    let clause = "('2024-01-01'::timestamp, '178956970 years'::interval) OVERLAPS \
+                  (date_bin('1 mon', '2024-01-01'::timestamp, '2024-01-01'), '2024-01-01'::date)";
+    assert_eq!(constant(clause), Err("0A000"));
 }
 
 #[test]
@@ -217,4 +221,43 @@ fn type_names_are_postgresqls() {
         let ty: shape_expr::ColumnType = name.parse().expect(name);
         assert_eq!(ty.to_string(), name);
     }
+}
+
+#[test]
+fn texts_that_only_a_reader_of_tokens_would_write() {
+    for (clause, answer) in [
+        ("'20240601 -infinity'::text::date = '-infinity'", Ok(Some(true))),
+        ("'infinity60'::text::date IS NULL", Err("22008")),
+        ("'infinity J2451187'::text::date = '1999-01-08'", Ok(Some(true))),
+        ("'bc101112EST5EDTago+05'::text::time = '10:11:12'", Ok(Some(true))),
+        ("'e5.m30 1'::text::time IS NULL", Err("22007")),
+        ("'-92233720368547758082 us'::text::interval IS NULL", Err("22015")),
+        ("'P-infinity'::text::interval IS NULL", Err("22015")),
+        ("'J2451187 h10111s12'::text::timestamp IS NULL", Err("22008")),
+        ("'J2451187 h101s12'::text::timestamp = '1999-01-12 05:00:12'", Ok(Some(true))),
+    ] {
+        assert_eq!(constant(clause), answer, "{clause}");
+    }
+}
+
+#[test]
+fn posix_rules_of_any_offset() {
+    for (clause, answer) in [
+        ("'2024-07-01'::timestamp AT TIME ZONE 'A3B50' = '2024-07-03 02:00Z'", true),
+        ("'2024-07-01'::timestamp AT TIME ZONE 'A3B-50,J60,J300' = '2024-06-28 22:00Z'", true),
+        ("'2024-07-01'::timestamp AT TIME ZONE 'A3B,60/-5,300/30' = '2024-07-01 02:00Z'", true),
+        ("'1760-07-01'::timestamp AT TIME ZONE 'FOO3BAR' = '1760-07-01 02:00Z'", true),
+        ("'3000-01-01'::timestamp AT TIME ZONE 'FOO3BAR' = '3000-01-01 03:00Z'", true),
+    ] {
+        assert_eq!(constant(clause), Ok(Some(answer)), "{clause}");
+    }
+}
+
+#[test]
+fn a_type_called_on_a_literal_is_a_cast_of_it() {
+    assert_eq!(constant("date('5874897-12-31') > '2024-01-01'::date"), Ok(Some(true)));
+    assert_eq!(refusal("date('x') IS NULL", &[]).0, "invalid_literal");
+    let columns = [("t", "timestamptz(2)")];
+    let row = [Some("294277-01-01 00:00:00+00")];
+    assert_eq!(eval("date_bin('36 hours', t, t) = t", &columns, &row), Ok(Some(true)));
 }

@@ -282,6 +282,12 @@ impl Resolver<'_> {
             // Of an undetermined column a function says nothing: text is the commonest argument.
             resolved.push(self.settle(arg, &Type::Text)?);
         }
+        // `date('2024-01-01')` is a literal of that type.
+        if let ([arg], Some(ty)) = (resolved.as_slice(), Type::by_own_name(name))
+            && arg.ty == Type::Unknown
+        {
+            return self.read_literal(arg.clone(), &ty);
+        }
         let types: Vec<Type> = resolved.iter().map(|arg| arg.ty.clone()).collect();
         let row = candidates::function(name, &types, position)?;
         match row.volatility {

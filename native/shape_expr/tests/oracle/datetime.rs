@@ -50,6 +50,9 @@ const ZONES: &[&str] = &[
     "<+03>-3",
     "AAA3BBB",
     "AAA3BBB2,M3.2.0,M11.1.0/1",
+    "AAA-10BBB,M10.5.0,M4.1.0/3",
+    "A3B-50,J60,J300/-5",
+    "A3B,60/30,300",
 ];
 const BAD_ZONES: &[&str] = &["nowhere", "", "Europe/Nowhere", "FOO", "3", "+200", "+1x"];
 

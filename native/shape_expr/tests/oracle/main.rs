@@ -6,6 +6,7 @@
 
 mod clauses;
 mod datetime;
+mod literals;
 mod random;
 mod samples;
 mod table;
@@ -32,13 +33,18 @@ fn from_environment(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
+/// The given seed, or a fresh one.
+fn seed() -> u64 {
+    from_environment("SHAPE_EXPR_ORACLE_SEED").unwrap_or_else(|| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        now.expect("a clock after 1970").as_nanos() as u64
+    })
+}
+
 #[test]
 fn answers_are_postgresqls() {
     let pairs = from_environment("SHAPE_EXPR_ORACLE_PAIRS").unwrap_or(30_000);
-    let seed = from_environment("SHAPE_EXPR_ORACLE_SEED").unwrap_or_else(|| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        now.expect("a clock after 1970").as_nanos() as u64
-    });
+    let seed = seed();
     println!("oracle: seed {seed}, {pairs} pairs");
     let server = Server::start().expect("PostgreSQL starts");
     let mut client = Client::connect(&server.url("postgres"), NoTls).expect("connect");

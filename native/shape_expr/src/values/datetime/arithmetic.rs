@@ -329,7 +329,8 @@ pub(crate) fn bin(stride: Interval, t: i64, origin: i64) -> Result<i64, EvalErro
     let result = origin.wrapping_add(difference - rest);
     match rest < 0 {
         true => valid(result.checked_sub(stride).ok_or(OVERFLOW)?),
-        false => valid(result),
+        // It is the value itself, or one before it.
+        false => Ok(result),
     }
 }
 

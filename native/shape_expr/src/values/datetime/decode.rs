@@ -27,6 +27,8 @@ pub(super) mod field {
     pub const ERA: u32 = 1 << 12;
     pub const SUMMER_WORD: u32 = 1 << 13;
     pub const DYNAMIC: u32 = 1 << 14;
+    /// A word that stands for a moment; dates beside it do not count.
+    pub const MOMENT: u32 = 1 << 15;
     pub const DATE: u32 = YEAR | MONTH | DAY;
     pub const SECONDS: u32 = SECOND | SUBSECOND;
     pub const TIME: u32 = HOUR | MINUTE | SECONDS;
@@ -549,11 +551,11 @@ pub(super) fn decode(parts: &Parts, session: &Zone) -> Result<Decoded, EvalError
         };
         reader.note(fields)?;
     }
+    reader.validate()?;
+    reader.half_day()?;
     if let Some(result) = result {
         return Ok(result);
     }
-    reader.validate()?;
-    reader.half_day()?;
     if !reader.has(field::DATE) {
         return Err(BAD);
     }
@@ -582,7 +584,6 @@ fn special(
     part: usize,
     result: &mut Option<Decoded>,
 ) -> Result<u32, EvalError> {
-    const ALL: u32 = field::DATE | field::TIME | field::ZONE;
     Ok(match word {
         Word::Month(month) => reader.month_name(month),
         Word::Weekday => field::WEEKDAY,
@@ -596,15 +597,15 @@ fn special(
         }
         Word::Epoch => {
             *result = Some(Decoded::Epoch);
-            ALL
+            field::MOMENT
         }
         Word::Infinity => {
             *result = Some(Decoded::Infinity);
-            ALL
+            field::MOMENT
         }
         Word::NegativeInfinity => {
             *result = Some(Decoded::NegativeInfinity);
-            ALL
+            field::MOMENT
         }
         _ => return Err(BAD),
     })

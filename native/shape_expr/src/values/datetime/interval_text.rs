@@ -362,7 +362,10 @@ fn iso_number(text: &str) -> Result<(i64, f64, &str), EvalError> {
         }
     }
     if whole + places == 0 {
-        return Err(BAD);
+        // strtod knows these words.
+        let word = text.trim_start_matches('-').get(..3).unwrap_or("");
+        let known = ["inf", "nan"].iter().any(|w| word.eq_ignore_ascii_case(w));
+        return Err(if known { FIELD_OVERFLOW } else { BAD });
     }
     if matches!(bytes.get(end), Some(b'e' | b'E')) {
         let sign = usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));

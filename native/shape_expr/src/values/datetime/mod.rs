@@ -13,6 +13,7 @@ mod interval;
 mod interval_text;
 mod moment;
 mod numbers;
+mod posix;
 mod print;
 mod scan;
 pub(crate) mod trunc;

@@ -114,8 +114,13 @@ fn to_unbounded_timestamp(moment: &Moment, west: i64) -> Result<i64, EvalError> 
     if !moment.has_julian() {
         return Err(OVERFLOW);
     }
-    let days = (moment.julian() - EPOCH_JULIAN).checked_mul(DAY).ok_or(OVERFLOW)?;
+    let date = moment.julian() - EPOCH_JULIAN;
+    let days = date.checked_mul(DAY).ok_or(OVERFLOW)?;
     let local = days.checked_add(moment.of_day()).ok_or(OVERFLOW)?;
+    // PostgreSQL takes a change of sign for an overflow, though hours beyond a day can cause it too.
+    if (local < 0 && date > 0) || (local > 0 && date < -1) {
+        return Err(OVERFLOW);
+    }
     local.checked_add(west * SECOND).ok_or(OVERFLOW)
 }
 

@@ -201,8 +201,13 @@ pub(super) fn leading(text: &str) -> (i64, &str) {
 
 /// Did [`leading`] run out of the range of an int8?
 pub(super) fn overflows(value: i64, text: &str) -> bool {
-    (value == i64::MAX && !text.contains("9223372036854775807"))
-        || (value == i64::MIN && !text.contains("9223372036854775808"))
+    if value != i64::MAX && value != i64::MIN {
+        return false;
+    }
+    let digits = text.trim_start_matches(['-', '+']).trim_start_matches('0');
+    let length = digits.bytes().take_while(u8::is_ascii_digit).count();
+    let limit = if value < 0 { "9223372036854775808" } else { "9223372036854775807" };
+    digits[..length] != *limit
 }
 
 /// The digits behind a point as a fraction of one; nothing behind it is zero.

@@ -9,6 +9,7 @@ use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 
 use super::EPOCH_SECONDS;
+use super::posix::{self, Rule};
 use crate::values::calendar;
 
 /// A time zone.
@@ -18,9 +19,8 @@ pub(crate) enum Zone {
     Fixed(i32),
     /// An IANA zone.
     Named(&'static TimeZone),
-    /// A POSIX rule with summer time, and whole days in seconds to move its clock east by: offsets may
-    /// be longer than the library's.
-    Rule(TimeZone, i64),
+    /// A POSIX rule with summer time.
+    Rule(Rule),
 }
 
 /// The zone that nothing else was asked for.
@@ -43,18 +43,18 @@ impl Zone {
         if let Some(zone) = iana(name) {
             return Some(zone);
         }
-        posix(name)
+        posix::parse(name)
     }
 
     /// Seconds east of Greenwich at a moment, in seconds since 2000.
     pub(crate) fn offset_at(&self, seconds: i64) -> i32 {
-        let (tz, shift) = match self.table() {
-            Ok(table) => table,
-            Err(fixed) => return fixed,
+        let tz = match self {
+            Zone::Fixed(offset) => return *offset,
+            Zone::Rule(rule) => return rule.offset_at(seconds),
+            Zone::Named(tz) => tz,
         };
-        let unix = into_reach(seconds + shift + EPOCH_SECONDS);
-        match Timestamp::from_second(unix) {
-            Ok(timestamp) => tz.to_offset(timestamp).seconds() + shift as i32,
+        match Timestamp::from_second(into_reach(seconds + EPOCH_SECONDS)) {
+            Ok(timestamp) => tz.to_offset(timestamp).seconds(),
             Err(_) => 0,
         }
     }
@@ -62,9 +62,10 @@ impl Zone {
     /// The offset PostgreSQL takes a local time with, in seconds since 2000 by the local clock: at
     /// a gap the one before it, of two readings of one time the later one.
     pub(crate) fn offset_of_local(&self, seconds: i64) -> i32 {
-        let (tz, shift) = match self.table() {
-            Ok(table) => table,
-            Err(fixed) => return fixed,
+        let tz = match self {
+            Zone::Fixed(offset) => return *offset,
+            Zone::Rule(rule) => return rule.offset_of_local(seconds),
+            Zone::Named(tz) => tz,
         };
         let unix = into_reach(seconds + EPOCH_SECONDS);
         let (days, of_day) = (unix.div_euclid(DAY), unix.rem_euclid(DAY));
@@ -84,13 +85,13 @@ impl Zone {
             AmbiguousOffset::Gap { before, .. } => before,
             AmbiguousOffset::Fold { after, .. } => after,
         };
-        offset.seconds() + shift as i32
+        offset.seconds()
     }
 
     /// The offset an abbreviation stands for in this zone at a moment: its latest meaning up to
     /// then, else the first one after.
     pub(crate) fn offset_called(&self, abbreviation: &str, seconds: i64) -> Option<i32> {
-        let (tz, _) = self.table().ok()?;
+        let Zone::Named(tz) = self else { return None };
         let at = Timestamp::from_second(into_reach(seconds + EPOCH_SECONDS)).ok()?;
         let info = tz.to_offset_info(at);
         if info.abbreviation().eq_ignore_ascii_case(abbreviation) {
@@ -135,15 +136,6 @@ impl Zone {
             Zone::Rule(..) => None,
         }
     }
-
-    /// The changes of offset, and what to move the clock by; or the one offset there is.
-    fn table(&self) -> Result<(&TimeZone, i64), i32> {
-        match self {
-            Zone::Fixed(offset) => Err(*offset),
-            Zone::Named(tz) => Ok((tz, 0)),
-            Zone::Rule(tz, shift) => Ok((tz, *shift)),
-        }
-    }
 }
 
 impl fmt::Debug for Zone {
@@ -185,7 +177,7 @@ impl PartialEq for Zone {
         match (self, other) {
             (Zone::Fixed(a), Zone::Fixed(b)) => a == b,
             (Zone::Named(a), Zone::Named(b)) => a == b,
-            (Zone::Rule(a, x), Zone::Rule(b, y)) => (a, x) == (b, y),
+            (Zone::Rule(a), Zone::Rule(b)) => a == b,
             _ => false,
         }
     }
@@ -208,65 +200,4 @@ fn iana(name: &str) -> Option<Zone> {
         Ok(offset) => Zone::Fixed(offset.seconds()),
         Err(_) => Zone::Named(tz),
     })
-}
-
-/// `EST5EDT,M3.2.0,M11.1.0`, `UTC+3`, `<+03>-3`: offsets count westward. Summer time without rules
-/// has those of New York.
-fn posix(spec: &str) -> Option<Zone> {
-    let (_, rest) = posix_name(spec)?;
-    let (west, rest) = posix_offset(rest)?;
-    if rest.is_empty() {
-        return Some(Zone::Fixed(-west));
-    }
-    let (name, rest) = posix_name(rest)?;
-    if name.is_empty() {
-        return None;
-    }
-    let (summer, rules) = match rest.as_bytes().first() {
-        None | Some(b',' | b';') => (west - 3600, rest),
-        Some(_) => posix_offset(rest)?,
-    };
-    let rules = match rules.as_bytes() {
-        [] => ",M3.2.0,M11.1.0",
-        [b',' | b';', ..] => rules,
-        _ => return None,
-    };
-    let shown = |seconds: i32| {
-        let (sign, s) = if seconds < 0 { ("-", -seconds) } else { ("", seconds) };
-        format!("{sign}{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
-    };
-    let days = west / 86_400 * 86_400;
-    let (west, summer) = (shown(west - days), shown(summer - days));
-    let spec = format!("<AAA>{west}<BBB>{summer},{}", &rules[1..]);
-    TimeZone::posix(&spec).ok().map(|tz| Zone::Rule(tz, -i64::from(days)))
-}
-
-fn posix_name(spec: &str) -> Option<(&str, &str)> {
-    if let Some(quoted) = spec.strip_prefix('<') {
-        return quoted.split_once('>');
-    }
-    let end = spec.find(|c: char| c.is_ascii_digit() || ",+-".contains(c)).unwrap_or(spec.len());
-    Some(spec.split_at(end))
-}
-
-/// Hours up to 167, maybe minutes and seconds.
-fn posix_offset(spec: &str) -> Option<(i32, &str)> {
-    let (sign, mut rest) = match spec.as_bytes().first()? {
-        b'-' => (-1, &spec[1..]),
-        b'+' => (1, &spec[1..]),
-        _ => (1, spec),
-    };
-    let mut seconds = 0;
-    for (unit, most) in [(3600, 167), (60, 59), (1, 60)] {
-        let length = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let (digits, tail) = rest.split_at(length);
-        let value: i32 = digits.parse().ok().filter(|value| *value <= most)?;
-        seconds += value * unit;
-        rest = tail;
-        match rest.strip_prefix(':') {
-            Some(more) if unit > 1 => rest = more,
-            _ => break,
-        }
-    }
-    Some((sign * seconds, rest))
 }
