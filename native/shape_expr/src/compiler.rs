@@ -14,6 +14,7 @@ use crate::program::{self, Template};
 use crate::resolve::{self, Resolved};
 use crate::schema::Schema;
 use crate::types::Type;
+use crate::values::datetime::Zone;
 
 /// The longest clause that is accepted.
 pub const MAX_CLAUSE_BYTES: usize = 64 * 1024;
@@ -43,7 +44,7 @@ pub enum Param<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
-    /// PostgreSQL's `TimeZone`. Default `UTC`.
+    /// PostgreSQL's `TimeZone`: an IANA name or a POSIX rule. Default `UTC`.
     pub time_zone: String,
     /// Letters beyond ASCII have no case where no collation is said, as in a database whose own is
     /// C or POSIX. Default `false`: they have the case that C.UTF-8 gives them.
@@ -68,6 +69,7 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct Compiler {
     options: Options,
+    zone: Zone,
     templates: HashMap<Arc<[u64]>, Weak<Template>>,
     /// Dead templates are swept out when the map has grown to this size.
     sweep_at: usize,
@@ -84,12 +86,11 @@ impl Compiler {
     /// # Errors
     /// [`Error::InvalidOption`] for a time zone that is not known.
     pub fn new(options: Options) -> Result<Compiler, Error> {
-        let zone = options.time_zone.as_str();
-        if !["UTC", "Etc/UTC", "GMT", "Z"].iter().any(|name| name.eq_ignore_ascii_case(zone)) {
-            let message = format!("{zone:?}: only UTC is supported");
+        let Some(zone) = Zone::named(&options.time_zone) else {
+            let message = format!("{:?} is no time zone", options.time_zone);
             return Err(Error::InvalidOption { name: "time_zone", message });
-        }
-        Ok(Compiler { options, templates: HashMap::new(), sweep_at: 64, next_id: 0 })
+        };
+        Ok(Compiler { options, zone, templates: HashMap::new(), sweep_at: 64, next_id: 0 })
     }
 
     /// Compiles a clause against a table's columns.
@@ -104,13 +105,14 @@ impl Compiler {
     ) -> Result<Compiled, Error> {
         let depth = parse::check(clause)?;
         let need = STACK_BASE + depth * STACK_PER_LEVEL;
-        let options = &self.options;
+        let (options, zone) = (&self.options, &self.zone);
         // Callers sit on small stacks (an Erlang scheduler's), where running out is no panic.
         let (code, schema) = stacker::maybe_grow(need, 2 * need, || {
             let ast = parse::parse(clause)?;
-            let Resolved { expr, schema, late } = resolve::resolve(&ast, schema, params, options)?;
+            let Resolved { expr, schema, late } =
+                resolve::resolve(&ast, schema, params, options, zone)?;
             let position = expr.position;
-            let folded = fold::fold(expr)
+            let folded = fold::fold(expr, zone)
                 .unwrap_or_else(|raise| Expr::new(Type::Bool, position, Node::Raise(raise)));
             if let (Some(error), true) = (late, folded.lacks_a_function()) {
                 return Err(error);
@@ -127,8 +129,15 @@ impl Compiler {
                 self.next_id += 1;
                 let is_conjunction = program::is_conjunction(&ops);
                 let ops = ops.into_boxed_slice();
-                let template =
-                    Arc::new(Template { id, ops, is_conjunction, depth, columns, access });
+                let template = Arc::new(Template {
+                    id,
+                    ops,
+                    is_conjunction,
+                    depth,
+                    columns,
+                    access,
+                    zone: self.zone.clone(),
+                });
                 self.templates.insert(key, Arc::downgrade(&template));
                 template
             }

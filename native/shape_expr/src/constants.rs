@@ -10,6 +10,7 @@ use hashbrown::HashTable;
 use crate::types::Type;
 use crate::value::Value;
 use crate::values::array::ConstArray;
+use crate::values::datetime::Interval;
 use crate::values::json::Json;
 use crate::values::numeric::Numeric;
 use crate::values::pattern::Pattern;
@@ -34,6 +35,10 @@ pub(crate) enum Const {
     Type(Arc<Type>),
     /// A jsonb's bytes.
     Json(Arc<[u8]>),
+    Date(i32),
+    Time(i64),
+    TimeTz(i64, i32),
+    Interval(Interval),
     /// The right side of `IN`, which is never a value of its own.
     Set(Arc<InSet>),
 }
@@ -51,6 +56,10 @@ impl Const {
             Value::Bpchar(s) => Const::Bpchar((*s).into()),
             Value::Uuid(bytes) => Const::Uuid(Arc::new(*bytes)),
             Value::Timestamp(t) => Const::Timestamp(*t),
+            Value::Date(date) => Const::Date(*date),
+            Value::Time(t) => Const::Time(*t),
+            Value::TimeTz(t, west) => Const::TimeTz(*t, *west),
+            Value::Interval(interval) => Const::Interval(*interval),
             Value::Array(array) => Const::Array(Arc::new(ConstArray::new(array)?)),
             Value::Enum(position, label) => Const::Enum(*position, (*label).into()),
             Value::Type(ty) => Const::Type(Arc::new((*ty).clone())),
@@ -78,6 +87,10 @@ impl Const {
             Const::Enum(position, label) => Value::Enum(*position, label),
             Const::Type(ty) => Value::Type(ty),
             Const::Json(bytes) => Value::Json(Json::from_bytes(bytes)),
+            Const::Date(date) => Value::Date(*date),
+            Const::Time(t) => Value::Time(*t),
+            Const::TimeTz(t, west) => Value::TimeTz(*t, *west),
+            Const::Interval(interval) => Value::Interval(*interval),
         }
     }
 

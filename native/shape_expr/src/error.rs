@@ -297,6 +297,8 @@ pub enum Raise {
     DatetimeOverflow,
     /// 22009: a time zone displacement out of range.
     InvalidTimeZone,
+    /// 22015: a part of an interval out of range.
+    IntervalOverflow,
     /// 22023: an argument outside the function's domain.
     InvalidParameter,
     /// 22025: an escape character with nothing after it.
@@ -347,6 +349,7 @@ impl Raise {
             Raise::InvalidDatetime => "22007",
             Raise::DatetimeOverflow => "22008",
             Raise::InvalidTimeZone => "22009",
+            Raise::IntervalOverflow => "22015",
             Raise::InvalidParameter => "22023",
             Raise::InvalidEscapeSequence => "22025",
             Raise::InvalidEscapeCharacter => "22019",
@@ -377,6 +380,7 @@ impl Raise {
             Raise::InvalidDatetime => "invalid date or time",
             Raise::DatetimeOverflow => "date or time out of range",
             Raise::InvalidTimeZone => "time zone displacement out of range",
+            Raise::IntervalOverflow => "interval field out of range",
             Raise::InvalidParameter => "invalid argument",
             Raise::InvalidEscapeSequence => "the pattern ends with its escape character",
             Raise::InvalidEscapeCharacter => "an escape must be empty or one character",

@@ -28,6 +28,10 @@ pub(crate) enum Volatility {
     Immutable,
     /// Evaluated once as well, but what raises does so only where it is evaluated.
     Stable,
+    /// Depends on time or chance: refused.
+    Volatile,
+    /// PostgreSQL has it, this crate has not: refused.
+    Missing,
 }
 
 /// A function as the tree and the code generator see it, whatever table it comes from.

@@ -10,41 +10,49 @@ use crate::program::Test;
 use crate::truth::Truth;
 use crate::types::Type;
 use crate::value::Value;
+use crate::values::datetime::Zone;
 use crate::vm::{self, Context, Limits};
 
 mod control;
 
 /// Folds a tree. `Err` means that the whole clause raises, whatever the row.
-pub(crate) fn fold(expr: Expr) -> Result<Expr, Raise> {
+pub(crate) fn fold(expr: Expr, zone: &Zone) -> Result<Expr, Raise> {
     let Expr { ty, position, node } = expr;
     let node = match node {
         Node::Const(_) | Node::Late(_) | Node::Column(_) | Node::Raise(_) => node,
         Node::Call { function, args } => {
-            let args = fold_all(args)?;
+            let args = match function.name {
+                "overlaps" => fold_lengths(args, zone)?,
+                _ => args,
+            };
+            let args = fold_all(args, zone)?;
             if function.strict && args.iter().any(|arg| arg.as_const().is_some_and(Const::is_null))
             {
                 Node::Const(Const::Null)
             } else {
                 let stable = function.volatility == Volatility::Stable;
                 match values(&args) {
-                    None => Node::Call { function, args },
-                    Some((values, late)) => known(call(&function, &values), late || stable)?,
+                    None => match certain_raise(&args) {
+                        Some(raise) => Node::Raise(raise),
+                        None => Node::Call { function, args },
+                    },
+                    Some((values, late)) => known(call(&function, &values, zone), late || stable)?,
                 }
             }
         }
-        Node::And(arms) => return arms_of(arms, true, position),
-        Node::Or(arms) => return arms_of(arms, false, position),
+        Node::And(arms) => return arms_of(arms, true, position, zone),
+        Node::Or(arms) => return arms_of(arms, false, position, zone),
         Node::Not(inner) => {
-            let inner = fold(*inner)?;
+            let inner = fold(*inner, zone)?;
             match truth(&inner) {
                 Some(truth) => Node::Const(from_truth(truth.negate())),
                 None => Node::Not(Box::new(inner)),
             }
         }
         Node::Test(test, inner) => {
-            let inner = fold(*inner)?;
+            let inner = fold(*inner, zone)?;
             if let Node::Row(fields) = inner.node {
-                return fold_row_test(test, fields, position);
+                return fold_row_test(test, fields, position, zone);
             }
             match inner.as_const().map(|value| vm::test(test, &value.value())) {
                 Some(truth) => Node::Const(from_truth(truth)),
@@ -53,19 +61,19 @@ pub(crate) fn fold(expr: Expr) -> Result<Expr, Raise> {
         }
         Node::Distinct { function, args, negated } => {
             let [left, right] = *args;
-            let args = [fold(left)?, fold(right)?];
+            let args = [fold(left, zone)?, fold(right, zone)?];
             match values(&args) {
                 None => Node::Distinct { function, args: Box::new(args), negated },
-                Some((values, late)) => known(distinct(&function, &values, negated), late)?,
+                Some((values, late)) => known(distinct(&function, &values, negated, zone), late)?,
             }
         }
         Node::AnyOf { function, left, items, all } => {
-            let left = fold(*left)?;
-            let items = fold_all(items)?;
+            let left = fold(*left, zone)?;
+            let items = fold_all(items, zone)?;
             match (left.as_value(), values(&items)) {
                 (Some(value), Some((values, late))) => {
                     let late = late || matches!(left.node, Node::Late(_));
-                    known(any_of(&function, value, values, all), late)?
+                    known(any_of(&function, value, values, all, zone), late)?
                 }
                 (None, Some(_)) => Node::AnyOf { function, left: Box::new(left), items, all },
                 // The list is built before it is searched, so where one item raises, all does, once
@@ -81,27 +89,55 @@ pub(crate) fn fold(expr: Expr) -> Result<Expr, Raise> {
                 }
             }
         }
-        node => return control::fold(Expr { ty, position, node }),
+        node => return control::fold(Expr { ty, position, node }, zone),
     };
     Ok(Expr { ty, position, node })
 }
 
 /// `ROW(...) IS [NOT] NULL`, its columns folded: a test of each. A row that is all constant is a
 /// constant itself, of which PostgreSQL's planner does not take the test.
-fn fold_row_test(test: Test, fields: Vec<Expr>, position: usize) -> Result<Expr, Raise> {
+fn fold_row_test(
+    test: Test,
+    fields: Vec<Expr>,
+    position: usize,
+    zone: &Zone,
+) -> Result<Expr, Raise> {
     let whole = fields.iter().all(|field| field.as_const().is_some());
     let tests = fields
         .into_iter()
         .map(|field| Expr::new(Type::Bool, position, Node::Test(test, Box::new(field))));
-    let folded = arms_of(tests.collect(), true, position)?;
+    let folded = arms_of(tests.collect(), true, position, zone)?;
     Ok(match folded.node {
         Node::Const(answer) if whole => Expr::new(Type::Bool, position, Node::Late(answer)),
         node => Expr { node, ..folded },
     })
 }
 
-fn fold_all(args: Vec<Expr>) -> Result<Vec<Expr>, Raise> {
-    args.into_iter().map(fold).collect()
+/// OVERLAPS has its lengths folded like its other arguments, before they are added to anything.
+fn fold_lengths(args: Vec<Expr>, zone: &Zone) -> Result<Vec<Expr>, Raise> {
+    let fold_length = |mut arg: Expr| match &mut arg.node {
+        Node::Call { args, .. } if args.get(1).is_some_and(|arg| arg.ty == Type::Interval) => {
+            if let Some(length) = args.pop() {
+                args.push(fold(length, zone)?);
+            }
+            Ok(arg)
+        }
+        _ => fold(arg, zone),
+    };
+    args.into_iter().map(fold_length).collect()
+}
+
+fn fold_all(args: Vec<Expr>, zone: &Zone) -> Result<Vec<Expr>, Raise> {
+    args.into_iter().map(|arg| fold(arg, zone)).collect()
+}
+
+/// What evaluating the arguments in their order is sure to raise.
+fn certain_raise(args: &[Expr]) -> Option<Raise> {
+    args.iter().find_map(|arg| match &arg.node {
+        Node::Const(_) | Node::Late(_) | Node::Column(_) => None,
+        Node::Raise(raise) => Some(Some(*raise)),
+        _ => Some(None),
+    })?
 }
 
 /// The arguments' values if all are known, and whether one of them is late.
@@ -121,17 +157,22 @@ fn known(result: Result<Const, EvalError>, late: bool) -> Result<Node, Raise> {
     }
 }
 
-fn call(function: &Function, args: &[Const]) -> Result<Const, EvalError> {
+fn call(function: &Function, args: &[Const], zone: &Zone) -> Result<Const, EvalError> {
     let arena = Bump::new();
-    let mut context = Context::new(&arena, Limits::default());
+    let mut context = Context::new(&arena, Limits::default()).with_zone(zone);
     let values: Vec<Value<'_>> = args.iter().map(Const::value).collect();
     let result = vm::call(function.implementation, function.strict, &mut context, &values)?;
     Const::from_value(&result).ok_or(EvalError::new(Raise::NotSupported))
 }
 
-fn distinct(function: &Function, args: &[Const], negated: bool) -> Result<Const, EvalError> {
+fn distinct(
+    function: &Function,
+    args: &[Const],
+    negated: bool,
+    zone: &Zone,
+) -> Result<Const, EvalError> {
     let arena = Bump::new();
-    let mut context = Context::new(&arena, Limits::default());
+    let mut context = Context::new(&arena, Limits::default()).with_zone(zone);
     let pair = [args[0].value(), args[1].value()];
     let answer = vm::distinct(function.implementation, pair, &mut context)?;
     Ok(from_truth(if negated { answer.negate() } else { answer }))
@@ -142,17 +183,18 @@ pub(crate) fn any_of(
     left: &Const,
     items: Vec<Const>,
     all: bool,
+    zone: &Zone,
 ) -> Result<Const, EvalError> {
     let set = InSet::new(items, false);
     let arena = Bump::new();
-    let mut context = Context::new(&arena, Limits::default());
+    let mut context = Context::new(&arena, Limits::default()).with_zone(zone);
     let answer = vm::any_of(&set, function.implementation, all, left.value(), &mut context)?;
     Ok(from_truth(answer.truth()))
 }
 
 /// AND (or OR): arms are folded from left to right, and a false (true) one ends it, so that later
 /// arms are never looked at. Constant nulls go last, where they stop nothing.
-fn arms_of(arms: Vec<Expr>, and: bool, position: usize) -> Result<Expr, Raise> {
+fn arms_of(arms: Vec<Expr>, and: bool, position: usize, zone: &Zone) -> Result<Expr, Raise> {
     let (ends, drops) = if and { (Truth::FALSE, Truth::TRUE) } else { (Truth::TRUE, Truth::FALSE) };
     let mut kept = Vec::with_capacity(arms.len());
     let mut has_null = false;
@@ -164,7 +206,7 @@ fn arms_of(arms: Vec<Expr>, and: bool, position: usize) -> Result<Expr, Raise> {
                 pending.extend(inner.into_iter().rev());
                 continue;
             }
-            (node, _) => fold(Expr { node, ty: arm.ty, position: arm.position })?,
+            (node, _) => fold(Expr { node, ty: arm.ty, position: arm.position }, zone)?,
         };
         match truth(&arm) {
             Some(truth) if truth == ends => {

@@ -61,6 +61,7 @@ pub use types::{Collation, ColumnType, Element, EnumType, Type};
 pub use value::{Eval, Value};
 pub use values::array::{Array, Dimension};
 pub use values::ctype::lower_case;
+pub use values::datetime::Interval;
 pub use values::json::Json;
 pub use values::numeric::Numeric;
 pub use values::pattern::Pattern;

@@ -9,6 +9,7 @@ use crate::error::Raise;
 use crate::expr::Strategy;
 use crate::value::Eval;
 use crate::value::Value;
+use crate::values::datetime::Zone;
 use crate::vm::Context;
 
 /// What every function and operator is to the VM.
@@ -93,6 +94,8 @@ pub(crate) struct Template {
     pub is_conjunction: bool,
     pub columns: ColumnSet,
     pub access: Plan,
+    /// The session's time zone.
+    pub zone: Zone,
 }
 
 impl std::fmt::Debug for Template {

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::values::datetime::{INTERVAL_MASKS, interval_name, interval_typmod};
 
 /// A PostgreSQL type without its modifier.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -60,6 +61,16 @@ pub enum Type {
     Json,
     /// `jsonb`
     Jsonb,
+    /// `timestamp without time zone`
+    Timestamp,
+    /// `date`
+    Date,
+    /// `time without time zone`
+    Time,
+    /// `time with time zone`
+    Timetz,
+    /// `interval`
+    Interval,
     /// The type of a quoted literal or `NULL` before its place has given it another. No column has it.
     Unknown,
 }
@@ -69,6 +80,7 @@ pub enum Type {
 pub(crate) enum Category {
     Boolean,
     DateTime,
+    Timespan,
     Numeric,
     String,
     User,
@@ -85,6 +97,7 @@ impl Category {
         match self {
             Category::Boolean => 'B',
             Category::DateTime => 'D',
+            Category::Timespan => 'T',
             Category::Numeric => 'N',
             Category::String => 'S',
             Category::User => 'U',
@@ -151,6 +164,18 @@ pub(crate) static TYPES: &[TypeRow] = &[
     row(Type::AnyNonArray, "anynonarray", &[], 2776, Category::Pseudo, false),
     row(Type::Json, "json", &[], 114, Category::User, false),
     row(Type::Jsonb, "jsonb", &[], 3802, Category::User, false),
+    row(
+        Type::Timestamp,
+        "timestamp without time zone",
+        &["timestamp"],
+        1114,
+        Category::DateTime,
+        false,
+    ),
+    row(Type::Date, "date", &[], 1082, Category::DateTime, false),
+    row(Type::Time, "time without time zone", &["time"], 1083, Category::DateTime, false),
+    row(Type::Timetz, "time with time zone", &["timetz"], 1266, Category::DateTime, false),
+    row(Type::Interval, "interval", &[], 1186, Category::Timespan, true),
     row(Type::Unknown, "unknown", &[], 705, Category::Unknown, false),
 ];
 
@@ -317,6 +342,29 @@ impl Type {
             .map(|row| row.ty.clone())
     }
 
+    /// A date, a time or both?
+    pub(crate) fn is_time(&self) -> bool {
+        self.category() == Category::DateTime
+    }
+
+    /// By the name `pg_type` has, as a function-like cast needs it: `int4`, never `integer`.
+    pub(crate) fn by_own_name(name: &str) -> Option<Type> {
+        const SPELLINGS: &[&str] = &[
+            "boolean",
+            "smallint",
+            "integer",
+            "int",
+            "bigint",
+            "real",
+            "float",
+            "decimal",
+            "dec",
+            "character",
+            "char",
+        ];
+        Type::by_name(name).filter(|_| !SPELLINGS.contains(&name) && !name.contains(' '))
+    }
+
     /// The OID PostgreSQL knows the type by; 0 for an enum, which has another one in each database.
     #[must_use]
     pub fn oid(&self) -> u32 {
@@ -455,7 +503,10 @@ impl ColumnType {
                     bad("numeric precision must be 1 to 1000, its scale -1000 to 1000")
                 })?
             }
-            (Type::Timestamptz, [precision]) => {
+            (Type::Interval, modifiers) => {
+                interval_modifier(modifiers).ok_or_else(|| bad("precision must not be negative"))?
+            }
+            (Type::Timestamptz | Type::Timestamp | Type::Time | Type::Timetz, [precision]) => {
                 // PostgreSQL cuts a precision above 6 to 6, with a warning.
                 let precision = i32::try_from(*precision).ok().filter(|p| *p >= 0);
                 precision.ok_or_else(|| bad("precision must not be negative"))?.min(6)
@@ -464,6 +515,21 @@ impl ColumnType {
         };
         Ok(ColumnType { ty, typmod, collation: Collation::Default })
     }
+}
+
+/// An interval's modifier as the grammar gives it: its fields, its precision, or both.
+fn interval_modifier(modifiers: &[i64]) -> Option<i32> {
+    const ALL: i64 = 0x7fff;
+    let fields = |mask: i64| (mask != ALL).then_some(mask as i32);
+    let (mask, precision) = match modifiers {
+        [mask] => (fields(*mask), None),
+        [mask, precision] => {
+            let precision = i32::try_from(*precision).ok().filter(|p| *p >= 0)?;
+            (fields(*mask), Some(precision.min(6)))
+        }
+        _ => return None,
+    };
+    Some(interval_typmod(mask, precision))
 }
 
 fn numeric_typmod(precision: i64, scale: i64) -> Option<i32> {
@@ -521,6 +587,10 @@ impl FromStr for ColumnType {
         let name = format!("{} {}", name.trim(), rest.trim());
         let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
         let name = name.strip_prefix("pg_catalog.").unwrap_or(&name);
+        if let Some(fields) = name.strip_prefix("interval") {
+            let precision = modifiers.first().copied();
+            return interval_type(fields.trim(), precision).ok_or_else(unknown);
+        }
         let (name, modifiers) = match (name, modifiers) {
             // SQL's `character` without a length is one character; pg_catalog's `bpchar` has no limit.
             ("character" | "char", modifiers) if modifiers.is_empty() => ("bpchar", vec![1]),
@@ -539,6 +609,20 @@ impl FromStr for ColumnType {
     }
 }
 
+/// `interval`, `interval day to second(3)`.
+fn interval_type(fields: &str, precision: Option<i64>) -> Option<ColumnType> {
+    let mask = match fields {
+        "" => None,
+        fields => Some(INTERVAL_MASKS.iter().find(|(_, words)| *words == fields)?.0),
+    };
+    let precision = match precision {
+        None => None,
+        Some(precision) => Some(i32::try_from(precision).ok().filter(|p| (0..=6).contains(p))?),
+    };
+    let typmod = interval_typmod(mask, precision);
+    Some(ColumnType { typmod, ..ColumnType::new(Type::Interval) })
+}
+
 impl fmt::Display for ColumnType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let typmod = self.typmod;
@@ -553,6 +637,10 @@ impl fmt::Display for ColumnType {
                 None => f.write_str("numeric"),
             },
             Type::Timestamptz if typmod >= 0 => write!(f, "timestamp({typmod}) with time zone"),
+            Type::Timestamp if typmod >= 0 => write!(f, "timestamp({typmod}) without time zone"),
+            Type::Time if typmod >= 0 => write!(f, "time({typmod}) without time zone"),
+            Type::Timetz if typmod >= 0 => write!(f, "time({typmod}) with time zone"),
+            Type::Interval => f.write_str(&interval_name(typmod)),
             ty => write!(f, "{ty}"),
         }
     }

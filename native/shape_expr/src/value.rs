@@ -7,6 +7,7 @@ use crate::error::EvalError;
 use crate::truth::Truth;
 use crate::types::Type;
 use crate::values::array::Array;
+use crate::values::datetime::Interval;
 use crate::values::json::Json;
 use crate::values::numeric::Numeric;
 use crate::values::pattern::Pattern;
@@ -46,7 +47,8 @@ pub enum Value<'a> {
     Pattern(&'a Pattern),
     /// uuid.
     Uuid([u8; 16]),
-    /// timestamptz: microseconds since 2000-01-01 00:00 UTC; the extremes are the infinities.
+    /// timestamp and timestamptz: microseconds since 2000-01-01 00:00, of the local clock or UTC; the
+    /// extremes are the infinities.
     Timestamp(i64),
     /// An array of any element type.
     Array(Array<'a>),
@@ -56,6 +58,14 @@ pub enum Value<'a> {
     Type(&'a Type),
     /// jsonb. A json is its text.
     Json(Json<'a>),
+    /// date: days since 2000-01-01; the extremes are the infinities.
+    Date(i32),
+    /// time: microseconds of the day.
+    Time(i64),
+    /// timetz: microseconds of the day, and the zone in seconds *west* of Greenwich.
+    TimeTz(i64, i32),
+    /// interval.
+    Interval(Interval),
     /// Some value that is not NULL, of a column whose type nothing has fixed.
     Opaque,
 }
@@ -82,7 +92,10 @@ impl<'a> Value<'a> {
             }
             Value::Bool(b) => state.write_u8(1 + u8::from(*b)),
             Value::Int(i) => i.hash(state),
-            Value::Timestamp(t) => t.hash(state),
+            Value::Timestamp(t) | Value::Time(t) => t.hash(state),
+            Value::Date(date) => date.hash(state),
+            Value::TimeTz(time, west) => (time, west).hash(state),
+            Value::Interval(interval) => interval.hash_equality(state),
             Value::Float(x) => float::equality_bits(*x).hash(state),
             Value::Numeric(n) => n.hash_equality(state),
             Value::Text(s) => s.hash(state),
@@ -102,6 +115,10 @@ impl<'a> Value<'a> {
         match (self, other) {
             (Value::Bool(a), Value::Bool(b)) => a == b,
             (Value::Int(a), Value::Int(b)) | (Value::Timestamp(a), Value::Timestamp(b)) => a == b,
+            (Value::Date(a), Value::Date(b)) => a == b,
+            (Value::Time(a), Value::Time(b)) => a == b,
+            (Value::TimeTz(a, x), Value::TimeTz(b, y)) => (a, x) == (b, y),
+            (Value::Interval(a), Value::Interval(b)) => a.compare(b).is_eq(),
             (Value::Float(a), Value::Float(b)) => float::compare(*a, *b).is_eq(),
             (Value::Numeric(a), Value::Numeric(b)) => a.compare(b).is_eq(),
             (Value::Text(a), Value::Text(b)) => a == b,
@@ -176,6 +193,26 @@ impl<'a> Value<'a> {
                     None
                 }
             }
+            Value::Date(a) => match other {
+                Value::Date(b) => Some(a.cmp(b)),
+                _ => None,
+            },
+            Value::Time(a) => match other {
+                Value::Time(b) => Some(a.cmp(b)),
+                _ => None,
+            },
+            Value::TimeTz(a, west) => match other {
+                Value::TimeTz(b, other) => {
+                    // As instants, then by the zone.
+                    let utc = |time: i64, west: i32| time + i64::from(west) * 1_000_000;
+                    Some(utc(*a, *west).cmp(&utc(*b, *other)).then(west.cmp(other)))
+                }
+                _ => None,
+            },
+            Value::Interval(a) => match other {
+                Value::Interval(b) => Some(a.compare(b)),
+                _ => None,
+            },
             Value::Timestamp(a) => {
                 if let Value::Timestamp(b) = other {
                     Some(a.cmp(b))

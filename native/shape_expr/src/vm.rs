@@ -10,6 +10,7 @@ use crate::program::{Implementation, Op, Template, Test};
 use crate::row::Row;
 use crate::truth::Truth;
 use crate::value::{Eval, Value};
+use crate::values::datetime::{self, Zone};
 
 /// For signatures that name the lifetime.
 pub(crate) type Answer<'a> = Eval<'a>;
@@ -33,13 +34,24 @@ impl Default for Limits {
 /// What functions may use and must account for.
 pub(crate) struct Context<'a> {
     arena: &'a Bump,
+    zone: &'a Zone,
     fuel: u64,
     bytes: usize,
 }
 
 impl<'a> Context<'a> {
     pub(crate) fn new(arena: &'a Bump, limits: Limits) -> Context<'a> {
-        Context { arena, fuel: limits.fuel, bytes: limits.bytes }
+        Context { arena, zone: &datetime::UTC, fuel: limits.fuel, bytes: limits.bytes }
+    }
+
+    /// The same with this session time zone; without it, UTC.
+    pub(crate) fn with_zone(self, zone: &'a Zone) -> Context<'a> {
+        Context { zone, ..self }
+    }
+
+    /// The session's time zone.
+    pub(crate) fn zone(&self) -> &'a Zone {
+        self.zone
     }
 
     /// Where results that do not fit a [`Value`] go, after their size was charged.
@@ -117,7 +129,7 @@ impl Vm {
         constants: &'a Constants,
         row: &Row<'a>,
     ) -> Result<Truth, EvalError> {
-        let mut context = Context::new(row.arena(), self.limits);
+        let mut context = Context::new(row.arena(), self.limits).with_zone(&template.zone);
         // The commonest clauses by far need no stack.
         let result = if template.is_conjunction {
             conjunction(template, constants, row, &mut context)

@@ -22,6 +22,11 @@ const TYPES: &[&str] = &[
     "name",
     "uuid",
     "timestamptz",
+    "timestamp(2)",
+    "date",
+    "time",
+    "timetz",
+    "interval",
 ];
 
 /// Pieces of SQL in any order: more of it gets past the grammar than random characters would.

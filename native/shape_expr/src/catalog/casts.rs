@@ -1,6 +1,6 @@
 //! Casts between types, length coercions, and the way through text that PostgreSQL allows besides.
 
-use super::{json, wrong_kind};
+use super::{datetime, json, wrong_kind};
 use crate::error::{EvalError, Raise};
 use crate::expr::{Function, Strategy, Volatility};
 use crate::program::Implementation;
@@ -9,7 +9,6 @@ use crate::value::{Eval, Value};
 use crate::values::int::{Width, fit};
 use crate::values::{
     self, boolean, float, json_text, numeric::NumericVar, numeric_math, numeric_text, text,
-    timestamp,
 };
 use crate::vm::Context as Vm;
 
@@ -39,17 +38,27 @@ pub(crate) struct Cast {
     pub to: Type,
     pub context: Context,
     pub method: Method,
+    pub volatility: Volatility,
 }
 
 macro_rules! casts {
     ($($from:ident => $to:ident $context:ident $method:expr;)*) => {
-        &[$(Cast {
-            from: Type::$from, to: Type::$to, context: Context::$context, method: $method,
+        &[$($crate::catalog::casts::Cast {
+            from: $crate::types::Type::$from,
+            to: $crate::types::Type::$to,
+            context: $crate::catalog::casts::Context::$context,
+            method: $method,
+            volatility: $crate::expr::Volatility::Immutable,
         }),*]
     };
 }
 
+pub(crate) use casts;
+
 use Method::{Function as By, Relabel};
+
+/// Every family's casts.
+static FAMILIES: &[&[Cast]] = &[CASTS, datetime::CASTS, datetime::STABLE_CASTS];
 
 static CASTS: &[Cast] = casts! {
     Int2 => Int4 Implicit Relabel;
@@ -116,13 +125,14 @@ static CASTS: &[Cast] = casts! {
 };
 
 #[cfg(test)]
-pub(super) fn all() -> &'static [Cast] {
-    CASTS
+pub(super) fn all() -> impl Iterator<Item = &'static Cast> {
+    FAMILIES.iter().flat_map(|family| family.iter())
 }
 
 /// The cast from one type to another, if the tables have one for this context.
 pub(crate) fn cast(from: &Type, to: &Type, context: Context) -> Option<&'static Cast> {
-    CASTS.iter().find(|cast| cast.from == *from && cast.to == *to && cast.context <= context)
+    let mut all = FAMILIES.iter().flat_map(|family| family.iter());
+    all.find(|cast| cast.from == *from && cast.to == *to && cast.context <= context)
 }
 
 impl Cast {
@@ -130,7 +140,11 @@ impl Cast {
     pub(crate) fn function(&self) -> Option<Function> {
         match self.method {
             Relabel => None,
-            By(implementation) => Some(function("cast", implementation, self.to.clone())),
+            By(implementation) => {
+                let mut function = function("cast", implementation, self.to.clone());
+                function.volatility = self.volatility;
+                Some(function)
+            }
         }
     }
 }
@@ -153,10 +167,11 @@ pub(crate) fn to_text(from: &Type, to: &Type) -> Option<Function> {
         (_, false) => return None,
         (Type::Array(_) | Type::Enum(_), true) => super::arrays::to_text(from)?,
         (Type::Float4, true) => float4_to_text,
+        (Type::Timestamp, true) => timestamp_to_text,
         (_, true) => any_to_text,
     };
     let mut function = function("text", implementation, Type::Text);
-    if matches!(from, Type::Timestamptz | Type::Array(_) | Type::Enum(_)) {
+    if matches!(from, Type::Array(_) | Type::Enum(_)) || datetime::output_is_stable(from) {
         function.volatility = Volatility::Stable;
     }
     Some(function)
@@ -183,11 +198,11 @@ pub(crate) fn text_to(from: &Type, to: &Type) -> Option<Function> {
     let implementation = match super::arrays::text_to(to) {
         Some(implementation) => implementation,
         None => {
-            reader!(Bool Int2 Int4 Int8 Float4 Float8 Numeric Uuid Timestamptz Oid Json Jsonb Bytea)
+            reader!(Bool Int2 Int4 Int8 Float4 Float8 Numeric Uuid Timestamptz Timestamp Date Time Timetz Interval Oid Json Jsonb Bytea)
         }
     };
     let mut function = function("read", implementation, to.clone());
-    if matches!(to, Type::Timestamptz | Type::Array(_) | Type::Enum(_)) {
+    if matches!(to, Type::Array(_) | Type::Enum(_)) || datetime::input_is_stable(to) {
         function.volatility = Volatility::Stable;
     }
     Some(function)
@@ -199,13 +214,10 @@ fn read_text<'a>(ty: &Type, context: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a
     if *ty == Type::Bytea {
         context.reserve(text.len())?;
     }
-    if *ty == Type::Timestamptz && timestamp::is_volatile(text) {
-        return Err(EvalError::new(Raise::NotSupported));
-    }
     if *ty == Type::Jsonb {
         context.reserve(8 * text.len())?;
     }
-    values::input(ty, text, context.arena())
+    values::input_in(context.zone(), ty, text, context.arena())
 }
 
 fn any_to_text<'a>(context: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {
@@ -214,6 +226,10 @@ fn any_to_text<'a>(context: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {
 
 fn float4_to_text<'a>(context: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {
     print_text(&Type::Float4, context, args)
+}
+
+fn timestamp_to_text<'a>(context: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {
+    print_text(&Type::Timestamp, context, args)
 }
 
 fn print_text<'a>(ty: &Type, context: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {
@@ -226,7 +242,7 @@ fn print_text<'a>(ty: &Type, context: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'
         _ => 64,
     };
     context.reserve(size)?;
-    match values::output(ty, value, context.arena()) {
+    match values::output_in(context.zone(), ty, value, context.arena()) {
         Some(text) => Ok(Value::Text(text)),
         None => wrong_kind(),
     }
@@ -238,8 +254,7 @@ pub(crate) fn length_coercion(ty: &Type) -> Option<Function> {
         Type::Varchar => varchar_length,
         Type::Bpchar => bpchar_length,
         Type::Numeric => numeric_scale,
-        Type::Timestamptz => timestamp_scale,
-        _ => return None,
+        _ => datetime::length_coercion(ty)?,
     };
     let mut function = function("length", implementation, ty.clone());
     function.is_cast = false;
@@ -284,15 +299,6 @@ fn numeric_scale<'a>(context: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {
     let Some((precision, scale)) = numeric_modifier(typmod) else { return Ok(args[0]) };
     let fitted = numeric_math::fit_modifier(n.var(), precision, scale)?;
     Ok(Value::Numeric(fitted.store(context.arena())?))
-}
-
-fn timestamp_scale<'a>(_: &mut Vm<'a>, args: &[Value<'a>]) -> Eval<'a> {
-    match args {
-        [Value::Timestamp(t), Value::Int(typmod), _] => {
-            Ok(Value::Timestamp(timestamp::round(*t, i32::try_from(*typmod).unwrap_or(6))))
-        }
-        _ => wrong_kind(),
-    }
 }
 
 fn int_to_width<'a>(args: &[Value<'a>], width: Width) -> Eval<'a> {

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use super::datetime::timetz;
 use super::{Operator, wrong_kind};
 use crate::value::{Eval, Value};
 use crate::values::json::Json;
@@ -52,6 +53,9 @@ order!(bytes, Bytes, Bytes, |a: &&[u8], b: &&[u8]| a.cmp(b));
 order!(uuids, Uuid, Uuid, |a: &[u8; 16], b: &[u8; 16]| a.cmp(b));
 order!(jsonbs, Json, Json, |a: &Json<'_>, b: &Json<'_>| json_order::compare(*a, *b));
 order!(timestamps, Timestamp, Timestamp, |a: &i64, b: &i64| a.cmp(b));
+order!(dates, Date, Date, |a: &i32, b: &i32| a.cmp(b));
+order!(times, Time, Time, |a: &i64, b: &i64| a.cmp(b));
+order!(intervals, Interval, Interval, |a: &crate::Interval, b: &crate::Interval| a.compare(b));
 
 /// The six rows of a pair of types.
 macro_rules! rows {
@@ -103,4 +107,9 @@ pub(super) static OPERATORS: &[&[Operator]] = &[
     rows!(Uuid, Uuid, uuids),
     rows!(Timestamptz, Timestamptz, timestamps),
     rows!(Jsonb, Jsonb, jsonbs),
+    rows!(Timestamp, Timestamp, timestamps),
+    rows!(Date, Date, dates),
+    rows!(Time, Time, times),
+    rows!(Timetz, Timetz, timetz),
+    rows!(Interval, Interval, intervals),
 ];

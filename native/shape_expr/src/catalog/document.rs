@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::casts::{self, Context};
 use super::{FUNCTIONS, OPERATORS, refused};
+use crate::expr::Volatility;
 use crate::types::{TYPES, Type};
 
 /// What is no operator, function or cast, with an example of each that must compile, and how an index
@@ -71,7 +72,10 @@ fn page() -> String {
 
     page += "\n## Functions\n\n| function | result |\n|---|---|\n";
     let mut functions: Vec<String> = Vec::new();
-    for row in FUNCTIONS.iter().flat_map(|f| f.iter()) {
+    let refused = |row: &&super::FunctionRow| {
+        matches!(row.volatility, Volatility::Volatile | Volatility::Missing)
+    };
+    for row in FUNCTIONS.iter().flat_map(|f| f.iter()).filter(|row| !refused(row)) {
         let args: Vec<String> = row.args.iter().map(Type::to_string).collect();
         functions.push(format!("| `{}({})` | {} |", row.name, args.join(", "), row.result));
     }
@@ -86,7 +90,7 @@ fn page() -> String {
             let wanted = |c: &&casts::Cast| {
                 c.from == from.ty && (c.context == Context::Implicit) != explicit
             };
-            casts::all().iter().filter(wanted).map(|c| c.to.to_string()).collect()
+            casts::all().filter(wanted).map(|c| c.to.to_string()).collect()
         };
         if !(to(false).is_empty() && to(true).is_empty()) {
             let _ = writeln!(

@@ -12,6 +12,7 @@ mod casts;
 mod compare;
 #[cfg(test)]
 mod conformance;
+mod datetime;
 #[cfg(test)]
 mod document;
 mod json;
@@ -112,6 +113,8 @@ static OPERATORS: &[&[&[Operator]]] = &[
     json::OPERATORS,
     bits::OPERATORS,
     math::OPERATORS,
+    datetime::OPERATORS,
+    datetime::COMPARISONS,
 ];
 
 /// Every family's functions.
@@ -125,6 +128,11 @@ static FUNCTIONS: &[&[FunctionRow]] = &[
     json::FUNCTIONS,
     bits::FUNCTIONS,
     math::FUNCTIONS,
+    datetime::FUNCTIONS,
+    datetime::STABLE_FUNCTIONS,
+    datetime::VOLATILE_FUNCTIONS,
+    datetime::MISSING_FUNCTIONS,
+    datetime::OVERLAPS,
 ];
 
 static OPERATORS_BY_NAME: LazyLock<HashMap<&'static str, Vec<&'static Operator>>> =
@@ -163,7 +171,7 @@ impl Operator {
             implementation: self.implementation,
             result: self.result.clone(),
             strict: !arrays::is_lenient(self),
-            volatility: Volatility::Immutable,
+            volatility: datetime::operator_volatility(self),
             strategy: self.strategy,
             is_cast: false,
         }

@@ -9,17 +9,18 @@ use crate::expr::{Expr, Node, RowPair};
 use crate::truth::Truth;
 use crate::types::Type;
 use crate::value::Value;
+use crate::values::datetime::Zone;
 use crate::vm::{self, Context, Limits, control};
 
 /// Folds the nodes that `fold` leaves to this file.
-pub(super) fn fold(expr: Expr) -> Result<Expr, Raise> {
+pub(super) fn fold(expr: Expr, zone: &Zone) -> Result<Expr, Raise> {
     let Expr { ty, position, node } = expr;
     let node = match node {
-        Node::Case { arms, otherwise } => return case(arms, *otherwise),
-        Node::Coalesce(args) => return coalesce(ty, args, position),
+        Node::Case { arms, otherwise } => return case(arms, *otherwise, zone),
+        Node::Coalesce(args) => return coalesce(ty, args, position, zone),
         Node::NullIf { function, args } => {
             let [left, right] = *args;
-            let (left, right) = (fold_one(left)?, fold_one(right)?);
+            let (left, right) = (fold_one(left, zone)?, fold_one(right, zone)?);
             let is_null = |arg: &Expr| arg.as_const().is_some_and(Const::is_null);
             if is_null(&left) || is_null(&right) {
                 return Ok(left);
@@ -28,7 +29,7 @@ pub(super) fn fold(expr: Expr) -> Result<Expr, Raise> {
             match values(&args) {
                 None => Node::NullIf { function, args: Box::new(args) },
                 Some((values, late)) => {
-                    let evaluated = evaluate(&values, |context, values| {
+                    let evaluated = evaluate(zone, &values, |context, values| {
                         control::null_if(function.implementation, [values[0], values[1]], context)
                     });
                     known(evaluated, late)?
@@ -36,11 +37,11 @@ pub(super) fn fold(expr: Expr) -> Result<Expr, Raise> {
             }
         }
         Node::MinMax { less, args, greatest } => {
-            let args = fold_all(args)?;
+            let args = fold_all(args, zone)?;
             match values(&args) {
                 None => Node::MinMax { less, args, greatest },
                 Some((values, late)) => {
-                    let evaluated = evaluate(&values, |context, values| {
+                    let evaluated = evaluate(zone, &values, |context, values| {
                         control::min_max(less.implementation, greatest, values, context)
                     });
                     known(evaluated, late)?
@@ -50,21 +51,21 @@ pub(super) fn fold(expr: Expr) -> Result<Expr, Raise> {
         Node::RowCompare { strategy, pairs } => {
             let mut folded = Vec::with_capacity(pairs.len());
             for RowPair { equal, less, args: [left, right] } in pairs {
-                let args = [fold_one(left)?, fold_one(right)?];
+                let args = [fold_one(left, zone)?, fold_one(right, zone)?];
                 folded.push(RowPair { equal, less, args });
             }
             Node::RowCompare { strategy, pairs: folded }
         }
-        Node::Row(fields) => Node::Row(fold_all(fields)?),
+        Node::Row(fields) => Node::Row(fold_all(fields, zone)?),
         // Resolution has no more use for it.
-        Node::Collate { inner, .. } => return fold_one(*inner),
+        Node::Collate { inner, .. } => return fold_one(*inner, zone),
         Node::AnyArray { function, all, args } => {
             let [left, array] = *args;
-            let (left, array) = (fold_one(left)?, fold_one(array)?);
+            let (left, array) = (fold_one(left, zone)?, fold_one(array, zone)?);
             let late = matches!(array.node, Node::Late(_)) || matches!(left.node, Node::Late(_));
             match (left.as_value(), array.as_value()) {
                 (Some(left), Some(Const::Array(items))) => {
-                    known(any_of(&function, left, items.items().to_vec(), all), late)?
+                    known(any_of(&function, left, items.items().to_vec(), all, zone), late)?
                 }
                 (Some(_), Some(_)) => known(Ok(Const::Null), late)?,
                 // A list that is known is an IN list.
@@ -80,12 +81,12 @@ pub(super) fn fold(expr: Expr) -> Result<Expr, Raise> {
             }
         }
         Node::Map { function, args } => {
-            let args = fold_all(args)?;
+            let args = fold_all(args, zone)?;
             let stable = function.volatility == crate::expr::Volatility::Stable;
             match values(&args) {
                 None => Node::Map { function, args },
                 Some((values, late)) => {
-                    let evaluated = evaluate(&values, |context, values| {
+                    let evaluated = evaluate(zone, &values, |context, values| {
                         control::map(function.implementation, values, context)
                     });
                     known(evaluated, late || stable)?
@@ -98,11 +99,12 @@ pub(super) fn fold(expr: Expr) -> Result<Expr, Raise> {
 }
 
 fn evaluate(
+    zone: &Zone,
     args: &[Const],
     run: impl for<'a> Fn(&mut Context<'a>, &[Value<'a>]) -> vm::Answer<'a>,
 ) -> Result<Const, EvalError> {
     let arena = Bump::new();
-    let mut context = Context::new(&arena, Limits::default());
+    let mut context = Context::new(&arena, Limits::default()).with_zone(zone);
     let values: Vec<Value<'_>> = args.iter().map(Const::value).collect();
     let result = run(&mut context, &values)?;
     Const::from_value(&result).ok_or(EvalError::new(Raise::NotSupported))
@@ -110,16 +112,16 @@ fn evaluate(
 
 /// Arms whose condition is constant go, or end it; the others' values are folded even where they
 /// might never be needed, as PostgreSQL does.
-fn case(arms: Vec<(Expr, Expr)>, otherwise: Expr) -> Result<Expr, Raise> {
+fn case(arms: Vec<(Expr, Expr)>, otherwise: Expr, zone: &Zone) -> Result<Expr, Raise> {
     let (ty, position) = (otherwise.ty.clone(), otherwise.position);
     let mut kept = Vec::with_capacity(arms.len());
     let mut last = None;
     for (condition, value) in arms {
-        let condition = fold_one(condition)?;
+        let condition = fold_one(condition, zone)?;
         match truth(&condition) {
-            None => kept.push((condition, fold_one(value)?)),
+            None => kept.push((condition, fold_one(value, zone)?)),
             Some(Truth::TRUE) => {
-                last = Some(fold_one(value)?);
+                last = Some(fold_one(value, zone)?);
                 break;
             }
             Some(_) => {}
@@ -127,7 +129,7 @@ fn case(arms: Vec<(Expr, Expr)>, otherwise: Expr) -> Result<Expr, Raise> {
     }
     let otherwise = match last {
         Some(last) => last,
-        None => fold_one(otherwise)?,
+        None => fold_one(otherwise, zone)?,
     };
     if kept.is_empty() {
         return Ok(otherwise);
@@ -135,10 +137,10 @@ fn case(arms: Vec<(Expr, Expr)>, otherwise: Expr) -> Result<Expr, Raise> {
     Ok(Expr::new(ty, position, Node::Case { arms: kept, otherwise: Box::new(otherwise) }))
 }
 
-fn coalesce(ty: Type, args: Vec<Expr>, position: usize) -> Result<Expr, Raise> {
+fn coalesce(ty: Type, args: Vec<Expr>, position: usize, zone: &Zone) -> Result<Expr, Raise> {
     let mut kept = Vec::with_capacity(args.len());
     for arg in args {
-        let arg = fold_one(arg)?;
+        let arg = fold_one(arg, zone)?;
         match arg.as_const() {
             Some(Const::Null) => {}
             Some(_) if kept.is_empty() => return Ok(arg),

@@ -303,6 +303,9 @@ impl Tree<'_> {
         if call.func_variadic {
             return Err(Error::unsupported("VARIADIC", position));
         }
+        if name == "make_interval" {
+            return self.make_interval(name, call.args, position);
+        }
         let mut args = Vec::with_capacity(call.args.len());
         for arg in call.args {
             if let Some(Node::NamedArgExpr(named)) = &arg.node {
@@ -310,6 +313,38 @@ impl Tree<'_> {
             }
             args.push(self.expression(arg)?);
         }
+        Ok(Ast::new(position, AstKind::Call { name, args }))
+    }
+
+    /// The one function here whose arguments have defaults, and are given by name for that.
+    fn make_interval(
+        &self,
+        name: String,
+        given: Vec<protobuf::Node>,
+        position: usize,
+    ) -> Result<Ast, Error> {
+        const NAMES: [&str; 7] = ["years", "months", "weeks", "days", "hours", "mins", "secs"];
+        let unknown = || {
+            let signature = "make_interval with these arguments".to_owned();
+            Error::UnknownFunction { signature, position }
+        };
+        let mut args: [Option<Ast>; 7] = Default::default();
+        for (i, arg) in given.into_iter().enumerate() {
+            let (slot, value) = match arg.node {
+                Some(Node::NamedArgExpr(named)) => {
+                    let slot = NAMES.iter().position(|known| *known == named.name);
+                    let place = self.position(named.location);
+                    (slot, *self.boxed(named.arg, place)?)
+                }
+                node => (Some(i), self.expression(protobuf::Node { node })?),
+            };
+            let slot = slot.and_then(|slot| args.get_mut(slot)).ok_or_else(unknown)?;
+            if slot.replace(value).is_some() {
+                return Err(unknown());
+            }
+        }
+        let zero = || Ast::new(position, AstKind::Integer(0));
+        let args = args.into_iter().map(|arg| arg.unwrap_or_else(zero)).collect();
         Ok(Ast::new(position, AstKind::Call { name, args }))
     }
 }

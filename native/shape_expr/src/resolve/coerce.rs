@@ -6,7 +6,7 @@ use crate::error::{Error, Raise};
 use crate::expr::{Expr, Function, Node};
 use crate::parse::ast::{Ast, AstKind, TypeName};
 use crate::types::{Category, ColumnType, Type};
-use crate::values::{self, text, timestamp};
+use crate::values::{self, datetime, text};
 
 use super::Resolver;
 
@@ -19,11 +19,15 @@ pub(super) fn invalid(ty: &Type, value: &str, sqlstate: &'static str, position: 
 impl Resolver<'_> {
     /// Reads a literal's text as a constant of this type.
     pub(super) fn read(&mut self, ty: &Type, text: &str, position: usize) -> Result<Const, Error> {
-        if *ty == Type::Timestamptz && timestamp::is_volatile(text) {
-            return Err(Error::VolatileFunction { name: format!("'{text}'"), position });
-        }
         self.scratch.reset();
-        let result = values::input(ty, text, &self.scratch);
+        let result = values::input_in(self.zone, ty, text, &self.scratch);
+        let result = match result {
+            // `now` and its kind are PostgreSQL's to read, but not here.
+            Err(error) if error.raise() == Raise::NotSupported && ty.is_time() => {
+                return Err(Error::VolatileFunction { name: format!("'{text}'"), position });
+            }
+            other => other,
+        };
         match result.map(|value| Const::from_value(&value)) {
             Ok(Some(value)) => Ok(value),
             Ok(None) => Err(invalid(ty, text, Raise::InvalidText.sqlstate(), position)),
@@ -129,6 +133,11 @@ impl Resolver<'_> {
             }
             _ => self.expression(value)?,
         };
+        if let (Type::Interval, Type::Unknown, Node::Const(Const::Text(text))) =
+            (&ty.ty, &expr.ty, &expr.node)
+        {
+            return interval_literal(text, ty.typmod, expr.position);
+        }
         if let (Node::Column(column), Type::Unknown) = (&expr.node, &expr.ty) {
             let name = self.schema.columns()[*column].name.clone();
             self.undetermined.get_or_insert(Error::UndeterminedType { name, position });
@@ -161,6 +170,14 @@ pub(super) fn add_type(cast: &mut Expr, ty: &Type) {
     if let (Type::Array(_) | Type::Enum(_), Node::Call { args, .. }) = (ty, &mut cast.node) {
         let ty = Const::Type(ty.clone().into());
         args.push(Expr::constant(Type::Unknown, cast.position, ty));
+    }
+}
+
+/// An interval's modifier says what a number without a unit counts.
+fn interval_literal(text: &str, typmod: i32, position: usize) -> Result<Expr, Error> {
+    match datetime::parse_interval(text, typmod) {
+        Ok(interval) => Ok(Expr::constant(Type::Interval, position, Const::Interval(interval))),
+        Err(error) => Err(invalid(&Type::Interval, text, error.sqlstate(), position)),
     }
 }
 

@@ -139,6 +139,22 @@ impl Resolver<'_> {
         Ok(Expr::new(Type::Bool, position, node))
     }
 
+    /// `(start, length) OVERLAPS ...` is `(start, start + length) OVERLAPS ...`.
+    pub(super) fn lengths_to_ends(
+        &mut self,
+        args: &mut [Expr],
+        position: usize,
+    ) -> Result<(), Error> {
+        for pair in args.chunks_exact_mut(2) {
+            if pair[1].ty == Type::Interval {
+                self.grow(pair[0].size(), position)?;
+                let (start, length) = (pair[0].clone(), pair[1].clone());
+                pair[1] = self.operator("+", Some(start), length, position)?;
+            }
+        }
+        Ok(())
+    }
+
     /// `operand op ANY (constants)`, or ALL for `<>`.
     fn any_of(
         &mut self,

@@ -17,15 +17,18 @@ use crate::catalog::{self, CastContext, Refusal};
 use crate::compiler::{MAX_NODES, Options, Param};
 use crate::constants::Const;
 use crate::error::Error;
-use crate::expr::{Expr, Function, Node, Strategy};
+use crate::expr::{Expr, Function, Node, Strategy, Volatility};
 use crate::parse::ast::{Ast, AstKind};
 use crate::program::Test;
 use crate::schema::Schema;
 use crate::types::{Category, Collation, Type};
+use crate::values::datetime::Zone;
 
 /// Resolves one clause.
 pub(crate) struct Resolver<'c> {
     pub options: &'c Options,
+    /// The session's time zone.
+    pub zone: &'c Zone,
     pub params: &'c [Param<'c>],
     /// The caller's schema, or, once an open one has grown, the grown copy.
     schema: std::borrow::Cow<'c, Schema>,
@@ -55,9 +58,11 @@ pub(crate) fn resolve(
     schema: &Schema,
     params: &[Param<'_>],
     options: &Options,
+    zone: &Zone,
 ) -> Result<Resolved, Error> {
     let mut resolver = Resolver {
         options,
+        zone,
         params,
         schema: std::borrow::Cow::Borrowed(schema),
         undetermined: None,
@@ -339,8 +344,23 @@ impl Resolver<'_> {
         if let Some(called) = self.variadic(name, &mut resolved, position)? {
             return Ok(called);
         }
+        // `date('2024-01-01')` is a literal of that type.
+        if let ([arg], Some(ty)) = (resolved.as_slice(), Type::by_own_name(name))
+            && arg.ty == Type::Unknown
+        {
+            return self.read_literal(arg.clone(), &ty);
+        }
         let types: Vec<Type> = resolved.iter().map(|arg| arg.ty.clone()).collect();
         let row = candidates::function(name, &types, position)?;
+        match row.volatility {
+            Volatility::Volatile => {
+                return Err(Error::VolatileFunction { name: owned(), position });
+            }
+            Volatility::Missing => {
+                return Err(Error::unsupported(format!("function {name}"), position));
+            }
+            Volatility::Immutable | Volatility::Stable => {}
+        }
         if catalog::unsupported_form(row) {
             return Err(Error::unsupported(format!("this form of {name}"), position));
         }
@@ -358,6 +378,9 @@ impl Resolver<'_> {
             let element = args.first().and_then(|arg| arg.ty.element()).unwrap_or(&Type::Text);
             let ty = Const::Type(element.clone().into());
             args.push(Expr::constant(Type::Unknown, position, ty));
+        }
+        if name == "overlaps" {
+            self.lengths_to_ends(&mut args, position)?;
         }
         Ok(Expr::new(function.result.clone(), position, Node::Call { function, args }))
     }

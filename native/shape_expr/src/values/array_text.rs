@@ -4,6 +4,7 @@ use bumpalo::Bump;
 use bumpalo::collections::{String as BumpString, Vec as BumpVec};
 
 use super::array::{Array, Dimension, MAX_DIMENSIONS, count};
+use super::datetime::Zone;
 use super::text::is_space;
 use crate::error::{EvalError, Raise};
 use crate::types::Type;
@@ -35,8 +36,12 @@ fn bad() -> EvalError {
     EvalError::new(Raise::InvalidText)
 }
 
-/// The input function, for elements of this type.
-pub(crate) fn parse<'a>(element: &Type, text: &'a str, arena: &'a Bump) -> Eval<'a> {
+/// The input function, for elements that are read so.
+pub(crate) fn parse<'a>(
+    text: &'a str,
+    arena: &'a Bump,
+    input: impl Fn(&'a str) -> Eval<'a>,
+) -> Eval<'a> {
     let mut at = 0;
     let declared = bounds(text.as_bytes(), &mut at)?;
     let (lengths, items) = structure(text.as_bytes(), at, arena)?;
@@ -60,8 +65,8 @@ pub(crate) fn parse<'a>(element: &Type, text: &'a str, arena: &'a Bump) -> Eval<
         let plain = &text[raw.start..raw.end];
         values.push(match raw.marked {
             false if plain.eq_ignore_ascii_case("null") => Value::Null,
-            false => super::input(element, plain, arena)?,
-            true => super::input(element, unmark(plain, arena), arena)?,
+            false => input(plain)?,
+            true => input(unmark(plain, arena))?,
         });
     }
     let array = Array::build(arena, dimensions.into_bump_slice(), values.into_bump_slice());
@@ -270,7 +275,12 @@ fn unmark<'a>(raw: &str, arena: &'a Bump) -> &'a str {
 }
 
 /// The output function. `None` if an element is not known.
-pub(crate) fn output<'a>(element: &Type, array: &Array<'a>, arena: &'a Bump) -> Option<&'a str> {
+pub(crate) fn output<'a>(
+    zone: &Zone,
+    element: &Type,
+    array: &Array<'a>,
+    arena: &'a Bump,
+) -> Option<&'a str> {
     let mut text = BumpString::new_in(arena);
     let dimensions = array.dimensions();
     if array.is_empty() {
@@ -299,7 +309,7 @@ pub(crate) fn output<'a>(element: &Type, array: &Array<'a>, arena: &'a Bump) -> 
         text.extend(std::iter::repeat_n('{', opens));
         match item {
             Value::Null => text.push_str("NULL"),
-            item => quote(super::output(element, &item, arena)?, &mut text),
+            item => quote(super::output_in(zone, element, &item, arena)?, &mut text),
         }
     }
     text.extend(std::iter::repeat_n('}', sizes.len()));

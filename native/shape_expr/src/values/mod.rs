@@ -9,6 +9,7 @@ pub(crate) mod boolean;
 pub(crate) mod bytea;
 pub(crate) mod calendar;
 pub(crate) mod ctype;
+pub(crate) mod datetime;
 pub(crate) mod enumeration;
 pub(crate) mod float;
 pub(crate) mod int;
@@ -29,7 +30,6 @@ pub(crate) mod regex;
 pub(crate) mod similar;
 pub(crate) mod strings;
 pub(crate) mod text;
-pub(crate) mod timestamp;
 pub(crate) mod uuid;
 
 use bumpalo::Bump;
@@ -37,6 +37,7 @@ use bumpalo::Bump;
 use crate::error::{EvalError, Raise};
 use crate::types::Type;
 use crate::value::{Eval, Value};
+use datetime::Zone;
 use numeric::NumericVar;
 
 /// The type's input function on UTF-8 text, which must not hold a NUL.
@@ -53,9 +54,7 @@ pub(crate) fn input<'a>(ty: &Type, text: &'a str, arena: &'a Bump) -> Eval<'a> {
         Type::Name => Value::Text(text::clip_name(text)),
         Type::Bpchar => Value::Bpchar(text),
         Type::Uuid => Value::Uuid(uuid::parse(text)?),
-        Type::Timestamptz => Value::Timestamp(timestamp::parse(text)?),
         Type::Oid => Value::Int(oid::parse(text)?),
-        Type::Array(element) => array_text::parse(element, text, arena)?,
         Type::Enum(labels) => enumeration::parse(labels, text)?,
         // No value is of a pseudo-type.
         Type::AnyElement
@@ -70,6 +69,32 @@ pub(crate) fn input<'a>(ty: &Type, text: &'a str, arena: &'a Bump) -> Eval<'a> {
         }
         Type::Jsonb => Value::Json(json::Json::parse(text, arena)?),
         Type::Bytea => Value::Bytes(bytea::parse(text, arena)?),
+        Type::Array(_)
+        | Type::Timestamptz
+        | Type::Timestamp
+        | Type::Date
+        | Type::Time
+        | Type::Timetz
+        | Type::Interval => input_in(&datetime::UTC, ty, text, arena)?,
+    })
+}
+
+/// The same with the session's time zone, which some types' input depends on.
+pub(crate) fn input_in<'a>(zone: &Zone, ty: &Type, text: &'a str, arena: &'a Bump) -> Eval<'a> {
+    Ok(match ty {
+        Type::Timestamptz => Value::Timestamp(datetime::parse_timestamptz(text, zone)?),
+        Type::Timestamp => Value::Timestamp(datetime::parse_timestamp(text)?),
+        Type::Date => Value::Date(datetime::parse_date(text, zone)?),
+        Type::Time => Value::Time(datetime::parse_time(text, zone)?),
+        Type::Timetz => {
+            let (time, west) = datetime::parse_timetz(text, zone)?;
+            Value::TimeTz(time, west)
+        }
+        Type::Interval => Value::Interval(datetime::parse_interval(text, -1)?),
+        Type::Array(element) => {
+            array_text::parse(text, arena, |item| input_in(zone, element, item, arena))?
+        }
+        _ => return input(ty, text, arena),
     })
 }
 
@@ -93,8 +118,18 @@ pub(crate) fn from_text<'a>(ty: &Type, bytes: &'a [u8], arena: &'a Bump) -> Eval
     if text.as_bytes().contains(&0) {
         return Err(EvalError::new(Raise::InvalidEncoding));
     }
+    from_stored(ty, text, arena)
+}
+
+/// What an output function has written.
+fn from_stored<'a>(ty: &Type, text: &'a str, arena: &'a Bump) -> Eval<'a> {
     match ty {
-        Type::Timestamptz => timestamp::parse_stored(text).map(Value::Timestamp),
+        Type::Array(element) => {
+            array_text::parse(text, arena, |item| from_stored(element, item, arena))
+        }
+        Type::Timestamptz => datetime::parse_stored(text, true).map(Value::Timestamp),
+        Type::Timestamp => datetime::parse_stored(text, false).map(Value::Timestamp),
+        Type::Interval => datetime::parse_stored_interval(text).map(Value::Interval),
         _ => input(ty, text, arena),
     }
 }
@@ -145,6 +180,16 @@ pub(crate) fn from_float<'a>(ty: &Type, x: f64, arena: &'a Bump) -> Eval<'a> {
 
 /// The type's output function: what `::text` gives.
 pub(crate) fn output<'a>(ty: &Type, value: &Value<'a>, arena: &'a Bump) -> Option<&'a str> {
+    output_in(&datetime::UTC, ty, value, arena)
+}
+
+/// The same with the session's time zone.
+pub(crate) fn output_in<'a>(
+    zone: &Zone,
+    ty: &Type,
+    value: &Value<'a>,
+    arena: &'a Bump,
+) -> Option<&'a str> {
     Some(match value {
         Value::Bool(b) => boolean::output(*b),
         Value::Int(i) => arena.alloc_str(&i.to_string()),
@@ -153,8 +198,15 @@ pub(crate) fn output<'a>(ty: &Type, value: &Value<'a>, arena: &'a Bump) -> Optio
         Value::Numeric(n) => arena.alloc_str(&numeric_text::output(*n)),
         Value::Text(s) | Value::Bpchar(s) => s,
         Value::Uuid(bytes) => arena.alloc_str(&uuid::output(bytes)),
-        Value::Timestamp(t) => arena.alloc_str(&timestamp::output(*t)),
-        Value::Array(array) => array_text::output(ty.element().unwrap_or(ty), array, arena)?,
+        Value::Timestamp(t) => {
+            let zone = (*ty != Type::Timestamp).then_some(zone);
+            arena.alloc_str(&datetime::output_timestamp(*t, zone))
+        }
+        Value::Date(date) => arena.alloc_str(&datetime::output_date(*date)),
+        Value::Time(t) => arena.alloc_str(&datetime::output_time(*t)),
+        Value::TimeTz(t, west) => arena.alloc_str(&datetime::output_timetz(*t, *west)),
+        Value::Interval(interval) => arena.alloc_str(&datetime::output_interval(interval)),
+        Value::Array(array) => array_text::output(zone, ty.element().unwrap_or(ty), array, arena)?,
         Value::Enum(_, label) => label,
         Value::Type(ty) => arena.alloc_str(&ty.to_string()),
         Value::Json(json) => json_text::output(*json, arena),

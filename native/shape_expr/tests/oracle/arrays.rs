@@ -139,7 +139,7 @@ impl Generator<'_> {
                 return own[self.random.below(own.len())];
             }
         }
-        match ARRAYS[self.random.below(ARRAYS.len())] {
+        match self.kind_of(ARRAYS) {
             Kind::Array(element) => element,
             _ => &Kind::Int4,
         }

@@ -1,5 +1,6 @@
 //! Random clauses, mostly well-typed.
 
+use crate::datetime;
 use crate::random::Random;
 use crate::samples::{self, ARRAYS, KINDS, Kind};
 use crate::table::Table;
@@ -23,24 +24,39 @@ impl Generator<'_> {
     pub fn kind(&mut self) -> Kind {
         // Kinds the table has, for the most part.
         match self.table.columns.is_empty() || self.random.one_in(4) {
-            true if self.random.one_in(4) => ARRAYS[self.random.below(ARRAYS.len())],
-            true => KINDS[self.random.below(KINDS.len())],
+            true if self.random.one_in(4) => self.kind_of(ARRAYS),
+            true => self.any_kind(),
             false => self.table.columns[self.random.below(self.table.columns.len())].1,
+        }
+    }
+
+    fn any_kind(&mut self) -> Kind {
+        self.kind_of(KINDS)
+    }
+
+    pub fn kind_of(&mut self, kinds: &[Kind]) -> Kind {
+        loop {
+            let kind = kinds[self.random.below(kinds.len())];
+            if self.table.steady() || kind.element() != Kind::Timetz {
+                return kind;
+            }
         }
     }
 
     /// Another kind that operators often accept beside this one.
     pub fn partner(&mut self, kind: Kind) -> Kind {
         if self.random.one_in(30) {
-            let other = KINDS[self.random.below(KINDS.len())];
-            // Times are read in their ISO forms only: no text meant for another kind beside them.
-            let times = kind.element() == Kind::Timestamptz || other == Kind::Timestamptz;
-            return if times { kind } else { other };
+            return self.any_kind();
         }
         let family: Vec<Kind> = KINDS
             .iter()
             .copied()
-            .filter(|k| (k.is_number() && kind.is_number()) || (k.is_string() && kind.is_string()))
+            .filter(|k| self.table.steady() || *k != Kind::Timetz)
+            .filter(|k| {
+                datetime::is_moment(*k) && datetime::is_moment(kind)
+                    || (k.is_number() && kind.is_number())
+                    || (k.is_string() && kind.is_string())
+            })
             .collect();
         match family.is_empty() || self.random.one_in(2) {
             true => kind,
@@ -68,6 +84,9 @@ impl Generator<'_> {
                     format!("({a}) IS {test}")
                 }
             };
+        }
+        if self.random.one_in(8) {
+            return self.time_condition();
         }
         match self.random.below(9) {
             0 | 1 => return self.array_condition(),
@@ -224,6 +243,13 @@ impl Generator<'_> {
                 _ => {}
             }
         }
+        let often = if kind.is_time() { 2 } else { 12 };
+        if depth > 0
+            && self.random.one_in(often)
+            && let Some(expression) = self.time_expression(kind, depth)
+        {
+            return expression;
+        }
         if depth > 0 && self.random.one_in(4) {
             if kind.is_number() && self.random.one_in(2) {
                 return self.arithmetic(kind, depth);
@@ -270,11 +296,6 @@ impl Generator<'_> {
             2 => kind,
             _ => self.kind(),
         };
-        // Of texts only such as are meant for times are read as times.
-        let from = match kind.element() == Kind::Timestamptz {
-            true => kind,
-            false => from,
-        };
         let value = self.operand(from, depth - 1);
         let modified = match kind {
             Kind::Varchar => self.random.pick(&["varchar", "varchar(2)", "character varying(5)"]),
@@ -286,9 +307,7 @@ impl Generator<'_> {
                 "numeric(2,-1)",
                 "decimal(10,4)",
             ]),
-            Kind::Timestamptz => {
-                self.random.pick(&["timestamptz", "timestamptz(0)", "timestamp(3) with time zone"])
-            }
+            kind if kind.is_time() => datetime::modified(self.random, kind),
             Kind::Float8 => self.random.pick(&["float8", "float", "double precision", "float(53)"]),
             kind => kind.name(),
         };

@@ -6,8 +6,10 @@
 
 mod arrays;
 mod clauses;
+mod datetime;
 mod digits;
 mod json;
+mod literals;
 mod math;
 mod random;
 mod samples;
@@ -36,13 +38,18 @@ fn from_environment(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
+/// The given seed, or a fresh one.
+fn seed() -> u64 {
+    from_environment("SHAPE_EXPR_ORACLE_SEED").unwrap_or_else(|| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        now.expect("a clock after 1970").as_nanos() as u64
+    })
+}
+
 #[test]
 fn answers_are_postgresqls() {
     let pairs = from_environment("SHAPE_EXPR_ORACLE_PAIRS").unwrap_or(30_000);
-    let seed = from_environment("SHAPE_EXPR_ORACLE_SEED").unwrap_or_else(|| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        now.expect("a clock after 1970").as_nanos() as u64
-    });
+    let seed = seed();
     println!("oracle: seed {seed}, {pairs} pairs");
     let server = Server::start().expect("PostgreSQL starts");
     let mut client = Client::connect(&server.url("postgres"), NoTls).expect("connect");
@@ -81,7 +88,9 @@ impl Run {
     /// One table, its rows, and some clauses.
     fn table(&mut self) {
         let table = Table::create(&mut self.client, &mut self.random);
-        let mut compiler = Compiler::new(Options::default()).expect("default options");
+        let mut options = Options::default();
+        options.time_zone = table.zone.to_owned();
+        let mut compiler = Compiler::new(options).expect("the options");
         let rows = table.rows(&mut self.client);
         for _ in 0..150 {
             let clause = clauses::condition(&mut self.random, &table);
@@ -148,7 +157,11 @@ impl Run {
             }] += 1;
             if ours != *theirs {
                 let text = format!("{clause}\n  PostgreSQL {theirs:?}, here {ours:?}, row {row:?}");
-                self.mismatch(format!("{text}\n  columns {:?}", table.describe()));
+                self.mismatch(format!(
+                    "{text}\n  zone {}, columns {:?}",
+                    table.zone,
+                    table.describe()
+                ));
                 return;
             }
         }

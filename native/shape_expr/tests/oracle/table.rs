@@ -6,6 +6,7 @@ use std::io::Read;
 use postgres::Client;
 use shape_expr::{Collation, Column, ColumnType, Schema};
 
+use crate::datetime;
 use crate::random::Random;
 use crate::samples::{self, ARRAYS, KINDS, Kind};
 
@@ -14,6 +15,8 @@ pub struct Table {
     /// Columns of collation C; the others have the database's, C.UTF-8.
     pub collated: Vec<String>,
     pub schema: Schema,
+    /// The session's time zone.
+    pub zone: &'static str,
 }
 
 const ROWS: usize = 40;
@@ -21,12 +24,19 @@ const NAMES: &[&str] = &["a", "b", "c", "d", "e", "f", "g", "Mixed Case", "selec
 
 impl Table {
     pub fn create(client: &mut Client, random: &mut Random) -> Table {
+        let zone = random.pick(datetime::SESSION_ZONES);
+        client.batch_execute(&format!("SET TimeZone = '{zone}'")).expect("the zone");
+        let steady = |kinds: &[Kind]| -> Vec<Kind> {
+            let kinds = kinds.iter().copied();
+            kinds.filter(|k| datetime::is_steady(zone) || k.element() != Kind::Timetz).collect()
+        };
+        let (kinds, arrays) = (steady(KINDS), steady(ARRAYS));
         let count = 6 + random.below(NAMES.len() - 5);
         let mut columns = vec![("pk".to_owned(), Kind::Int8, "bigint".to_owned())];
         for name in &NAMES[..count] {
             let kind = match random.one_in(3) {
-                true => ARRAYS[random.below(ARRAYS.len())],
-                false => KINDS[random.below(KINDS.len())],
+                true => arrays[random.below(arrays.len())],
+                false => kinds[random.below(kinds.len())],
             };
             let ty = match kind {
                 Kind::Numeric if random.one_in(3) => "numeric(12,3)".to_owned(),
@@ -35,6 +45,9 @@ impl Table {
                 Kind::Timestamptz if random.one_in(3) => "timestamp(2) with time zone".to_owned(),
                 Kind::Array(Kind::Varchar) if random.one_in(2) => "varchar(12)[]".to_owned(),
                 Kind::Array(Kind::Bpchar) if random.one_in(2) => "character(5)[]".to_owned(),
+                Kind::Timestamp if random.one_in(3) => "timestamp(3)".to_owned(),
+                Kind::Time if random.one_in(3) => "time(1)".to_owned(),
+                Kind::Interval if random.one_in(3) => datetime::modified(random, kind).to_owned(),
                 kind => kind.name().to_owned(),
             };
             columns.push(((*name).to_owned(), kind, ty));
@@ -68,9 +81,14 @@ impl Table {
             Column::new(name, ty)
         });
         let schema = Schema::new("public.t", schema.collect()).expect("the schema");
-        let table = Table { columns, collated, schema };
+        let table = Table { columns, collated, schema, zone };
         table.fill(client, random);
         table
+    }
+
+    /// Does no value depend on today's date?
+    pub fn steady(&self) -> bool {
+        datetime::is_steady(self.zone)
     }
 
     fn fill(&self, client: &mut Client, random: &mut Random) {

@@ -32,7 +32,7 @@ pub(super) fn print<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'
     if let Value::Array(array) = value {
         pay(context, array)?;
     }
-    match values::output(ty, value, context.arena()) {
+    match values::output_in(context.zone(), ty, value, context.arena()) {
         Some(text) => Ok(Value::Text(text)),
         None => wrong_kind(),
     }
@@ -49,7 +49,7 @@ pub(super) fn read<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a
         _ => text.len(),
     };
     context.reserve(bytes)?;
-    values::input(ty, text, context.arena())
+    values::input_in(context.zone(), ty, text, context.arena())
 }
 
 /// `array_to_string(array, separator[, null], type of the elements)`.
@@ -75,7 +75,7 @@ pub(super) fn to_string<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Ev
     for item in array.iter() {
         let printed = match item {
             Value::Null => null,
-            item => match values::output(ty, &item, context.arena()) {
+            item => match values::output_in(context.zone(), ty, &item, context.arena()) {
                 Some(text) => Some(text),
                 None => return wrong_kind(),
             },
