@@ -18,6 +18,13 @@ fn a_word_ends_between_characters_and_never_within_one() {
 }
 
 #[test]
+fn more_digits_than_groups_are_an_octal_number() {
+    assert_eq!(constant("'@' ~ '^\\100$'"), Ok(Some(true)));
+    assert_eq!(constant("'8' ~ '\\89'"), Err("2201B"));
+    assert_eq!(refusal("a ~ '(a)\\1'", &[("a", "text")]).0, "not_supported");
+}
+
+#[test]
 fn an_option_is_unknown_before_it_is_unsupported() {
     assert_eq!(constant("'x' ~ '(?inb[[:graph:]]+'"), Err("2201B"));
     assert_eq!(refusal("a ~ '(?b)a'", &[("a", "text")]).0, "not_supported");

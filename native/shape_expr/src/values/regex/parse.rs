@@ -376,9 +376,18 @@ impl Parser {
             'y' => Escape::Look(Look::WordAscii),
             'Y' => Escape::Look(Look::WordAsciiNegate),
             'Z' => Escape::Look(Look::End),
-            '1'..='9' => return Err(Refused::Unsupported("a back reference in a regex")),
-            '0' => {
+            '0'..='9' => {
                 self.at -= 1;
+                let start = self.at;
+                if c != '0' {
+                    // More than one digit and more than there are groups: an octal number after all.
+                    let number = self.digits(10, 1, 255)?;
+                    let groups = (0..start).filter(|at| self.text[*at] == '(').count();
+                    if self.at == start + 1 || number as usize <= groups {
+                        return Err(Refused::Unsupported("a back reference in a regex"));
+                    }
+                    self.at = start;
+                }
                 let mut c = self.digits(8, 1, 3)?;
                 if c > 0xff {
                     self.at -= 1;
