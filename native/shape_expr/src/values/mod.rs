@@ -85,6 +85,7 @@ pub(crate) fn from_text<'a>(ty: &Type, bytes: &'a [u8], arena: &'a Bump) -> Eval
     match ty {
         Type::Timestamptz => datetime::parse_stored(text, true).map(Value::Timestamp),
         Type::Timestamp => datetime::parse_stored(text, false).map(Value::Timestamp),
+        Type::Date => datetime::parse_stored_date(text).map(Value::Date),
         Type::Interval => datetime::parse_stored_interval(text).map(Value::Interval),
         _ => input(ty, text, arena),
     }
