@@ -104,7 +104,13 @@ fn page() -> String {
     }
 
     page += "\n## Refused\n\n";
+    // The lists say how a name is refused where no row fits; a name with rows is not refused.
+    let has_rows = |name: &str| {
+        !super::named_functions(name).is_empty()
+            || [true, false].iter().any(|prefix| !super::named_operators(name, *prefix).is_empty())
+    };
     for (why, names) in refused::lists() {
+        let names: Vec<&str> = names.iter().copied().filter(|name| !has_rows(name)).collect();
         let names: Vec<String> =
             names.iter().map(|n| format!("`{}`", n.replace('|', "\\|"))).collect();
         let _ = writeln!(page, "- **{why}**: {}.", names.join(", "));

@@ -208,8 +208,8 @@ pub(super) fn lists() -> [(&'static str, &'static [&'static str]); 5] {
         ("Depending on time, chance or the session", VOLATILE),
         ("Aggregates", AGGREGATES),
         ("Window functions", WINDOW),
-        ("Operators that are not supported yet", OPERATORS),
-        ("Functions that are not supported yet", FUNCTIONS),
+        ("Operators that are not supported yet, or not in every form", OPERATORS),
+        ("Functions that are not supported yet, or not in every form", FUNCTIONS),
     ]
 }
 
