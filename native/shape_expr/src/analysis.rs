@@ -520,7 +520,7 @@ fn operator(
     negated: bool,
     slot: &dyn Fn(&Expr) -> Option<u32>,
 ) -> Option<Plan> {
-    use Strategy::{Equal, Greater, GreaterEqual, Less, LessEqual, NotEqual, Plain};
+    use Strategy::{Equal, Greater, GreaterEqual, Less, LessEqual, NotEqual, Plain, Turned};
     let strategy = match (function.strategy, negated) {
         (strategy, false) => strategy,
         (Equal, true) => NotEqual,
@@ -529,11 +529,12 @@ fn operator(
         (LessEqual, true) => Greater,
         (Greater, true) => LessEqual,
         (GreaterEqual, true) => Less,
-        (Plain, true) => Plain,
+        (Plain | Turned, true) => function.strategy,
     };
     match strategy {
         Equal => equal(left, right, slot).or_else(|| equal(right, left, slot)),
-        NotEqual => None,
+        // What folding turns round computes a value; it compares nothing.
+        NotEqual | Turned => None,
         Plain => pattern(function, left, right, negated, slot),
         Less | LessEqual | Greater | GreaterEqual => {
             let upper = matches!(strategy, Less | LessEqual);

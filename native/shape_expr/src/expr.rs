@@ -12,6 +12,9 @@ use crate::types::Type;
 pub(crate) enum Strategy {
     /// Nothing in particular.
     Plain,
+    /// PostgreSQL calls the operator the other way round: the right operand is evaluated first. The
+    /// implementation takes them exchanged, as folding leaves them.
+    Turned,
     /// The type's own equality: hashable.
     Equal,
     NotEqual,

@@ -22,10 +22,15 @@ pub(crate) fn fold(expr: Expr, zone: &Zone) -> Result<Expr, Raise> {
         Node::Const(_) | Node::Late(_) | Node::Column(_) | Node::Raise(_) => node,
         Node::Call { function, args } => {
             let args = match function.name {
-                "overlaps" => fold_lengths(args, zone)?,
+                "overlaps" => fold_lengths(args, position, zone)?,
                 _ => args,
             };
-            let args = fold_all(args, zone)?;
+            let mut args = fold_all(args, zone)?;
+            let mut function = function;
+            if function.strategy == Strategy::Turned {
+                function.strategy = Strategy::Plain;
+                args.reverse();
+            }
             if function.strict && args.iter().any(|arg| arg.as_const().is_some_and(Const::is_null))
             {
                 Node::Const(Const::Null)
@@ -113,10 +118,14 @@ fn fold_row_test(
     })
 }
 
-/// OVERLAPS has its lengths folded like its other arguments, before they are added to anything.
-fn fold_lengths(args: Vec<Expr>, zone: &Zone) -> Result<Vec<Expr>, Raise> {
+/// OVERLAPS has its lengths folded like its other arguments, before they are added to anything. The
+/// sums that resolution made of them stand where the OVERLAPS does.
+fn fold_lengths(args: Vec<Expr>, position: usize, zone: &Zone) -> Result<Vec<Expr>, Raise> {
     let fold_length = |mut arg: Expr| match &mut arg.node {
-        Node::Call { args, .. } if args.get(1).is_some_and(|arg| arg.ty == Type::Interval) => {
+        Node::Call { args, .. }
+            if arg.position == position
+                && args.get(1).is_some_and(|arg| arg.ty == Type::Interval) =>
+        {
             if let Some(length) = args.pop() {
                 args.push(fold(length, zone)?);
             }

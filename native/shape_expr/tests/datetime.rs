@@ -113,6 +113,8 @@ fn a_sum_beyond_an_int8_is_out_of_range() {
 fn a_western_clock_shows_a_day_before_the_first_one() {
     let zone = "America/New_York";
     holds(zone, "'4714-11-24 00:00+00 BC'::timestamptz::date < '4714-11-24 BC'");
+    let sum = "'4714-11-24 19:03:58-04:56:02 BC'::timestamptz - '1 day'::interval";
+    holds(zone, &format!("{sum} = '4714-11-24 00:00+00 BC'"));
 }
 
 #[test]
@@ -161,6 +163,9 @@ fn lengths_of_overlaps_are_added_before_later_arguments() {
     let clause = "('2024-01-01'::timestamp, '178956970 years'::interval) OVERLAPS \
                   (date_bin('1 mon', '2024-01-01'::timestamp, '2024-01-01'), '2024-01-01'::date)";
     assert_eq!(constant(clause), Err("0A000"));
+    let clause = "('4714-11-24 BC'::timestamp - '1 day'::interval, '2024-01-01'::date) OVERLAPS \
+                  (date_bin('1 mon', '2024-01-01'::timestamp, '2024-01-01'), '2024-01-01'::date)";
+    assert_eq!(constant(clause), Err("22008"));
 }
 
 #[test]
@@ -233,6 +238,7 @@ fn texts_that_only_a_reader_of_tokens_would_write() {
         ("'e5.m30 1'::text::time IS NULL", Err("22007")),
         ("'-92233720368547758082 us'::text::interval IS NULL", Err("22015")),
         ("'P-infinity'::text::interval IS NULL", Err("22015")),
+        ("'224511871-260'::text::date = '1086671-09-04'", Ok(Some(true))),
         ("'J2451187 h10111s12'::text::timestamp IS NULL", Err("22008")),
         ("'J2451187 h101s12'::text::timestamp = '1999-01-12 05:00:12'", Ok(Some(true))),
     ] {
@@ -260,4 +266,13 @@ fn a_type_called_on_a_literal_is_a_cast_of_it() {
     let columns = [("t", "timestamptz(2)")];
     let row = [Some("294277-01-01 00:00:00+00")];
     assert_eq!(eval("date_bin('36 hours', t, t) = t", &columns, &row), Ok(Some(true)));
+}
+
+#[test]
+fn a_sum_defined_by_its_twin_evaluates_the_right_operand_first() {
+    let columns = [("t", "timestamptz"), ("i", "interval")];
+    let row = [Some("2011-12-31 00:00:00+00"), Some("178956970 years 7 mons")];
+    let clause = "'x'::text::interval + (t - i) <= '2024-01-01'";
+    assert_eq!(eval(clause, &columns, &row).map_err(|e| e.sqlstate()), Err("22008"));
+    assert_eq!(eval("i - i + t = t", &columns, &row), Ok(Some(true)));
 }

@@ -42,3 +42,17 @@ pub(crate) fn month_days(year: i64, month: i64) -> i64 {
 fn is_leap(year: i64) -> bool {
     year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
 }
+
+/// The Julian day of a year's first day in 32 bits, as PostgreSQL counts it of years it has not yet
+/// looked at.
+pub(crate) fn first_day_wrapping(year: i32) -> i32 {
+    let year = year.wrapping_add(4799);
+    let century = year / 100;
+    let days = year.wrapping_mul(365).wrapping_sub(32_167);
+    days.wrapping_add(year / 4 - century + century / 4).wrapping_add(7834 * 14 / 256 + 1)
+}
+
+/// A Julian day that PostgreSQL takes for one without a sign, its calendar beginning in 4801 BC.
+pub(crate) fn unsigned_julian(julian: i32) -> i64 {
+    i64::from((julian as u32).wrapping_add(32_044)) - 32_044
+}

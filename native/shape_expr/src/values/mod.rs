@@ -129,6 +129,7 @@ fn from_stored<'a>(ty: &Type, text: &'a str, arena: &'a Bump) -> Eval<'a> {
         }
         Type::Timestamptz => datetime::parse_stored(text, true).map(Value::Timestamp),
         Type::Timestamp => datetime::parse_stored(text, false).map(Value::Timestamp),
+        Type::Date => datetime::parse_stored_date(text).map(Value::Date),
         Type::Interval => datetime::parse_stored_interval(text).map(Value::Interval),
         _ => input(ty, text, arena),
     }

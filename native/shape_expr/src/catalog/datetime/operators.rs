@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use crate::catalog::{Operator, operators, prefix_operators, wrong_kind};
 use crate::error::{EvalError, Raise};
-use crate::expr::Volatility;
+use crate::expr::{Strategy, Volatility};
 use crate::types::Type;
 use crate::value::{Eval, Value};
 use crate::values::datetime::{self, SECOND, Zone};
@@ -121,9 +121,9 @@ pub(in crate::catalog) static COMPARISONS: &[&[Operator]] = &[
     rows!(Timestamptz, Timestamp, timestamptz_timestamp),
 ];
 
-/// Functions of two arguments: `name: pattern, pattern => result;`, and the same the other way round.
+/// Functions of two arguments: `name: pattern, pattern => result;`.
 macro_rules! binary {
-    ($($name:ident $(/ $turned:ident)?: $left:pat, $right:pat => $result:expr;)*) => {
+    ($($name:ident: $left:pat, $right:pat => $result:expr;)*) => {
         $(
             fn $name<'a>(_: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
                 match *args {
@@ -131,13 +131,6 @@ macro_rules! binary {
                     _ => wrong_kind(),
                 }
             }
-
-            $(fn $turned<'a>(_: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
-                match *args {
-                    [$right, $left] => Ok($result),
-                    _ => wrong_kind(),
-                }
-            })?
         )*
     };
 }
@@ -145,33 +138,34 @@ macro_rules! binary {
 use Value::{Date, Float, Int, Interval, Time, TimeTz, Timestamp};
 
 binary! {
-    date_plus_int / int_plus_date: Date(d), Int(i) => Date(datetime::date_plus_days(d, i)?);
+    date_plus_int: Date(d), Int(i) => Date(datetime::date_plus_days(d, i)?);
     date_minus_int: Date(d), Int(i) => Date(datetime::date_plus_days(d, -i)?);
     date_minus_date: Date(a), Date(b) => Int(datetime::date_minus_date(a, b)?);
-    date_plus_interval / interval_plus_date: Date(d), Interval(i) =>
+    date_plus_interval: Date(d), Interval(i) =>
         Timestamp(datetime::timestamp_plus(datetime::date_to_timestamp(d)?, i)?);
     date_minus_interval: Date(d), Interval(i) =>
         Timestamp(datetime::timestamp_minus(datetime::date_to_timestamp(d)?, i)?);
-    date_plus_time / time_plus_date: Date(d), Time(t) => Timestamp(datetime::date_plus_time(d, t)?);
-    date_plus_timetz / timetz_plus_date: Date(d), TimeTz(t, west) =>
+    date_plus_time: Date(d), Time(t) => Timestamp(datetime::date_plus_time(d, t)?);
+    date_plus_timetz: Date(d), TimeTz(t, west) =>
         Timestamp(datetime::date_plus_timetz(d, t, west)?);
-    timestamp_plus / interval_plus_timestamp: Timestamp(t), Interval(i) =>
+    timestamp_plus: Timestamp(t), Interval(i) =>
         Timestamp(datetime::timestamp_plus(t, i)?);
     timestamp_minus: Timestamp(t), Interval(i) => Timestamp(datetime::timestamp_minus(t, i)?);
     timestamp_difference: Timestamp(a), Timestamp(b) =>
         Interval(datetime::timestamp_minus_timestamp(a, b)?);
-    time_plus / interval_plus_time: Time(t), Interval(i) =>
+    time_plus: Time(t), Interval(i) =>
         Time(datetime::wrap_time(t.wrapping_add(i.microseconds)));
     time_minus: Time(t), Interval(i) =>
         Time(datetime::wrap_time(t.wrapping_sub(i.microseconds)));
-    timetz_plus / interval_plus_timetz: TimeTz(t, west), Interval(i) =>
+    timetz_plus: TimeTz(t, west), Interval(i) =>
         TimeTz(datetime::wrap_time(t.wrapping_add(i.microseconds)), west);
     timetz_minus: TimeTz(t, west), Interval(i) =>
         TimeTz(datetime::wrap_time(t.wrapping_sub(i.microseconds)), west);
     time_difference: Time(a), Time(b) => Interval(datetime::Interval::new(0, 0, a - b));
     interval_plus: Interval(a), Interval(b) => Interval(a.add(b)?);
     interval_minus: Interval(a), Interval(b) => Interval(a.subtract(b)?);
-    interval_times / times_interval: Interval(i), Float(x) => Interval(i.multiply(x)?);
+    interval_times: Interval(i), Float(x) => Interval(i.multiply(x)?);
+    times_interval: Float(x), Interval(i) => Interval(i.multiply(x)?);
     interval_over: Interval(i), Float(x) => match x {
         0.0 => return Err(EvalError::new(Raise::DivisionByZero)),
         x => Interval(i.divide(x)?),
@@ -180,7 +174,7 @@ binary! {
 
 fn timestamptz_plus<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
     match *args {
-        [Timestamp(t), Interval(i)] | [Interval(i), Timestamp(t)] => {
+        [Timestamp(t), Interval(i)] => {
             Ok(Timestamp(datetime::timestamptz_plus(t, i, context.zone())?))
         }
         _ => wrong_kind(),
@@ -203,39 +197,55 @@ fn interval_negate<'a>(_: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
     }
 }
 
+/// Rows that PostgreSQL defines by their twins, with the operands exchanged.
+macro_rules! turned {
+    ($($left:ident $name:literal $right:ident -> $result:ident = $function:expr;)*) => {
+        &[$(Operator {
+            name: $name,
+            left: Some(Type::$left),
+            right: Type::$right,
+            result: Type::$result,
+            implementation: $function,
+            strategy: Strategy::Turned,
+        }),*]
+    };
+}
+
 pub(in crate::catalog) static OPERATORS: &[&[Operator]] = &[
     operators! {
         Date "+" Int4 -> Date = date_plus_int;
-        Int4 "+" Date -> Date = int_plus_date;
         Date "-" Int4 -> Date = date_minus_int;
         Date "-" Date -> Int4 = date_minus_date;
         Date "+" Interval -> Timestamp = date_plus_interval;
-        Interval "+" Date -> Timestamp = interval_plus_date;
         Date "-" Interval -> Timestamp = date_minus_interval;
         Date "+" Time -> Timestamp = date_plus_time;
-        Time "+" Date -> Timestamp = time_plus_date;
         Date "+" Timetz -> Timestamptz = date_plus_timetz;
-        Timetz "+" Date -> Timestamptz = timetz_plus_date;
         Timestamp "+" Interval -> Timestamp = timestamp_plus;
-        Interval "+" Timestamp -> Timestamp = interval_plus_timestamp;
         Timestamp "-" Interval -> Timestamp = timestamp_minus;
         Timestamp "-" Timestamp -> Interval = timestamp_difference;
         Timestamptz "+" Interval -> Timestamptz = timestamptz_plus;
-        Interval "+" Timestamptz -> Timestamptz = timestamptz_plus;
         Timestamptz "-" Interval -> Timestamptz = timestamptz_minus;
         Timestamptz "-" Timestamptz -> Interval = timestamp_difference;
         Time "+" Interval -> Time = time_plus;
-        Interval "+" Time -> Time = interval_plus_time;
         Time "-" Interval -> Time = time_minus;
         Time "-" Time -> Interval = time_difference;
         Timetz "+" Interval -> Timetz = timetz_plus;
-        Interval "+" Timetz -> Timetz = interval_plus_timetz;
         Timetz "-" Interval -> Timetz = timetz_minus;
         Interval "+" Interval -> Interval = interval_plus;
         Interval "-" Interval -> Interval = interval_minus;
         Interval "*" Float8 -> Interval = interval_times;
         Float8 "*" Interval -> Interval = times_interval;
         Interval "/" Float8 -> Interval = interval_over;
+    },
+    turned! {
+        Int4 "+" Date -> Date = date_plus_int;
+        Interval "+" Date -> Timestamp = date_plus_interval;
+        Time "+" Date -> Timestamp = date_plus_time;
+        Timetz "+" Date -> Timestamptz = date_plus_timetz;
+        Interval "+" Timestamp -> Timestamp = timestamp_plus;
+        Interval "+" Timestamptz -> Timestamptz = timestamptz_plus;
+        Interval "+" Time -> Time = time_plus;
+        Interval "+" Timetz -> Timetz = timetz_plus;
     },
     prefix_operators! {
         "-" Interval -> Interval = interval_negate;

@@ -114,9 +114,9 @@ fn add_months(moment: &mut Moment, months: i32) {
 }
 
 fn add_days(moment: &mut Moment, days: i32) {
-    // Julian days have no sign, so what is before them is after everything.
+    // PostgreSQL's calendar begins in 4801 BC; what is before it is after everything.
     match moment.julian() + i64::from(days) {
-        ..0 => moment.year = i64::from(i32::MAX),
+        ..-32_044 => moment.year = i64::from(i32::MAX),
         julian => moment.set_julian(julian),
     }
 }

@@ -448,8 +448,9 @@ impl<'p> Reader<'p> {
             }
         }
         if mask & field::DAY_OF_YEAR != 0 {
-            let first = calendar::to_julian(moment.year, 1, 1);
-            moment.set_julian(first + self.day_of_year - 1);
+            let first = calendar::first_day_wrapping(moment.year as i32);
+            let day = first.wrapping_add(self.day_of_year as i32 - 1);
+            moment.set_julian(calendar::unsigned_julian(day));
         }
         let bad_month = mask & field::MONTH != 0 && !(1..=12).contains(&moment.month);
         let bad_day = mask & field::DAY != 0 && !(1..=31).contains(&moment.day);

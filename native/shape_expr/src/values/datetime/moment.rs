@@ -249,6 +249,25 @@ fn stored(text: &[u8], with_zone: bool) -> Option<i64> {
     to_unbounded_timestamp(&moment, west).ok()
 }
 
+/// What a date column holds: `2024-05-06` is read without a detour.
+pub(crate) fn parse_stored_date(text: &str) -> Result<i32, EvalError> {
+    plain_date(text.as_bytes()).map_or_else(|| parse_date(text, &super::UTC), Ok)
+}
+
+fn plain_date(text: &[u8]) -> Option<i32> {
+    let [a, b, c, d, b'-', e, f, b'-', g, h] = *text else { return None };
+    let number = |digits: &[u8]| {
+        digits.iter().try_fold(0i64, |value, digit| {
+            digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0'))
+        })
+    };
+    let (year, month, day) = (number(&[a, b, c, d])?, number(&[e, f])?, number(&[g, h])?);
+    let fits = year >= 1
+        && (1..=12).contains(&month)
+        && (1..=calendar::month_days(year, month)).contains(&day);
+    fits.then(|| (calendar::to_julian(year, month, day) - EPOCH_JULIAN) as i32)
+}
+
 /// date_in.
 pub(crate) fn parse_date(text: &str, zone: &Zone) -> Result<i32, EvalError> {
     let parts = Parts::of(text, 129)?;
