@@ -1,0 +1,39 @@
+//! What can go wrong, with where it did.
+
+use std::io;
+
+/// An error of a lane index.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file system refused something.
+    #[error("{operation} {path}: {source}")]
+    Io {
+        /// What was tried: `create`, `write`, `sync`, `rename` and so on.
+        operation: &'static str,
+        /// The file, relative to the directory of the index.
+        path: String,
+        /// What the system answered.
+        source: io::Error,
+    },
+    /// The bytes of a file are not what was written.
+    #[error("{path} is damaged at byte {offset}: {what}")]
+    Damaged {
+        /// The file, relative to the directory of the index.
+        path: String,
+        /// Where the damage was found, in bytes from the start.
+        offset: u64,
+        /// What does not fit.
+        what: &'static str,
+    },
+    /// The file was written by another version of the library; it is left untouched.
+    #[error("{path} has format version {version}; this library reads version {supported}")]
+    UnknownVersion {
+        /// The file, relative to the directory of the index.
+        path: String,
+        /// The version that the file names.
+        version: u32,
+        /// The newest version that can be read.
+        supported: u32,
+    },
+}

@@ -1,0 +1,10 @@
+//! `LaneIndex`: a persistent multimap from 64-bit key hashes to `u32` ids.
+//!
+//! A small mutable overlay lies over immutable segments (presence filter, minimal perfect hash,
+//! fingerprints, packed values), cut into lanes that are chosen by a jump consistent hash.
+
+mod error;
+mod storage;
+
+pub use error::Error;
+pub use storage::{Mapped, ReadAt, Storage, StorageFile};
