@@ -3,6 +3,7 @@
 
 use bumpalo::Bump;
 
+use crate::catalog;
 use crate::constants::{Const, InSet};
 use crate::error::{EvalError, Raise};
 use crate::expr::{Expr, Function, Node, Strategy, Volatility};
@@ -35,6 +36,9 @@ pub(crate) fn fold(expr: Expr, zone: &Zone) -> Result<Expr, Raise> {
             {
                 Node::Const(Const::Null)
             } else {
+                if let Some((test, fields)) = catalog::tested_row(&function, &args) {
+                    return fold_row_test(test, fields, position, zone);
+                }
                 let stable = function.volatility == Volatility::Stable;
                 match values(&args) {
                     None => match certain_raise(&args) {
@@ -69,7 +73,10 @@ pub(crate) fn fold(expr: Expr, zone: &Zone) -> Result<Expr, Raise> {
             let args = [fold(left, zone)?, fold(right, zone)?];
             match values(&args) {
                 None => Node::Distinct { function, args: Box::new(args), negated },
-                Some((values, late)) => known(distinct(&function, &values, negated, zone), late)?,
+                Some((values, late)) => {
+                    let late = late || function.volatility == Volatility::Stable;
+                    known(distinct(&function, &values, negated, zone), late)?
+                }
             }
         }
         Node::AnyOf { function, left, items, all } => {
@@ -77,7 +84,9 @@ pub(crate) fn fold(expr: Expr, zone: &Zone) -> Result<Expr, Raise> {
             let items = fold_all(items, zone)?;
             match (left.as_value(), values(&items)) {
                 (Some(value), Some((values, late))) => {
-                    let late = late || matches!(left.node, Node::Late(_));
+                    let late = late
+                        || matches!(left.node, Node::Late(_))
+                        || function.volatility == Volatility::Stable;
                     known(any_of(&function, value, values, all, zone), late)?
                 }
                 (None, Some(_)) => Node::AnyOf { function, left: Box::new(left), items, all },

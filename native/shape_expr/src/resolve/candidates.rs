@@ -11,7 +11,9 @@ pub(super) fn can_coerce(from: &Type, to: &Type) -> bool {
     if let (Type::Array(from), Type::Array(to)) = (from, to) {
         return can_coerce(from, to);
     }
-    from == to || *from == Type::Unknown || catalog::cast(from, to, CastContext::Implicit).is_some()
+    // The table's row type is a record too.
+    let is_record = (from, to) == (&Type::Composite, &Type::Record);
+    from == to || *from == Type::Unknown || is_record || catalog::cast(from, to, CastContext::Implicit).is_some()
 }
 
 /// The operator of this name for these operand types (one type: a prefix operator).

@@ -85,6 +85,13 @@ impl Generator<'_> {
                 }
             };
         }
+        match crate::family() {
+            Some("json") => return self.json_condition(),
+            Some("arrays") => return self.array_condition(),
+            Some("rows") => return self.row_condition(),
+            Some("control") => return self.control(Kind::Bool, 3),
+            _ => {}
+        }
         if self.random.one_in(8) {
             return self.time_condition();
         }
