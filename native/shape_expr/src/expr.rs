@@ -209,8 +209,11 @@ impl Expr {
 
     /// Is there a node that stands for a function that its operands' type does not have?
     pub(crate) fn lacks_a_function(&self) -> bool {
-        let mut found = matches!(&self.node, Node::Call { function, .. }
-            if function.name == "undefined" && !function.strict);
+        let mut found = match &self.node {
+            Node::Raise(raise) => *raise == Raise::UndefinedFunction,
+            Node::Call { function, .. } => function.name == "undefined" && !function.strict,
+            _ => false,
+        };
         self.children(&mut |child| found |= child.lacks_a_function());
         found
     }

@@ -142,7 +142,10 @@ fn exists<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
 }
 
 /// A document of about this size is going to be built.
-pub(super) fn builder<'a>(bytes: usize, context: &mut Context<'a>) -> Result<Builder<'a>, EvalError> {
+pub(super) fn builder<'a>(
+    bytes: usize,
+    context: &mut Context<'a>,
+) -> Result<Builder<'a>, EvalError> {
     context.reserve(2 * bytes + 32)?;
     Ok(Builder::new(bytes + 32, context.arena()))
 }

@@ -171,9 +171,7 @@ fn set_lax<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
     match (value, *treatment) {
         (Value::Json(_), _) => set(context, &args[..4]),
         (_, "raise_exception") => Err(EvalError::new(Raise::NullNotAllowed)),
-        (_, "use_json_null") => {
-            set(context, &[*document, *path, Value::Json(Json::NULL), *create])
-        }
+        (_, "use_json_null") => set(context, &[*document, *path, Value::Json(Json::NULL), *create]),
         (_, "delete_key") => delete_path(context, &[*document, *path]),
         (_, "return_target") => Ok(*document),
         _ => Err(INVALID),

@@ -36,7 +36,7 @@ pub(crate) use json_make::{from_values, wants_own_type};
 pub(crate) use json_paths::{Default, defaults, jsonb_subscript, path_function};
 pub(crate) use math::depends_on_machine;
 pub(crate) use refused::{
-    Refusal, foreign, foreign_arguments, missing_function, missing_operator, refusal,
+    Refusal, foreign, foreign_arguments, missing_function, missing_operator, refusal, takes_path,
 };
 pub(crate) use rows::{NO_EQUALITY, row, row_test, tested_row};
 pub(crate) use strings::{unsupported_form, variadic};
@@ -223,10 +223,7 @@ pub(crate) fn undefined(strict: bool, result: &Type) -> Function {
 
 /// Does a function look for one text in another, for which PostgreSQL wants to know a collation?
 pub(crate) fn searches_text(function: &Function) -> bool {
-    matches!(
-        function.name,
-        "strpos" | "position" | "replace" | "split_part" | "starts_with" | "^@"
-    )
+    matches!(function.name, "strpos" | "position" | "replace" | "split_part" | "starts_with" | "^@")
 }
 
 /// Stands for a comparison of texts whose collations contradict each other.

@@ -13,7 +13,10 @@ pub(super) fn can_coerce(from: &Type, to: &Type) -> bool {
     }
     // The table's row type is a record too.
     let is_record = (from, to) == (&Type::Composite, &Type::Record);
-    from == to || *from == Type::Unknown || is_record || catalog::cast(from, to, CastContext::Implicit).is_some()
+    from == to
+        || *from == Type::Unknown
+        || is_record
+        || catalog::cast(from, to, CastContext::Implicit).is_some()
 }
 
 /// The operator of this name for these operand types (one type: a prefix operator).
@@ -25,7 +28,8 @@ pub(super) fn operator(
     let prefix = types.len() == 1;
     let rows = catalog::named_operators(name, prefix);
     if rows.is_empty() && catalog::missing_operator(name) {
-        return Err(Error::unsupported(format!("operator {name}"), position));
+        let what = if catalog::takes_path(name) { ", which takes a jsonpath," } else { "" };
+        return Err(Error::unsupported(format!("operator {name}{what}"), position));
     }
     let arguments = |row: &&'static Operator| -> Vec<&'static Type> {
         row.left.iter().chain([&row.right]).collect()
@@ -60,6 +64,12 @@ pub(super) fn operator(
     }
 }
 
+/// Is there a function of this name for just these argument types?
+pub(super) fn has_exact(name: &str, types: &[Type]) -> bool {
+    let matches = |args: &[Type]| args.len() == types.len() && args.iter().eq(types);
+    catalog::named_functions(name).iter().any(|row| matches(row.args))
+}
+
 /// The function of this name for these argument types.
 pub(super) fn function(
     name: &str,
@@ -67,7 +77,8 @@ pub(super) fn function(
     position: usize,
 ) -> Result<&'static FunctionRow, Error> {
     if catalog::named_functions(name).is_empty() && catalog::missing_function(name) {
-        return Err(Error::unsupported(format!("function {name}"), position));
+        let what = if catalog::takes_path(name) { ", which takes a jsonpath," } else { "" };
+        return Err(Error::unsupported(format!("function {name}{what}"), position));
     }
     let rows = catalog::named_functions(name).iter().filter(|row| row.args.len() == types.len());
     let all: Vec<(Vec<&Type>, &'static FunctionRow)> =

@@ -8,8 +8,8 @@ use crate::expr::{Expr, Node};
 use crate::parse::ast::Subscript;
 use crate::types::Type;
 
-use super::candidates::can_coerce;
 use super::Resolver;
+use super::candidates::can_coerce;
 
 impl Resolver<'_> {
     /// An undetermined column on the left of an operator that only jsonb and json have is jsonb.

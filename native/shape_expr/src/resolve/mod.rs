@@ -290,9 +290,7 @@ impl Resolver<'_> {
             function.strategy,
             Strategy::Less | Strategy::LessEqual | Strategy::Greater | Strategy::GreaterEqual
         );
-        let text = args
-            .iter()
-            .any(|arg| is_ordered_as_text(arg.ty.element().unwrap_or(&arg.ty)));
+        let text = args.iter().any(|arg| is_ordered_as_text(arg.ty.element().unwrap_or(&arg.ty)));
         if !orders || !text || self.options.order_any_collation_by_bytes {
             return Ok(());
         }
@@ -332,6 +330,10 @@ impl Resolver<'_> {
                 return Err(Error::VolatileFunction { name: owned(), position });
             }
             Some(Refusal::Aggregate) => return Err(Error::Aggregate { name: owned(), position }),
+            Some(Refusal::Set) => {
+                let what = format!("function {name}, which returns a set,");
+                return Err(Error::unsupported(what, position));
+            }
             Some(Refusal::Window) => return Err(Error::WindowFunction { name: owned(), position }),
             None => {}
         }
@@ -361,6 +363,14 @@ impl Resolver<'_> {
         }
         self.add_defaults(name, &mut resolved, position);
         let types: Vec<Type> = resolved.iter().map(|arg| arg.ty.clone()).collect();
+        // `date(title)` is a cast, unless there is a function of just that name and type.
+        if let ([from], Some(ty)) = (types.as_slice(), Type::by_own_name(name))
+            && !candidates::has_exact(name, &types)
+            && coerce::needs_no_function(from, &ty)
+        {
+            let arg = resolved.remove(0);
+            return self.coerce(arg, &ty, CastContext::Explicit);
+        }
         let row = candidates::function(name, &types, position)?;
         match row.volatility {
             Volatility::Volatile => {

@@ -95,8 +95,7 @@ impl Resolver<'_> {
                 Node::Column(_) => self.settle(field, &Type::Text)?,
                 _ => field,
             };
-            let constant =
-                |ty, value| Expr::constant(ty, field.position, value);
+            let constant = |ty, value| Expr::constant(ty, field.position, value);
             args.push(constant(Type::Unknown, Const::Type(field.ty.clone().into())));
             args.push(constant(Type::Int8, Const::Int(self.mark(&field))));
             args.push(field);

@@ -66,12 +66,7 @@ impl<'a> Maker<'a> {
             (Value::Text(text), Type::Json) => Form::Raw(text),
             (
                 _,
-                Type::Int2
-                | Type::Int4
-                | Type::Int8
-                | Type::Float4
-                | Type::Float8
-                | Type::Numeric,
+                Type::Int2 | Type::Int4 | Type::Int8 | Type::Float4 | Type::Float8 | Type::Numeric,
             ) => {
                 let text = self.text(value, ty)?;
                 // What is no number in JSON is a string.
@@ -243,7 +238,8 @@ impl<'a> Pairs<'a> {
 
 /// json_strip_nulls: the document without blanks and without members that are null.
 pub(crate) fn strip_nulls<'a>(json: &str, arena: &'a Bump) -> Result<&'a str, EvalError> {
-    let mut strip = Strip { out: BumpString::new_in(arena), key: None, open: BumpVec::new_in(arena), arena };
+    let mut strip =
+        Strip { out: BumpString::new_in(arena), key: None, open: BumpVec::new_in(arena), arena };
     json_scan::walk(json, true, &mut strip)?;
     Ok(strip.out.into_bump_str())
 }

@@ -194,7 +194,9 @@ impl Generator<'_> {
                 };
                 match self.random.one_in(3) {
                     true => format!("array_fill({value}, {lengths}{lowers})"),
-                    false => format!("array_fill(({value})::{}, {lengths}{lowers})", element.name()),
+                    false => {
+                        format!("array_fill(({value})::{}, {lengths}{lowers})", element.name())
+                    }
                 }
             }
             17 if *element == Kind::Mood => {
@@ -380,7 +382,8 @@ impl Generator<'_> {
                 true if this.random.one_in(12) => this.operand(*kind, 1),
                 true => {
                     let (a, b) = (this.operand(*kind, 0), this.operand(*kind, 0));
-                    let cast = if this.random.one_in(8) { "" } else { &format!("::{}", kind.name()) };
+                    let cast =
+                        if this.random.one_in(8) { "" } else { &format!("::{}", kind.name()) };
                     format!("ROW(({a}){cast}, ({b}){cast})")
                 }
                 false => this.operand(*kind, 1),

@@ -277,9 +277,8 @@ impl Generator<'_> {
             4 => format!("{name}_build_array({})", values(self, count)),
             5 => format!("{name}_build_object({})", values(self, count)),
             6 | 7 => {
-                let pairs: Vec<String> = (0..count)
-                    .map(|_| format!("{}, {}", self.key(), values(self, 1)))
-                    .collect();
+                let pairs: Vec<String> =
+                    (0..count).map(|_| format!("{}, {}", self.key(), values(self, 1))).collect();
                 format!("{name}_build_object({})", pairs.join(", "))
             }
             8 => format!("{name}_object({})", self.path()),

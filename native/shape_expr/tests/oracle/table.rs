@@ -63,9 +63,7 @@ impl Table {
         }
         let definitions: Vec<String> = columns
             .iter()
-            .map(|(name, _, ty)| {
-                format!("\"{name}\" {ty}{}", clause(collated.get(name)))
-            })
+            .map(|(name, _, ty)| format!("\"{name}\" {ty}{}", clause(collated.get(name))))
             .collect();
         let create = format!(
             "DROP TABLE IF EXISTS t; DROP TYPE IF EXISTS mood; CREATE TYPE mood AS ENUM ('{}'); \
