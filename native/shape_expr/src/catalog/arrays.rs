@@ -6,6 +6,7 @@ use crate::program::Implementation;
 use crate::types::Type;
 
 mod build;
+mod clash;
 mod contain;
 mod enums;
 mod slice;
@@ -36,6 +37,8 @@ macro_rules! functions {
         }),*]
     };
 }
+
+pub(crate) use clash::clashing;
 
 pub(super) static OPERATORS: &[&[Operator]] = &[rows! {
     AnyArray "=" AnyArray -> Bool = contain::eq, Equal;

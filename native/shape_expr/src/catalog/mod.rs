@@ -223,7 +223,19 @@ pub(crate) fn undefined(strict: bool, result: &Type) -> Function {
 
 /// Does a function look for one text in another, for which PostgreSQL wants to know a collation?
 pub(crate) fn searches_text(function: &Function) -> bool {
-    matches!(function.name, "strpos" | "position" | "replace" | "split_part" | "starts_with" | "^@")
+    const NAMES: &[&str] = &[
+        "strpos",
+        "position",
+        "replace",
+        "split_part",
+        "starts_with",
+        "^@",
+        "~<~",
+        "~<=~",
+        "~>~",
+        "~>=~",
+    ];
+    NAMES.contains(&function.name)
 }
 
 /// Stands for a comparison of texts whose collations contradict each other.

@@ -203,7 +203,6 @@ const FUNCTIONS: &[&str] = &[
     "chr",
     "translate",
     "regexp_match",
-    "regexp_matches",
     "regexp_replace",
     "regexp_like",
     "cbrt",

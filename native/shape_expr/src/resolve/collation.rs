@@ -61,7 +61,13 @@ impl Resolver<'_> {
         args: &[Expr],
     ) -> Result<Function, Error> {
         let text = |arg: &Expr| arg.ty.element().unwrap_or(&arg.ty).category() == Category::String;
-        if function.strategy == Strategy::Plain || !args.iter().any(text) {
+        // A comparison of arrays, not of a value with each element of one.
+        let arrays = match args.first().is_some_and(|arg| arg.ty.element().is_some()) {
+            true => catalog::arrays::clashing(function.name),
+            false => None,
+        };
+        let compares = function.strategy != Strategy::Plain || arrays.is_some();
+        if !compares || !args.iter().any(text) {
             return Ok(function);
         }
         for arg in args {
@@ -70,9 +76,12 @@ impl Resolver<'_> {
                 return Ok(function);
             }
         }
-        Ok(match self.common_collation(args) {
-            Some(_) => function,
-            None => catalog::undetermined(&function),
+        Ok(match (self.common_collation(args), arrays) {
+            (Some(_), _) => function,
+            (None, None) => catalog::undetermined(&function),
+            (None, Some(implementation)) => {
+                Function { implementation, strategy: Strategy::Plain, ..function }
+            }
         })
     }
 }

@@ -18,7 +18,8 @@ impl Resolver<'_> {
         args: &[Expr],
         position: usize,
     ) -> Result<Function, Error> {
-        let searches = catalog::searches_text(&function);
+        let searches =
+            catalog::searches_text(&function) && !args.iter().any(|arg| arg.ty == Type::Bpchar);
         if !searches && !catalog::depends_on_case(&function) {
             return Ok(function);
         }

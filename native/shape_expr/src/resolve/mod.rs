@@ -394,6 +394,7 @@ impl Resolver<'_> {
         let function = arrays::typed(row.function(), result);
         let mut args = self.coerce_all(resolved, &wanted)?;
         let function = self.localised(function, &args, position)?;
+        let function = self.collated_comparison(function, &args)?;
         if catalog::wants_own_type(name) {
             let ty = args.first().map_or(Type::Text, |arg| arg.ty.clone());
             args.push(Expr::constant(Type::Unknown, position, Const::Type(ty.into())));
@@ -414,7 +415,7 @@ impl Resolver<'_> {
             return self.row_test(test, columns, position);
         }
         if let (Test::Null | Test::NotNull, Some(table)) = (test, self.is_whole_row(&inner.kind)) {
-            return self.whole_row_test(test, table, position);
+            return self.whole_row_test(test, table, (inner.position, position));
         }
         let inner = match test {
             // Any type will do, and an open schema's column stays undetermined.

@@ -267,9 +267,9 @@ impl Resolver<'_> {
         &mut self,
         test: Test,
         table: &[String],
-        position: usize,
+        (named, position): (usize, usize),
     ) -> Result<Expr, Error> {
-        let columns = self.all_columns(table, position)?;
+        let columns = self.all_columns(table, named)?;
         Ok(test_fields(test, columns, position))
     }
 

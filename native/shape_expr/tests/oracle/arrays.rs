@@ -391,12 +391,12 @@ impl Generator<'_> {
             kinds.iter().enumerate().map(operand).collect()
         };
         let row = |this: &mut Self| match this.random.below(20) {
-            0 => "ROW(t.*)".to_owned(),
+            0 if this.has_table() => "ROW(t.*)".to_owned(),
             _ => format!("ROW({})", fields(this).join(", ")),
         };
         match self.random.below(10) {
             6 => return self.record_condition(),
-            7 => {
+            7 if self.has_table() => {
                 let not = self.random.pick(&["", "NOT "]);
                 let whole = self.random.pick(&["t", "t.*", "(t)", "public.t.*", "ROW(t.*)"]);
                 return format!("{whole} IS {not}NULL");
@@ -424,6 +424,11 @@ impl Generator<'_> {
         }
     }
 
+    /// Is there a table whose row a clause could speak of?
+    fn has_table(&self) -> bool {
+        !self.table.columns.is_empty()
+    }
+
     /// Conditions on rows that are values.
     fn record_condition(&mut self) -> String {
         let kinds: Vec<Kind> = (0..1 + self.random.below(3)).map(|_| self.kind()).collect();
@@ -436,7 +441,7 @@ impl Generator<'_> {
                 })
                 .collect();
             match this.random.below(12) {
-                0 => "t".to_owned(),
+                0 if this.has_table() => "t".to_owned(),
                 1 => format!("CASE WHEN {} THEN ROW({}) END", this.boolean(0), fields.join(", ")),
                 2 => "NULL".to_owned(),
                 _ => format!("ROW({})", fields.join(", ")),
