@@ -142,6 +142,9 @@ fn an_array_of_names_has_the_collation_of_names() {
         // Only where elements are compared.
         ("'{a}'::name[]::text[] && ARRAY[f]", true),
         ("'{}'::name[]::text[] && ARRAY[f]", false),
+        ("array_position('{a}'::name[]::text[], f) IS NULL", true),
+        ("array_position('{a}'::name[]::text[], f, 2) IS NULL", false),
+        ("array_replace('{{a}}'::name[]::text[], f, 'b') IS NULL", true),
     ] {
         let predicate = compile(clause, &schema).expect(clause).predicate;
         let arena = bumpalo::Bump::new();
@@ -150,4 +153,11 @@ fn an_array_of_names_has_the_collation_of_names() {
         let raised = predicate.eval(&row, &mut Vm::default()).map_err(|error| error.sqlstate());
         assert_eq!(raised.err(), raises.then_some("42P22"), "{clause}");
     }
+}
+
+#[test]
+fn of_two_rows_the_left_one_is_planned_first() {
+    let clause = "ROW(a, '[]'::jsonb::float8) > ROW(make_time(17, 61, 0), 1)";
+    let raised = eval(clause, &[("a", "time")], &[None]).map_err(|error| error.sqlstate());
+    assert_eq!(raised, Err("22023"));
 }

@@ -50,11 +50,15 @@ pub(super) fn fold(expr: Expr, zone: &Zone) -> Result<Expr, Raise> {
             }
         }
         Node::RowCompare { strategy, pairs } => {
+            // The left row before the right one.
             let mut folded = Vec::with_capacity(pairs.len());
             for RowPair { equal, less, args: [left, right] } in pairs {
-                let args = [fold_one(left, zone)?, fold_one(right, zone)?];
-                folded.push(RowPair { equal, less, args });
+                folded.push((equal, less, fold_one(left, zone)?, right));
             }
+            let fold_right = |(equal, less, left, right)| -> Result<RowPair, Raise> {
+                Ok(RowPair { equal, less, args: [left, fold_one(right, zone)?] })
+            };
+            let folded = folded.into_iter().map(fold_right).collect::<Result<Vec<_>, Raise>>()?;
             Node::RowCompare { strategy, pairs: folded }
         }
         Node::Row(fields) => Node::Row(fold_all(fields, zone)?),

@@ -58,14 +58,27 @@ comparisons! {
     overlaps for_some contain::overlaps, false;
 }
 
+/// Does searching an array come to an element, from this subscript on?
+fn by_element(array: &Array<'_>, from: i64) -> bool {
+    let first = array.dimensions().first().map_or(1, |first| i64::from(first.lower));
+    (first..).zip(array.iter()).any(|(at, item)| at >= from && !item.is_null())
+}
+
 macro_rules! searches {
-    ($($name:ident $function:path;)*) => {
+    ($($name:ident $function:path, $any_dimensions:literal;)*) => {
         $(fn $name<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
-            if let [Value::Array(array), Value::Text(_) | Value::Bpchar(_), ..] = args {
+            if let [Value::Array(array), Value::Text(_) | Value::Bpchar(_), rest @ ..] = args {
                 context.charge(array.len() as u64)?;
-                // More dimensions than one raise something else where they are not searched.
-                let searched = array.dimensions().len() <= 1 || stringify!($name) == "replace";
-                if searched && array.iter().any(|item| !item.is_null()) {
+                // Where more dimensions than one are not searched, they raise something else; a
+                // place to start at that is NULL does too.
+                let searched = $any_dimensions || array.dimensions().len() <= 1;
+                let from = match rest.first() {
+                    _ if $any_dimensions => i64::MIN,
+                    None => i64::MIN,
+                    Some(Value::Int(from)) => *from,
+                    Some(_) => i64::MAX,
+                };
+                if searched && by_element(array, from) {
                     return Err(CLASH);
                 }
             }
@@ -75,10 +88,10 @@ macro_rules! searches {
 }
 
 searches! {
-    position contain::position;
-    positions contain::positions;
-    remove build::remove;
-    replace build::replace;
+    position contain::position, false;
+    positions contain::positions, false;
+    remove build::remove, false;
+    replace build::replace, true;
 }
 
 /// What stands for this function of arrays there.
