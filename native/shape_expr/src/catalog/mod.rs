@@ -18,6 +18,7 @@ mod document;
 mod json;
 mod math;
 mod refused;
+mod regexps;
 mod strings;
 mod text;
 
@@ -34,7 +35,7 @@ pub(crate) use math::depends_on_machine;
 pub(crate) use refused::{
     Refusal, foreign, foreign_arguments, missing_function, missing_operator, refusal,
 };
-pub(crate) use strings::{unsupported_form, variadic};
+pub(crate) use strings::variadic;
 pub(crate) use text::{depends_on_case, prepare, under_c};
 
 /// A row of `pg_operator`.
@@ -122,6 +123,7 @@ static FUNCTIONS: &[&[FunctionRow]] = &[
     strings::FUNCTIONS,
     strings::BYTEA_FUNCTIONS,
     text::FUNCTIONS,
+    regexps::FUNCTIONS,
     bytea::FUNCTIONS,
     bytea::STABLE,
     arrays::FUNCTIONS,
@@ -181,7 +183,7 @@ impl Operator {
 impl FunctionRow {
     pub(crate) fn function(&self) -> Function {
         Function {
-            name: self.name,
+            name: regexps::own_name(self),
             implementation: self.implementation,
             result: self.result.clone(),
             strict: self.strict,

@@ -1,6 +1,6 @@
 //! Functions of text called by name.
 
-use super::{FunctionRow, functions, unsupported, wrong_kind};
+use super::{FunctionRow, functions, wrong_kind};
 use crate::error::{EvalError, Raise};
 use crate::expr::{Function, Volatility};
 use crate::program::Implementation;
@@ -403,16 +403,6 @@ pub(crate) fn variadic(name: &str) -> Option<(Function, usize)> {
     Some((function, own))
 }
 
-/// Does PostgreSQL have this form of a function, and this crate not?
-pub(crate) fn unsupported_form(row: &FunctionRow) -> bool {
-    match row.name {
-        // By regular expression: which match comes first is not answered here.
-        "substring" => row.args.get(1) == Some(&Type::Text),
-        "regexp_like" => row.args.len() == 3,
-        _ => false,
-    }
-}
-
 pub(super) static FUNCTIONS: &[FunctionRow] = functions! {
     length(Text) -> Int4 = length;
     length(Bpchar) -> Int4 = length;
@@ -438,8 +428,6 @@ pub(super) static FUNCTIONS: &[FunctionRow] = functions! {
     rtrim(Text, Text) -> Text = rtrim;
     substring(Text, Int4) -> Text = substring;
     substring(Text, Int4, Int4) -> Text = substring;
-    substring(Text, Text) -> Text = unsupported;
-    substring(Text, Text, Text) -> Text = unsupported;
     substr(Text, Int4) -> Text = substring;
     substr(Text, Int4, Int4) -> Text = substring;
     left(Text, Int4) -> Text = left;

@@ -361,9 +361,6 @@ impl Resolver<'_> {
             }
             Volatility::Immutable | Volatility::Stable => {}
         }
-        if catalog::unsupported_form(row) {
-            return Err(Error::unsupported(format!("this form of {name}"), position));
-        }
         if catalog::depends_on_machine(name, row.args) {
             let what =
                 format!("{name} of double precision, whose last digit depends on the machine,");
@@ -373,6 +370,9 @@ impl Resolver<'_> {
         let (wanted, result) = polymorphic::settle(&types, &declared, &row.result, position)?;
         let function = arrays::typed(row.function(), result);
         let mut args = self.coerce_all(resolved, &wanted)?;
+        if let ("substring", [Type::Text, Type::Text, Type::Text]) = (name, row.args) {
+            return self.similar_substring(args, position);
+        }
         let function = self.localised(function, &args, position)?;
         if catalog::arrays::wants_type(name) {
             let element = args.first().and_then(|arg| arg.ty.element()).unwrap_or(&Type::Text);

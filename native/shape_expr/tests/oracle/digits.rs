@@ -10,6 +10,19 @@ use crate::random::Random;
 use crate::samples::Kind;
 use crate::table::Table;
 
+impl Generator<'_> {
+    /// An expression of this kind whose result is worth printing.
+    fn printed(&mut self, kind: Kind, depth: usize) -> Option<String> {
+        match (kind, self.random.below(4)) {
+            (Kind::Text, 0) => Some(self.regex_text()),
+            (Kind::Text, 1) => Some(self.regex_array()),
+            (Kind::Text, 2) => Some(self.text_function(depth)),
+            (Kind::Int4, 0) => Some(self.regex_number()),
+            _ => self.math_operand(kind, depth),
+        }
+    }
+}
+
 /// True, false, null, or an error.
 fn ours(clause: &str, compiler: &mut Compiler, schema: &Schema) -> Result<Option<bool>, String> {
     let refusal = |e: shape_expr::Error| e.sqlstate().unwrap_or("none").to_owned();
@@ -51,7 +64,7 @@ fn digits_are_postgresqls() {
         let kind = kinds[random.below(kinds.len())];
         let depth = 1 + random.below(2);
         let mut generator = Generator { random: &mut random, table: &table };
-        let expression = match generator.math_operand(kind, depth) {
+        let expression = match generator.printed(kind, depth) {
             Some(expression) => expression,
             None => generator.json_operand(kind, depth).expect("documents have operands"),
         };

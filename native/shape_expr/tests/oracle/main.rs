@@ -12,6 +12,7 @@ mod json;
 mod literals;
 mod math;
 mod random;
+mod regexps;
 mod samples;
 mod table;
 mod text;

@@ -34,7 +34,8 @@ impl Generator<'_> {
 
     /// A condition on text.
     pub fn about_text(&mut self) -> String {
-        match self.random.below(10) {
+        match self.random.below(12) {
+            10 | 11 => self.regex_condition(),
             0..=2 => self.regular(),
             3 => self.similar(),
             4 => {
@@ -94,7 +95,7 @@ impl Generator<'_> {
         format!("{value} {operator} {pattern}")
     }
 
-    fn whole_regex(&mut self) -> String {
+    pub fn whole_regex(&mut self) -> String {
         let mut regex = match self.random.below(24) {
             0 => "(?i)",
             1 => "(?n)",
@@ -247,7 +248,8 @@ impl Generator<'_> {
     pub fn text_function(&mut self, depth: usize) -> String {
         let depth = depth.saturating_sub(1);
         let a = self.text(depth);
-        match self.random.below(30) {
+        match self.random.below(34) {
+            30..=33 => self.regex_text(),
             0 | 1 => format!("lower({a})"),
             2 | 3 => format!("upper({a})"),
             4 => format!("initcap({a})"),
