@@ -7,6 +7,7 @@ mod arithmetic;
 pub(crate) mod arrays;
 mod bits;
 mod boolean;
+mod buckets;
 mod bytea;
 mod casts;
 mod compare;
@@ -15,8 +16,11 @@ mod conformance;
 mod datetime;
 #[cfg(test)]
 mod document;
+mod format;
+mod identifiers;
 mod json;
 mod math;
+mod normal;
 mod refused;
 mod regexps;
 mod strings;
@@ -35,7 +39,7 @@ pub(crate) use math::depends_on_machine;
 pub(crate) use refused::{
     Refusal, foreign, foreign_arguments, missing_function, missing_operator, refusal,
 };
-pub(crate) use strings::variadic;
+pub(crate) use strings::{counting, variadic};
 pub(crate) use text::{depends_on_case, prepare, under_c};
 
 /// A row of `pg_operator`.
@@ -124,6 +128,13 @@ static FUNCTIONS: &[&[FunctionRow]] = &[
     strings::BYTEA_FUNCTIONS,
     text::FUNCTIONS,
     regexps::FUNCTIONS,
+    format::FUNCTIONS,
+    format::LENIENT,
+    identifiers::FUNCTIONS,
+    identifiers::STABLE,
+    normal::FUNCTIONS,
+    buckets::FUNCTIONS,
+    buckets::MISSING,
     bytea::FUNCTIONS,
     bytea::STABLE,
     arrays::FUNCTIONS,

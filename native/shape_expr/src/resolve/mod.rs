@@ -344,11 +344,14 @@ impl Resolver<'_> {
         if let Some(called) = self.variadic(name, &mut resolved, position)? {
             return Ok(called);
         }
-        // `date('2024-01-01')` is a literal of that type.
-        if let ([arg], Some(ty)) = (resolved.as_slice(), Type::by_own_name(name))
-            && arg.ty == Type::Unknown
-        {
-            return self.read_literal(arg.clone(), &ty);
+        // `date('2024-01-01')` is a literal of that type, `date(a)` what a cast would be.
+        if let ([arg], Some(ty)) = (resolved.as_slice(), Type::by_own_name(name)) {
+            if arg.ty == Type::Unknown {
+                return self.read_literal(arg.clone(), &ty);
+            }
+            if let Ok(cast) = self.coerce(arg.clone(), &ty, CastContext::Explicit) {
+                return Ok(cast);
+            }
         }
         let types: Vec<Type> = resolved.iter().map(|arg| arg.ty.clone()).collect();
         let row = candidates::function(name, &types, position)?;

@@ -163,15 +163,15 @@ pub(crate) fn narrow(x: f64) -> Result<f32, EvalError> {
 
 /// float8out with extra_float_digits 1: the shortest text that reads back the same.
 pub(crate) fn output8(x: f64) -> String {
-    shortest(x, format!("{:e}", x.abs()), 15)
+    shortest(x, super::shortest::digits8(x.abs()), 15)
 }
 
 /// float4out.
 pub(crate) fn output4(x: f32) -> String {
-    shortest(f64::from(x), format!("{:e}", x.abs()), 6)
+    shortest(f64::from(x), super::shortest::digits4(x.abs()), 6)
 }
 
-/// From Rust's shortest digits to PostgreSQL's layout: exponents below -4 or from `digits` on are
+/// From the shortest digits to PostgreSQL's layout: exponents below -4 or from `digits` on are
 /// written as such, with two places at least.
 fn shortest(x: f64, scientific: String, digits: i32) -> String {
     if x.is_nan() {

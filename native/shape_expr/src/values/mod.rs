@@ -27,6 +27,7 @@ pub(crate) mod numeric_text;
 pub(crate) mod oid;
 pub(crate) mod pattern;
 pub(crate) mod regex;
+mod shortest;
 pub(crate) mod similar;
 pub(crate) mod strings;
 pub(crate) mod text;

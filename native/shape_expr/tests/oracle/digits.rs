@@ -13,7 +13,11 @@ use crate::table::Table;
 impl Generator<'_> {
     /// An expression of this kind whose result is worth printing.
     fn printed(&mut self, kind: Kind, depth: usize) -> Option<String> {
-        match (kind, self.random.below(4)) {
+        match (kind, self.random.below(7)) {
+            (Kind::Text, 3) => Some(self.formed_text()),
+            (Kind::Text, 4) => Some(self.identifier_parts()),
+            (Kind::Text, 5) => Some(self.formed_bytea()),
+            (Kind::Int4, 1 | 2) => Some(self.bucket_or_count()),
             (Kind::Text, 0) => Some(self.regex_text()),
             (Kind::Text, 1) => Some(self.regex_array()),
             (Kind::Text, 2) => Some(self.text_function(depth)),

@@ -8,6 +8,7 @@ mod arrays;
 mod clauses;
 mod datetime;
 mod digits;
+mod functions;
 mod json;
 mod literals;
 mod math;

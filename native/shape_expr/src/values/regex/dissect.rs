@@ -251,9 +251,8 @@ impl Dissection<'_> {
         start: usize,
         end: usize,
     ) -> Tried {
-        if min == 0 && start == end {
-            return Ok(true);
-        }
+        // No round at all is the last thing tried.
+        let none_will_do = min == 0 && start == end;
         let (min, mut ends) = self.rounds((min, max), (start, end))?;
         let most = ends.len() - 1;
         let (mut round, mut good, mut limit) = (1, 0, end);
@@ -292,7 +291,7 @@ impl Dissection<'_> {
                 round -= 1;
             }
         }
-        Ok(false)
+        Ok(none_will_do)
     }
 
     fn shortest_rounds(

@@ -141,8 +141,6 @@ impl<'r, 'a> Search<'r, 'a> {
         if from > last {
             return Ok(false);
         }
-        let left = last - from;
-        context.charge(self.regex.cost(left))?;
         let groups = self.groups;
         let first = match self.regex.words {
             // Marks are no places to begin at: each of the others is tried.
@@ -153,6 +151,8 @@ impl<'r, 'a> Search<'r, 'a> {
                 found.map(|found| self.subject.place(found.start()))
             }
         };
+        // What was looked at to get there.
+        context.charge(self.regex.cost(first.unwrap_or(last) - from))?;
         let Some(first) = first else { return Ok(false) };
         let allowed = context.fuel().saturating_mul(BYTES_PER_FUEL);
         let mut dissection = Dissection {
