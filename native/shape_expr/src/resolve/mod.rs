@@ -344,16 +344,22 @@ impl Resolver<'_> {
         if let Some(called) = self.variadic(name, &mut resolved, position)? {
             return Ok(called);
         }
-        // `date('2024-01-01')` is a literal of that type, `date(a)` what a cast would be.
-        if let ([arg], Some(ty)) = (resolved.as_slice(), Type::by_own_name(name)) {
-            if arg.ty == Type::Unknown {
-                return self.read_literal(arg.clone(), &ty);
-            }
-            if let Ok(cast) = self.coerce(arg.clone(), &ty, CastContext::Explicit) {
-                return Ok(cast);
-            }
+        // `date('2024-01-01')` is a literal of that type.
+        if let ([arg], Some(ty)) = (resolved.as_slice(), Type::by_own_name(name))
+            && arg.ty == Type::Unknown
+        {
+            return self.read_literal(arg.clone(), &ty);
         }
         let types: Vec<Type> = resolved.iter().map(|arg| arg.ty.clone()).collect();
+        // `date(title)` is a cast, unless there is a function of just that name and type; and where a
+        // cast has a function, such as `int4(price)`, that has the type's name.
+        if let ([from], Some(ty)) = (types.as_slice(), Type::by_own_name(name))
+            && !candidates::has_exact(name, &types)
+            && (coerce::needs_no_function(from, &ty) || coerce::has_own_function(from, &ty))
+        {
+            let arg = resolved.remove(0);
+            return self.coerce(arg, &ty, CastContext::Explicit);
+        }
         let row = candidates::function(name, &types, position)?;
         match row.volatility {
             Volatility::Volatile => {

@@ -27,7 +27,6 @@ pub(crate) mod numeric_text;
 pub(crate) mod oid;
 pub(crate) mod pattern;
 pub(crate) mod regex;
-mod shortest;
 pub(crate) mod similar;
 pub(crate) mod strings;
 pub(crate) mod text;
