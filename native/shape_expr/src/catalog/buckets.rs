@@ -106,7 +106,7 @@ fn factorial<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
     Ok(Value::Numeric(product.store(context.arena())?))
 }
 
-const RADIANS_PER_DEGREE: f64 = 0.017_453_292_519_943_295_769_2;
+const RADIANS_PER_DEGREE: f64 = 0.017_453_292_519_943_295;
 
 /// A result that is infinite or zero though its operand is neither is out of range.
 fn in_range<'a>(x: f64, result: f64) -> Eval<'a> {

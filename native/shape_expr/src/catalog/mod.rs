@@ -37,7 +37,7 @@ pub(crate) use casts::{Context as CastContext, cast, length_coercion, text_to, t
 pub(crate) use json::{path_function, path_operator};
 pub(crate) use math::depends_on_machine;
 pub(crate) use refused::{
-    Refusal, foreign, foreign_arguments, missing_function, missing_operator, refusal,
+    Refusal, foreign, foreign_arguments, missing_function, missing_operator, missing_type, refusal,
 };
 pub(crate) use strings::{counting, variadic};
 pub(crate) use text::{depends_on_case, prepare, under_c};

@@ -153,10 +153,10 @@ impl Dissection<'_> {
             },
             PartKind::Wrapper(inner) => self.dissect(*inner, start, end)?,
         };
-        if let (true, Some(group)) = (ok, parts[part].group) {
-            if let Some(slot) = self.groups.get_mut(group) {
-                *slot = Some(Place { start, end });
-            }
+        if let (true, Some(group)) = (ok, parts[part].group)
+            && let Some(slot) = self.groups.get_mut(group)
+        {
+            *slot = Some(Place { start, end });
         }
         Ok(ok)
     }
@@ -194,10 +194,10 @@ impl Dissection<'_> {
     /// Takes the groups of a part for unmatched.
     fn forget(&mut self, part: usize) {
         let parts = self.parts;
-        if let Some(group) = parts[part].group {
-            if let Some(slot) = self.groups.get_mut(group) {
-                *slot = None;
-            }
+        if let Some(group) = parts[part].group
+            && let Some(slot) = self.groups.get_mut(group)
+        {
+            *slot = None;
         }
         match &parts[part].kind {
             PartKind::Leaf => {}
