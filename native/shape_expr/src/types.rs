@@ -521,7 +521,12 @@ impl ColumnType {
         modifiers: &[i64],
         position: Option<usize>,
     ) -> Result<ColumnType, Error> {
-        let unknown = || Error::UnknownType { name: name.to_owned(), position };
+        let unknown = || match position {
+            Some(position) if crate::catalog::missing_type(name) => {
+                Error::unsupported(format!("type {name}"), position)
+            }
+            position => Error::UnknownType { name: name.to_owned(), position },
+        };
         let ty = Type::by_name(name).ok_or_else(unknown)?;
         let bad = |message: &str| match position {
             Some(position) => {
