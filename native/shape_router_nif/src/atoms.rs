@@ -15,6 +15,7 @@ rustler::atoms! {
     date = "Elixir.Date", time = "Elixir.Time",
     year, month, day, hour, minute, second, microsecond, utc_offset, std_offset,
     // explanations
-    filed, conditions, template, program, membership, known, equality, scan, never, stale,
+    filed, conditions, template, program, membership, known, equality, null, element, json, range, prefix, infix,
+    several, scan, never, stale,
     candidate, new, old, class,
 }
