@@ -385,9 +385,18 @@ defmodule ShapeRouter do
   def shapes(router), do: Native.router_shapes(router)
 
   @doc """
-  How a shape is filed: `filed` is `:equality` (under `conditions`, each with how many shapes share it),
-  `:scan`, `:never` (its clause can never be true) or `:stale` (a column that it reads was dropped or
-  retyped: it is included in everything).
+  How a shape is filed. `filed` is the index that holds it, or how else it is kept:
+
+    * `:equality` (`=`, `IN`, `= ANY`, booleans), `:null` (`IS NULL`), `:element` (`@>`, `&&`, `ANY` of
+      arrays), `:json` (`@>`, `?`, `->> =` of jsonb), `:range` (`<`, `BETWEEN`), `:prefix`
+      (`LIKE 'a%'`, `^@`), `:infix` (`LIKE '%a%'`, `ILIKE`, `~`), or `:several` of these
+    * `:scan`: no index can hold it, it is looked at for each change
+    * `:never`: its clause can never be true
+    * `:stale`: a column that it reads was dropped or retyped, it is included in everything
+
+  `conditions` are what an index holds it under, each with how many shapes share it (for a range: how
+  many have one of that column). Of the conditions of an `AND` it is the one that promises the fewest
+  candidates by what is filed; that may change while shapes come and go.
 
       iex> {:ok, router} = ShapeRouter.new("tenant_1", "todos")
       iex> ShapeRouter.add_shape(router, 1, "user_id = 123 AND title LIKE 'a%'")
@@ -401,7 +410,11 @@ defmodule ShapeRouter do
       {filed, conditions, columns, template, known} ->
         %{
           filed: String.to_existing_atom(filed),
-          conditions: for({column, shapes} <- conditions, do: %{column: column, shapes: shapes}),
+          conditions:
+            for(
+              {column, index, shapes} <- conditions,
+              do: %{column: column, index: String.to_existing_atom(index), shapes: shapes}
+            ),
           columns: columns,
           template: template && %{id: elem(template, 0), program: elem(template, 1)},
           membership: if(known, do: :known, else: :unknown)

@@ -18,6 +18,7 @@ rustler::atoms! {
     calendar, iso = "Elixir.Calendar.ISO", time_zone,
     year, month, day, hour, minute, second, microsecond, utc_offset, std_offset,
     // explanations
-    filed, conditions, template, program, membership, known, equality, scan, never, stale,
+    filed, conditions, template, program, membership, known, equality, null, element, json, range, prefix, infix,
+    several, scan, never, stale,
     candidate, new, old, class,
 }

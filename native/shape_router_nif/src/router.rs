@@ -306,14 +306,16 @@ fn router_metrics<'a>(env: Env<'a>, handle: ResourceArc<RouterHandle>) -> Term<'
     reply(env, metrics.map_err(|_| NifError::new("internal", "the metrics are no map")))
 }
 
-/// `{filed, conditions, columns, template | nil, known}`.
+/// `{filed, [{column, index, shapes}], columns, template | nil, known}`.
 #[rustler::nif]
 fn router_explain<'a>(env: Env<'a>, handle: ResourceArc<RouterHandle>, id: u64) -> Term<'a> {
     let explained = handle.router.explain(id).map_err(NifError::from);
-    reply(
-        env,
-        explained.map(|e| (e.filed, e.conditions, e.columns, e.template, e.known).encode(env)),
-    )
+    let term = |e: shape_router::Explanation| {
+        let conditions = e.conditions.into_iter().map(|c| (c.column, c.index, c.shapes));
+        let conditions: Vec<_> = conditions.collect();
+        (e.filed, conditions, e.columns, e.template, e.known).encode(env)
+    };
+    reply(env, explained.map(term))
 }
 
 /// `{candidate, new | nil, old | nil, class | nil}`.

@@ -26,6 +26,7 @@ pub(crate) mod numeric_functions;
 pub(crate) mod numeric_math;
 pub(crate) mod numeric_text;
 pub(crate) mod oid;
+pub(crate) mod order_key;
 pub(crate) mod pattern;
 pub(crate) mod regex;
 pub(crate) mod similar;
