@@ -7,6 +7,7 @@ mod arithmetic;
 pub(crate) mod arrays;
 mod bits;
 mod boolean;
+mod buckets;
 mod bytea;
 mod casts;
 mod compare;
@@ -15,11 +16,15 @@ mod conformance;
 mod datetime;
 #[cfg(test)]
 mod document;
+mod format;
+mod identifiers;
 mod json;
 mod json_make;
 mod json_paths;
 mod math;
+mod normal;
 mod refused;
+mod regexps;
 mod rows;
 mod strings;
 mod text;
@@ -36,10 +41,11 @@ pub(crate) use json_make::{from_values, wants_own_type};
 pub(crate) use json_paths::{Default, defaults, jsonb_subscript, path_function};
 pub(crate) use math::depends_on_machine;
 pub(crate) use refused::{
-    Refusal, foreign, foreign_arguments, missing_function, missing_operator, refusal, takes_path,
+    Refusal, foreign, foreign_arguments, missing_function, missing_operator, missing_type, refusal,
+    takes_path,
 };
 pub(crate) use rows::{NO_EQUALITY, row, row_test, tested_row};
-pub(crate) use strings::{unsupported_form, variadic};
+pub(crate) use strings::{counting, variadic};
 pub(crate) use text::{depends_on_case, prepare, under_c};
 
 /// A row of `pg_operator`.
@@ -129,6 +135,14 @@ static FUNCTIONS: &[&[FunctionRow]] = &[
     strings::FUNCTIONS,
     strings::BYTEA_FUNCTIONS,
     text::FUNCTIONS,
+    regexps::FUNCTIONS,
+    format::FUNCTIONS,
+    format::LENIENT,
+    identifiers::FUNCTIONS,
+    identifiers::STABLE,
+    normal::FUNCTIONS,
+    buckets::FUNCTIONS,
+    buckets::MISSING,
     bytea::FUNCTIONS,
     bytea::STABLE,
     arrays::FUNCTIONS,
@@ -191,7 +205,7 @@ impl Operator {
 impl FunctionRow {
     pub(crate) fn function(&self) -> Function {
         Function {
-            name: self.name,
+            name: regexps::own_name(self),
             implementation: self.implementation,
             result: self.result.clone(),
             strict: self.strict,

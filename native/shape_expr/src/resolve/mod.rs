@@ -363,10 +363,11 @@ impl Resolver<'_> {
         }
         self.add_defaults(name, &mut resolved, position);
         let types: Vec<Type> = resolved.iter().map(|arg| arg.ty.clone()).collect();
-        // `date(title)` is a cast, unless there is a function of just that name and type.
+        // `date(title)` is a cast, unless there is a function of just that name and type; and where a
+        // cast has a function, such as `int4(price)`, that has the type's name.
         if let ([from], Some(ty)) = (types.as_slice(), Type::by_own_name(name))
             && !candidates::has_exact(name, &types)
-            && coerce::needs_no_function(from, &ty)
+            && (coerce::needs_no_function(from, &ty) || coerce::has_own_function(from, &ty))
         {
             let arg = resolved.remove(0);
             return self.coerce(arg, &ty, CastContext::Explicit);
@@ -381,9 +382,6 @@ impl Resolver<'_> {
             }
             Volatility::Immutable | Volatility::Stable => {}
         }
-        if catalog::unsupported_form(row) {
-            return Err(Error::unsupported(format!("this form of {name}"), position));
-        }
         if catalog::depends_on_machine(name, row.args) {
             let what =
                 format!("{name} of double precision, whose last digit depends on the machine,");
@@ -393,6 +391,9 @@ impl Resolver<'_> {
         let (wanted, result) = polymorphic::settle(&types, &declared, &row.result, position)?;
         let function = arrays::typed(row.function(), result);
         let mut args = self.coerce_all(resolved, &wanted)?;
+        if let ("substring", [Type::Text, Type::Text, Type::Text]) = (name, row.args) {
+            return self.similar_substring(args, position);
+        }
         let function = self.localised(function, &args, position)?;
         let function = self.collated_comparison(function, &args)?;
         if catalog::wants_own_type(name) {
