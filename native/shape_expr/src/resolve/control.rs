@@ -126,6 +126,7 @@ impl Resolver<'_> {
             Err(other) => return Ok(Expr { ty, ..other }),
         };
         self.check_order(&less, &args, position)?;
+        let less = self.collated_comparison(less, &args)?;
         Ok(Expr::new(ty, position, Node::MinMax { less, args, greatest }))
     }
 
