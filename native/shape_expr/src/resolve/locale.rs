@@ -61,11 +61,7 @@ impl Resolver<'_> {
                 let found = args.iter().try_fold(None, |all, arg| merge(all, self.collation(arg)?));
                 found.map(|found| found.or(own))
             }
-            Node::Collate { name, .. } => Some(Some(match &**name {
-                "C" | "POSIX" | "ucs_basic" => Collation::C,
-                "C.UTF-8" | "C.utf8" => Collation::CUtf8,
-                _ => Collation::Other,
-            })),
+            Node::Collate { name, .. } => Some(Some(Collation::named(name))),
             Node::Const(_) | Node::Late(_) | Node::Raise(_) => Some(of(&expr.ty)),
             _ => {
                 let own = of(&expr.ty);
