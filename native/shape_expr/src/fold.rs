@@ -16,6 +16,24 @@ use crate::vm::{self, Context, Limits};
 
 mod control;
 
+/// The function that makes a regular expression of the pattern in `substring(... SIMILAR ...)`, which
+/// is strict as a whole: where the text is NULL, its pattern is not looked at.
+pub(crate) const SIMILAR: &str = "similar_to_escape of substring";
+
+/// Is it `substring(NULL SIMILAR ...)`?
+fn is_similar_of_null(args: &[Expr], zone: &Zone) -> Result<bool, Raise> {
+    let [text, Expr { node: Node::Call { function, args }, .. }] = args else { return Ok(false) };
+    if function.name != SIMILAR {
+        return Ok(false);
+    }
+    let mut null = false;
+    for arg in std::iter::once(text).chain(args) {
+        let arg = fold(arg.clone(), zone)?;
+        null |= arg.as_const().is_some_and(Const::is_null);
+    }
+    Ok(null)
+}
+
 /// Folds a tree. `Err` means that the whole clause raises, whatever the row.
 pub(crate) fn fold(expr: Expr, zone: &Zone) -> Result<Expr, Raise> {
     let Expr { ty, position, node } = expr;
@@ -26,6 +44,9 @@ pub(crate) fn fold(expr: Expr, zone: &Zone) -> Result<Expr, Raise> {
                 "overlaps" => fold_lengths(args, position, zone)?,
                 _ => args,
             };
+            if is_similar_of_null(&args, zone)? {
+                return Ok(Expr { ty, position, node: Node::Const(Const::Null) });
+            }
             let mut args = fold_all(args, zone)?;
             let mut function = function;
             if function.strategy == Strategy::Turned {

@@ -2,7 +2,7 @@
 
 use crate::catalog::{self, CastContext, FunctionRow, Operator};
 use crate::error::Error;
-use crate::types::{Category, Type};
+use crate::types::{Category, TYPES, Type};
 
 use super::polymorphic;
 
@@ -68,6 +68,20 @@ pub(super) fn operator(
 pub(super) fn has_exact(name: &str, types: &[Type]) -> bool {
     let matches = |args: &[Type]| args.len() == types.len() && args.iter().eq(types);
     catalog::named_functions(name).iter().any(|row| matches(row.args))
+}
+
+/// Of the functions that cast to a type, the argument of the one that takes this type.
+pub(super) fn cast_through(from: &Type, to: &Type) -> Option<Type> {
+    let known = TYPES.iter().map(|row| &row.ty);
+    let all = known
+        .filter(|ty| *ty != to && super::coerce::has_own_function(ty, to))
+        .filter(|ty| !super::coerce::needs_no_function(ty, to))
+        .map(|ty| (vec![ty], ty))
+        .collect();
+    match select(std::slice::from_ref(from), all, &[]) {
+        Selected::One(ty) => Some(ty.clone()),
+        Selected::None | Selected::Many => None,
+    }
 }
 
 /// The function of this name for these argument types.

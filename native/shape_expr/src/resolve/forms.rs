@@ -164,7 +164,9 @@ impl Resolver<'_> {
         let mut args = args.into_iter();
         let text = args.next();
         let text_type = [Type::Text, Type::Text];
-        let function = candidates::function("similar_to_escape", &text_type, position)?.function();
+        let mut function =
+            candidates::function("similar_to_escape", &text_type, position)?.function();
+        function.name = crate::fold::SIMILAR;
         let pattern = Node::Call { function, args: args.collect() };
         let pattern = Expr::new(Type::Text, position, pattern);
         let args: Vec<Expr> = text.into_iter().chain([pattern]).collect();

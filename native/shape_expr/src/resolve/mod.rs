@@ -372,6 +372,14 @@ impl Resolver<'_> {
             let arg = resolved.remove(0);
             return self.coerce(arg, &ty, CastContext::Explicit);
         }
+        // Or such a function takes it once it is cast unasked: `bool(smallint)` is `bool(integer)`.
+        if let ([from], Some(ty), true) =
+            (types.as_slice(), Type::by_own_name(name), catalog::named_functions(name).is_empty())
+            && let Some(middle) = candidates::cast_through(from, &ty)
+        {
+            let arg = self.coerce(resolved.remove(0), &middle, CastContext::Implicit)?;
+            return self.coerce(arg, &ty, CastContext::Explicit);
+        }
         let row = candidates::function(name, &types, position)?;
         match row.volatility {
             Volatility::Volatile => {
