@@ -17,12 +17,27 @@ pub(crate) struct Code {
     pub depth: usize,
     pub columns: ColumnSet,
     pub access: Plan,
+    /// Where each constant comes from.
+    pub origins: Vec<Origin>,
+}
+
+/// Where a constant comes from: what a clause of the same template needs to make its own.
+pub(crate) enum Origin {
+    /// The constant expression that stands here.
+    One { position: usize },
+    /// The same, prepared as this function's pattern.
+    Pattern { position: usize, function: Function },
+    /// A set of the constant expressions that stand here.
+    Set { items: Vec<(usize, Const)>, hashed: bool },
+    /// Nothing in the text.
+    None,
 }
 
 #[derive(Default)]
 struct Generator {
     ops: Vec<Op>,
     constants: Vec<Const>,
+    origins: Vec<Origin>,
     /// Which node got which slot, by the node's address: the access plan names slots too.
     slots: Vec<(usize, u32)>,
     columns: ColumnSet,
@@ -52,6 +67,7 @@ pub(crate) fn generate(expr: &Expr) -> Result<Code, Error> {
     Ok(Code {
         ops: generator.ops,
         constants: generator.constants,
+        origins: generator.origins,
         depth: generator.most,
         columns: generator.columns,
         access,
@@ -64,9 +80,10 @@ impl Generator {
         self.most = self.most.max(self.depth);
     }
 
-    fn constant(&mut self, node: &Expr, value: Const) -> u32 {
+    fn constant(&mut self, node: &Expr, value: Const, origin: Origin) -> u32 {
         let slot = self.constants.len() as u32;
         self.constants.push(value);
+        self.origins.push(origin);
         self.slots.push((std::ptr::from_ref(node) as usize, slot));
         slot
     }
@@ -95,7 +112,8 @@ impl Generator {
     fn expression(&mut self, expr: &Expr) {
         match &expr.node {
             Node::Const(value) | Node::Late(value) => {
-                let slot = self.constant(expr, value.clone());
+                let origin = Origin::One { position: expr.position };
+                let slot = self.constant(expr, value.clone(), origin);
                 self.ops.push(Op::Constant(slot));
                 self.push();
             }
@@ -115,8 +133,14 @@ impl Generator {
                     && let (Node::Column(column), Some(value)) = (&left.node, right.as_value())
                 {
                     let column = self.column(*column);
-                    let constant = prepared.take().unwrap_or_else(|| value.clone());
-                    let constant = self.constant(right, constant);
+                    let position = right.position;
+                    let (constant, origin) = match prepared.take() {
+                        Some(pattern) => {
+                            (pattern, Origin::Pattern { position, function: function.clone() })
+                        }
+                        None => (value.clone(), Origin::One { position }),
+                    };
+                    let constant = self.constant(right, constant, origin);
                     let function = implementation;
                     self.ops.push(Op::Compare { function, name, column, constant });
                     self.push();
@@ -126,7 +150,9 @@ impl Generator {
                     match prepared.take_if(|_| at == 1) {
                         None => self.expression(arg),
                         Some(pattern) => {
-                            let slot = self.constant(arg, pattern);
+                            let function = function.clone();
+                            let origin = Origin::Pattern { position: arg.position, function };
+                            let slot = self.constant(arg, pattern, origin);
                             self.ops.push(Op::Constant(slot));
                             self.push();
                         }
@@ -160,9 +186,12 @@ impl Generator {
             }
             Node::AnyOf { function, left, items, all } => {
                 self.expression(left);
-                let items = items.iter().filter_map(|item| item.as_value().cloned()).collect();
                 let hashed = is_hashable(function, *all);
-                let set = self.constant(expr, Const::Set(InSet::new(items, hashed).into()));
+                let value = |item: &Expr| Some((item.position, item.as_value()?.clone()));
+                let origins: Vec<(usize, Const)> = items.iter().filter_map(value).collect();
+                let items = origins.iter().map(|(_, item)| item.clone()).collect();
+                let set = Const::Set(InSet::new(items, hashed).into());
+                let set = self.constant(expr, set, Origin::Set { items: origins, hashed });
                 self.ops.push(match hashed {
                     true => Op::InSet { set, negated: *all },
                     false => {
@@ -245,7 +274,7 @@ impl Generator {
                     let (equal, less) = (pair.equal.implementation, pair.less.implementation);
                     self.ops.push(Op::RowStep { equal, less, end: 0 });
                 }
-                let equal = self.constant(expr, Const::Int(0));
+                let equal = self.constant(expr, Const::Int(0), Origin::None);
                 self.ops.push(Op::Constant(equal));
                 self.push();
                 self.land(&jumps);

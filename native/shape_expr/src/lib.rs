@@ -43,6 +43,7 @@ mod program;
 mod resolve;
 mod row;
 mod schema;
+mod text_cache;
 mod truth;
 mod types;
 mod value;

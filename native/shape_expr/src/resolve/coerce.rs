@@ -41,6 +41,7 @@ impl Resolver<'_> {
         let value = match &expr.node {
             Node::Const(Const::Text(text)) => {
                 let text = text.clone();
+                self.reads.push((position, ty.clone()));
                 self.read(ty, &text, position)?
             }
             Node::Const(Const::Null) => Const::Null,

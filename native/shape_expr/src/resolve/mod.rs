@@ -36,6 +36,8 @@ pub(crate) struct Resolver<'c> {
     undetermined: Option<Error>,
     /// What is wrong only once nothing else is.
     late: Option<Error>,
+    /// Which type each literal was read as, by its place.
+    reads: Vec<(usize, Type)>,
     /// For reading literals.
     scratch: Bump,
     /// Nodes made so far: forms that repeat their operand must not explode.
@@ -50,6 +52,8 @@ pub(crate) struct Resolved {
     /// What is wrong if a node that raises [`Raise::UndefinedFunction`](crate::Raise) is still there
     /// when constants are folded.
     pub late: Option<Error>,
+    /// Where each untyped literal stands that was read by a type's input function, and the type.
+    pub reads: Vec<(usize, Type)>,
 }
 
 /// Resolves a clause to a boolean expression.
@@ -67,11 +71,13 @@ pub(crate) fn resolve(
         schema: std::borrow::Cow::Borrowed(schema),
         undetermined: None,
         late: None,
+        reads: Vec::new(),
         scratch: Bump::new(),
         nodes: 0,
     };
     loop {
         resolver.nodes = 0;
+        resolver.reads.clear();
         let before = resolver.schema.columns().iter().filter(|c| c.ty.is_some()).count();
         let expr = resolver.condition(ast, "WHERE")?;
         let Some(error) = resolver.undetermined.take() else {
@@ -80,7 +86,7 @@ pub(crate) fn resolve(
                 std::borrow::Cow::Borrowed(_) => None,
                 std::borrow::Cow::Owned(schema) => Some(schema),
             };
-            return Ok(Resolved { expr, schema, late: resolver.late });
+            return Ok(Resolved { expr, schema, late: resolver.late, reads: resolver.reads });
         };
         // A later part of the clause may have said what an earlier one left open.
         if resolver.schema.columns().iter().filter(|c| c.ty.is_some()).count() == before {

@@ -5,6 +5,7 @@
 //! repeats a run.
 
 mod arrays;
+mod cached;
 mod clauses;
 mod datetime;
 mod digits;
