@@ -58,6 +58,12 @@ pub(super) fn operator(
     }
 }
 
+/// Is there a function of this name for just these argument types?
+pub(super) fn has_exact(name: &str, types: &[Type]) -> bool {
+    let matches = |args: &[Type]| args.len() == types.len() && args.iter().eq(types);
+    catalog::named_functions(name).iter().any(|row| matches(row.args))
+}
+
 /// The function of this name for these argument types.
 pub(super) fn function(
     name: &str,

@@ -357,6 +357,14 @@ impl Resolver<'_> {
             return self.read_literal(arg.clone(), &ty);
         }
         let types: Vec<Type> = resolved.iter().map(|arg| arg.ty.clone()).collect();
+        // `date(title)` is a cast, unless there is a function of just that name and type.
+        if let ([from], Some(ty)) = (types.as_slice(), Type::by_own_name(name))
+            && !candidates::has_exact(name, &types)
+            && coerce::needs_no_function(from, &ty)
+        {
+            let arg = resolved.remove(0);
+            return self.coerce(arg, &ty, CastContext::Explicit);
+        }
         let row = candidates::function(name, &types, position)?;
         match row.volatility {
             Volatility::Volatile => {

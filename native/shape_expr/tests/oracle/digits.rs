@@ -11,7 +11,11 @@ use crate::samples::Kind;
 use crate::table::Table;
 
 /// True, false, null, or an error.
-fn ours(clause: &str, compiler: &mut Compiler, schema: &Schema) -> Result<Option<bool>, String> {
+pub fn ours(
+    clause: &str,
+    compiler: &mut Compiler,
+    schema: &Schema,
+) -> Result<Option<bool>, String> {
     let refusal = |e: shape_expr::Error| e.sqlstate().unwrap_or("none").to_owned();
     let predicate = compiler.compile(clause, schema, &[]).map_err(refusal)?.predicate;
     let arena = Bump::new();
@@ -23,11 +27,8 @@ fn ours(clause: &str, compiler: &mut Compiler, schema: &Schema) -> Result<Option
 
 #[test]
 fn digits_are_postgresqls() {
-    let count = crate::from_environment("SHAPE_EXPR_ORACLE_PAIRS").unwrap_or(30_000) / 10;
-    let seed = crate::from_environment("SHAPE_EXPR_ORACLE_SEED").unwrap_or_else(|| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        now.expect("a clock after 1970").as_nanos() as u64
-    });
+    let count = crate::pairs() / 10;
+    let seed = crate::seed();
     println!("digits: seed {seed}");
     let server = Server::start().expect("PostgreSQL starts");
     let mut client = Client::connect(&server.url("postgres"), NoTls).expect("connect");
