@@ -34,6 +34,8 @@ mod codegen;
 mod column_set;
 mod compiler;
 mod constants;
+#[doc(hidden)]
+pub mod coverage;
 mod error;
 mod expr;
 mod fold;

@@ -99,3 +99,30 @@ fn a_text_half_way_between_two_numbers_prints_neither() {
         assert_eq!(constant(&format!("({number})::text = '{text}'")), Ok(Some(true)), "{number}");
     }
 }
+
+#[test]
+fn the_least_integer_cuts_nothing_off_the_right() {
+    assert_eq!(constant("right('ä', -2147483648) = 'ä'"), Ok(Some(true)));
+    assert_eq!(constant("right('abc', -2147483647) = ''"), Ok(Some(true)));
+}
+
+#[test]
+fn a_power_beyond_all_numerics_is_out_of_range_and_not_too_expensive() {
+    assert_eq!(constant("(-3837673587028394203.7432) ^ 10000.000 IS NULL"), Err("22003"));
+}
+
+#[test]
+fn encodings_that_do_not_exist_are_bad_parameters() {
+    assert_eq!(constant("length('\\x61'::bytea, 'no encoding') = 1"), Err("22023"));
+    assert_eq!(constant("length('\\x61'::bytea, 'UTF-8') = 1"), Ok(Some(true)));
+}
+
+#[test]
+fn a_variadic_function_takes_no_array_by_its_name() {
+    let columns = [("j", "jsonb")];
+    assert_eq!(
+        common::refusal("jsonb_delete(j, '{a}'::text[]) IS NULL", &columns).0,
+        "unknown_function"
+    );
+    assert_eq!(eval("j - '{a}'::text[] = '{}'", &columns, &[Some("{\"a\": 1}")]), Ok(Some(true)));
+}

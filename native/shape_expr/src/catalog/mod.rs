@@ -19,6 +19,7 @@ mod json;
 mod math;
 mod refused;
 mod strings;
+mod supported;
 mod text;
 
 use std::collections::HashMap;
@@ -35,6 +36,7 @@ pub(crate) use refused::{
     Refusal, foreign, foreign_arguments, missing_function, missing_operator, refusal,
 };
 pub(crate) use strings::{unsupported_form, variadic};
+pub(crate) use supported::{cast_key, supported};
 pub(crate) use text::{depends_on_case, prepare, under_c};
 
 /// A row of `pg_operator`.

@@ -2,6 +2,7 @@
 
 use crate::catalog::{CastContext, arrays};
 use crate::constants::Const;
+use crate::coverage;
 use crate::error::Error;
 use crate::expr::{Expr, Function, Node};
 use crate::parse::ast::{Ast, AstKind, Subscript};
@@ -207,6 +208,7 @@ impl Resolver<'_> {
             .map_err(|error| self.blame(&[&blame], error))?;
         let function = found.function();
         self.check_order(&function, &[left.clone(), right.clone()], position)?;
+        coverage::note(|| found.key());
         let args = Box::new([left, right]);
         Ok(Expr::new(Type::Bool, position, Node::AnyArray { function, all, args }))
     }

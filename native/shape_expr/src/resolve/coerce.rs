@@ -2,6 +2,7 @@
 
 use crate::catalog::{self, CastContext};
 use crate::constants::Const;
+use crate::coverage;
 use crate::error::{Error, Raise};
 use crate::expr::{Expr, Function, Node};
 use crate::parse::ast::{Ast, AstKind, TypeName};
@@ -87,6 +88,7 @@ impl Resolver<'_> {
             };
         }
         if let Some(cast) = catalog::cast(&expr.ty, ty, context) {
+            coverage::note(|| catalog::cast_key(&expr.ty, ty));
             return Ok(match cast.function() {
                 Some(function) => apply(function, expr, ty),
                 // Relabelled: the same expression under another type's name.
@@ -99,6 +101,7 @@ impl Resolver<'_> {
             && let Some(function) = catalog::to_text(&expr.ty, ty)
         {
             let from = expr.ty.clone();
+            coverage::note(|| catalog::cast_key(&from, ty));
             let mut text = apply(function, expr, &Type::Text);
             add_type(&mut text, &from);
             return self.coerce(text, ty, context);
@@ -106,6 +109,7 @@ impl Resolver<'_> {
         if context == CastContext::Explicit
             && let Some(function) = catalog::text_to(&expr.ty, ty)
         {
+            coverage::note(|| catalog::cast_key(&expr.ty, ty));
             let mut read = apply(function, expr, ty);
             add_type(&mut read, ty);
             return Ok(read);

@@ -1,6 +1,7 @@
 //! Forms that stand for operators: IN, BETWEEN, IS DISTINCT FROM.
 
 use crate::catalog::CastContext;
+use crate::coverage;
 use crate::error::Error;
 use crate::expr::{Expr, Node};
 use crate::parse::ast::{Ast, AstKind};
@@ -184,6 +185,7 @@ impl Resolver<'_> {
             converted.push(self.coerce(item, right, CastContext::Implicit)?);
         }
         let all = name == "<>";
+        coverage::note(|| found.key());
         let node = Node::AnyOf { function, left, items: converted, all };
         Ok(Expr::new(Type::Bool, position, node))
     }

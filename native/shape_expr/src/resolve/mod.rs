@@ -16,6 +16,7 @@ use bumpalo::Bump;
 use crate::catalog::{self, CastContext, Refusal};
 use crate::compiler::{MAX_NODES, Options, Param};
 use crate::constants::Const;
+use crate::coverage;
 use crate::error::Error;
 use crate::expr::{Expr, Function, Node, Strategy, Volatility};
 use crate::parse::ast::{Ast, AstKind};
@@ -127,6 +128,7 @@ impl Resolver<'_> {
     fn expression(&mut self, ast: &Ast) -> Result<Expr, Error> {
         let position = ast.position;
         self.grow(1, position)?;
+        coverage::note(|| coverage::form(ast));
         match &ast.kind {
             AstKind::Column(names) => self.column(names, position),
             AstKind::Null => Ok(Expr::constant(Type::Unknown, position, Const::Null)),
@@ -266,6 +268,7 @@ impl Resolver<'_> {
             let raise = Node::Raise(crate::error::Raise::UndefinedFunction);
             return Ok(Expr::new(function.result, position, raise));
         }
+        coverage::note(|| found.key());
         Ok(Expr::new(function.result.clone(), position, Node::Call { function, args }))
     }
 
@@ -345,9 +348,11 @@ impl Resolver<'_> {
             resolved.push(self.settle(arg, &Type::Text)?);
         }
         if let Some(call) = self.json_path_call(name, &resolved, position)? {
+            coverage::note(|| format!("function {name}"));
             return Ok(call);
         }
         if let Some(called) = self.variadic(name, &mut resolved, position)? {
+            coverage::note(|| format!("function {name}"));
             return Ok(called);
         }
         // `date('2024-01-01')` is a literal of that type.
@@ -375,6 +380,11 @@ impl Resolver<'_> {
             }
             Volatility::Immutable | Volatility::Stable => {}
         }
+        if row.is_variadic() {
+            let types: Vec<String> = types.iter().map(Type::to_string).collect();
+            let signature = format!("{name}({})", types.join(", "));
+            return Err(Error::UnknownFunction { signature, position });
+        }
         if catalog::unsupported_form(row) {
             return Err(Error::unsupported(format!("this form of {name}"), position));
         }
@@ -386,6 +396,7 @@ impl Resolver<'_> {
         let declared: Vec<&Type> = row.args.iter().collect();
         let (wanted, result) = polymorphic::settle(&types, &declared, &row.result, position)?;
         let function = arrays::typed(row.function(), result);
+        coverage::note(|| row.key());
         let mut args = self.coerce_all(resolved, &wanted)?;
         let function = self.localised(function, &args, position)?;
         if catalog::arrays::wants_type(name) {
