@@ -91,5 +91,30 @@ fn main() -> Result<(), Error> {
         let share = predicate.memory_bytes();
         println!("{shown:<48} {decoded:>9.1} {from_text:>9.1} {cold:>8.1} {again:>8.2} {share:>6}");
     }
+    // Many clauses of one template that no index can hold.
+    let title = compiler.compile("length(title) > 1000", &schema, &[])?;
+    let mut shapes = vec![title.predicate];
+    for i in 0..9_999 {
+        shapes.push(compiler.compile(&format!("length(title) > {i}"), &schema, &[])?.predicate);
+    }
+    let arena = Bump::new();
+    let row = Row::new(&arena, &schema, &record);
+    let mut vm = Vm::default();
+    let bulk = median(10, || {
+        let mut matches = 0;
+        vm.eval_many(&shapes, &row, |_, answer| {
+            matches += u32::from(answer.is_ok_and(|truth| truth.is_true()));
+        });
+        black_box(matches);
+    });
+    let single = median(10, || {
+        let answers = shapes.iter().map(|shape| shape.eval(&row, &mut vm));
+        black_box(answers.filter(|a| a.is_ok_and(|truth| truth.is_true())).count());
+    });
+    println!(
+        "10,000 x length(title) > K: {:.1} us at once, {:.1} us one by one",
+        bulk / 1000.0,
+        single / 1000.0
+    );
     Ok(())
 }

@@ -17,8 +17,19 @@ pub(crate) struct Code {
     pub depth: usize,
     pub columns: ColumnSet,
     pub access: Plan,
+    /// What the access plan leaves open; `None` if it says everything.
+    pub residual: Option<Residual>,
     /// Where each constant comes from.
     pub origins: Vec<Origin>,
+}
+
+/// The program of what an access plan leaves open, with the clause's own constants.
+pub(crate) struct Residual {
+    pub ops: Vec<Op>,
+    pub depth: usize,
+    pub columns: ColumnSet,
+    /// Which arms of the AND it has.
+    pub arms: Vec<u32>,
 }
 
 /// Where a constant comes from: what a clause of the same template needs to make its own.
@@ -43,6 +54,8 @@ struct Generator {
     columns: ColumnSet,
     depth: usize,
     most: usize,
+    /// The slots are known already: this is a part of a clause that has its code.
+    again: bool,
     /// The first constant pattern that cannot be compiled here.
     refused: Option<Error>,
 }
@@ -64,6 +77,30 @@ pub(crate) fn generate(expr: &Expr) -> Result<Code, Error> {
         slots.binary_search_by_key(&key, |(at, _)| *at).ok().map(|found| slots[found].1)
     };
     let access = analysis::plan(expr, false, &slot_of);
+    // Arms of an AND that the plan says all about need no evaluation.
+    let arms = match &expr.node {
+        Node::And(arms) => arms.as_slice(),
+        _ => std::slice::from_ref(expr),
+    };
+    let is_open = |at: &u32| !analysis::is_exact(&arms[*at as usize], false, &slot_of);
+    let open: Vec<u32> = (0..arms.len() as u32).filter(is_open).collect();
+    let residual = (!open.is_empty()).then(|| match open.len() == arms.len() {
+        true => Residual {
+            ops: generator.ops.clone(),
+            depth: generator.most,
+            columns: generator.columns.clone(),
+            arms: open,
+        },
+        false => {
+            let mut rest = Generator { slots: slots.clone(), again: true, ..Generator::default() };
+            let chosen = open.iter().map(|at| &arms[*at as usize]);
+            match open.as_slice() {
+                [one] => rest.expression(&arms[*one as usize]),
+                _ => rest.arms(chosen, Op::AndFirst, Op::And),
+            }
+            Residual { ops: rest.ops, depth: rest.most, columns: rest.columns, arms: open }
+        }
+    });
     Ok(Code {
         ops: generator.ops,
         constants: generator.constants,
@@ -71,6 +108,7 @@ pub(crate) fn generate(expr: &Expr) -> Result<Code, Error> {
         depth: generator.most,
         columns: generator.columns,
         access,
+        residual,
     })
 }
 
@@ -81,6 +119,11 @@ impl Generator {
     }
 
     fn constant(&mut self, node: &Expr, value: Const, origin: Origin) -> u32 {
+        if self.again {
+            let key = std::ptr::from_ref(node) as usize;
+            let found = self.slots.binary_search_by_key(&key, |(at, _)| *at);
+            return found.map_or(0, |found| self.slots[found].1);
+        }
         let slot = self.constants.len() as u32;
         self.constants.push(value);
         self.origins.push(origin);
@@ -165,8 +208,8 @@ impl Generator {
                 self.depth -= args.len();
                 self.push();
             }
-            Node::And(arms) => self.arms(arms, Op::AndFirst, Op::And),
-            Node::Or(arms) => self.arms(arms, Op::OrFirst, Op::Or),
+            Node::And(arms) => self.arms(arms.iter(), Op::AndFirst, Op::And),
+            Node::Or(arms) => self.arms(arms.iter(), Op::OrFirst, Op::Or),
             Node::Not(inner) => {
                 self.expression(inner);
                 self.ops.push(Op::Not);
@@ -311,9 +354,14 @@ impl Generator {
     }
 
     /// Arms in order, each with a jump to the end where it decides.
-    fn arms(&mut self, arms: &[Expr], first: fn(u32) -> Op, next: fn(u32) -> Op) {
-        let mut jumps = Vec::with_capacity(arms.len());
-        for (i, arm) in arms.iter().enumerate() {
+    fn arms<'e>(
+        &mut self,
+        arms: impl Iterator<Item = &'e Expr>,
+        first: fn(u32) -> Op,
+        next: fn(u32) -> Op,
+    ) {
+        let mut jumps = Vec::new();
+        for (i, arm) in arms.enumerate() {
             self.expression(arm);
             jumps.push(self.ops.len());
             self.ops.push(if i == 0 { first(0) } else { next(0) });

@@ -189,8 +189,8 @@ impl Compiler {
         before: &Schema,
         text: Option<(&[u8], &Tokens<'_>)>,
     ) -> Compiled {
-        let Built { code, schema, reads, sites } = built;
-        let template = self.template(&code);
+        let Built { mut code, schema, reads, sites } = built;
+        let template = self.template(&mut code);
         // A schema that grew is another one: this text settles nothing for the one it came from.
         if let (Some((key, tokens)), Some(sites), None) = (text, sites, &schema) {
             let (zone, number) = (&self.zone, before.number());
@@ -202,8 +202,8 @@ impl Compiler {
         Compiled { predicate: Predicate { template, constants }, schema }
     }
 
-    fn template(&mut self, code: &Code) -> Arc<Template> {
-        let key = program::key(&code.ops, &code.access);
+    fn template(&mut self, code: &mut Code) -> Arc<Template> {
+        let key = program::key(&code.ops, &code.access, code.residual.as_ref());
         if let Some(template) = self.templates.get(&key).and_then(Weak::upgrade) {
             return template;
         }
@@ -217,6 +217,8 @@ impl Compiler {
             depth: code.depth,
             columns: code.columns.clone(),
             access: code.access.clone(),
+            residual: code.residual.take(),
+            shared_ops: program::share(&code.ops),
             zone: self.zone.clone(),
         });
         self.templates.insert(key, Arc::downgrade(&template));

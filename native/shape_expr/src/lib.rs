@@ -56,7 +56,7 @@ pub use analysis::Access;
 pub use column_set::ColumnSet;
 pub use compiler::{Compiler, MAX_CLAUSE_BYTES, MAX_DEPTH, MAX_NODES, Options, Param};
 pub use error::{Error, EvalError, Raise};
-pub use predicate::{Compiled, Predicate};
+pub use predicate::{Compiled, Predicate, Residual};
 pub use row::{Datum, Row, RowSource, decode};
 pub use schema::{Column, Schema};
 pub use truth::Truth;
