@@ -27,7 +27,6 @@ impl FunctionRow {
     /// Can a clause that calls it be compiled?
     pub(super) fn is_supported(&self) -> bool {
         !matches!(self.volatility, Volatility::Volatile | Volatility::Missing)
-            && !super::unsupported_form(self)
             && !self.is_variadic()
             && !super::depends_on_machine(self.name, self.args)
     }
@@ -42,6 +41,9 @@ pub(crate) fn cast_key(from: &Type, to: &Type) -> String {
 const WITHOUT_ROW: &[(&str, &[Type], Type)] = &[
     ("concat", &[Type::Int4, Type::Text], Type::Text),
     ("concat_ws", &[Type::Text, Type::Int4, Type::Text], Type::Text),
+    ("num_nonnulls", &[Type::Int4, Type::Text], Type::Int4),
+    ("num_nulls", &[Type::Int4, Type::Text], Type::Int4),
+    ("format", &[Type::Text, Type::Int4], Type::Text),
     ("json_extract_path", &[Type::Json, Type::Text], Type::Json),
     ("json_extract_path_text", &[Type::Json, Type::Text], Type::Text),
     ("jsonb_extract_path", &[Type::Jsonb, Type::Text], Type::Jsonb),

@@ -291,7 +291,7 @@ impl Recipe {
             Recipe::One(one) => one.value(skeleton, tokens, zone, scratch)?,
             Recipe::Pattern(one, function) => {
                 let value = one.value(skeleton, tokens, zone, scratch)?;
-                Const::Pattern(catalog::prepare(function, &value)?.ok()?.into())
+                Const::Pattern(catalog::prepare(function, &[None, Some(&value)])?.ok()?.into())
             }
             Recipe::Set(items, hashed) => {
                 let mut values = Vec::with_capacity(items.len());
