@@ -16,6 +16,7 @@ mod conformance;
 mod datetime;
 #[cfg(test)]
 mod document;
+mod encodings;
 mod format;
 mod identifiers;
 mod json;
@@ -38,6 +39,7 @@ use crate::program::Implementation;
 use crate::types::Type;
 
 pub(crate) use casts::{Context as CastContext, cast, length_coercion, text_to, to_text};
+pub(crate) use encodings::{encoding_arguments, is_known_encoding};
 pub(crate) use json_make::{from_values, wants_own_type};
 pub(crate) use json_paths::{Default, defaults, jsonb_subscript, path_function};
 pub(crate) use math::depends_on_machine;
@@ -141,12 +143,11 @@ static FUNCTIONS: &[&[FunctionRow]] = &[
     format::FUNCTIONS,
     format::LENIENT,
     identifiers::FUNCTIONS,
-    identifiers::STABLE,
+    encodings::STABLE,
     normal::FUNCTIONS,
     buckets::FUNCTIONS,
     buckets::MISSING,
     bytea::FUNCTIONS,
-    bytea::STABLE,
     arrays::FUNCTIONS,
     json::FUNCTIONS,
     json_make::FUNCTIONS,
@@ -239,18 +240,7 @@ pub(crate) fn undefined(strict: bool, result: &Type) -> Function {
 
 /// Does a function look for one text in another, for which PostgreSQL wants to know a collation?
 pub(crate) fn searches_text(function: &Function) -> bool {
-    const NAMES: &[&str] = &[
-        "strpos",
-        "position",
-        "replace",
-        "split_part",
-        "starts_with",
-        "^@",
-        "~<~",
-        "~<=~",
-        "~>~",
-        "~>=~",
-    ];
+    const NAMES: &[&str] = &["strpos", "position", "replace", "split_part", "starts_with", "^@"];
     NAMES.contains(&function.name)
 }
 

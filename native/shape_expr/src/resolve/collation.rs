@@ -66,7 +66,9 @@ impl Resolver<'_> {
             true => catalog::arrays::clashing(function.name),
             false => None,
         };
-        let compares = function.strategy != Strategy::Plain || arrays.is_some();
+        // `~<~` and its kind compare bytes under whatever collation.
+        let compares = (function.strategy != Strategy::Plain && !function.name.starts_with('~'))
+            || arrays.is_some();
         if !compares || !args.iter().any(text) {
             return Ok(function);
         }

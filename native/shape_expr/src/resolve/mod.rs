@@ -401,7 +401,7 @@ impl Resolver<'_> {
             }
             Volatility::Immutable | Volatility::Stable => {}
         }
-        if row.is_variadic() {
+        if row.is_variadic() && args.len() == row.args.len() {
             let types: Vec<String> = types.iter().map(Type::to_string).collect();
             let signature = format!("{name}({})", types.join(", "));
             return Err(Error::UnknownFunction { signature, position });
@@ -419,6 +419,7 @@ impl Resolver<'_> {
         if let ("substring", [Type::Text, Type::Text, Type::Text]) = (name, row.args) {
             return self.similar_substring(args, position);
         }
+        check_encodings(name, &args)?;
         let function = self.localised(function, &args, position)?;
         let function = self.collated_comparison(function, &args)?;
         if catalog::wants_own_type(name) {
@@ -458,6 +459,21 @@ impl Resolver<'_> {
 /// Text, and rows, which may hold text.
 fn is_ordered_as_text(ty: &Type) -> bool {
     ty.category() == Category::String || *ty == Type::Record
+}
+
+/// Encodings must be named, and be known here.
+fn check_encodings(name: &str, args: &[Expr]) -> Result<(), Error> {
+    for &at in catalog::encoding_arguments(name, args.len()) {
+        let Some(arg) = args.get(at) else { continue };
+        let what = match arg.as_const() {
+            Some(Const::Null) => continue,
+            Some(Const::Text(text)) if catalog::is_known_encoding(text) => continue,
+            Some(Const::Text(text)) => format!("the encoding {text}"),
+            _ => format!("{name} with an encoding that is no literal"),
+        };
+        return Err(Error::unsupported(what, arg.position));
+    }
+    Ok(())
 }
 
 /// Arrays are compared by their elements' operators, which some types do not have.

@@ -82,8 +82,20 @@ const WORDS: &[(&[&str], usize, &[&str])] = &[
     // Zones without a rule: what a time of day is there does not depend on today.
     (&["timezone"], 0, &["UTC", "+03", "-05:30", "MSK"]),
     (&["encode", "decode"], 1, &["hex", "base64", "escape"]),
-    (&["length"], 1, &["UTF8", "utf-8", "unicode", "no encoding"]),
 ];
+
+/// Encodings must be literals; NULL and what is none may stand for one too.
+const ENCODINGS: &[&str] =
+    &["'UTF8'", "'utf-8'", "'LATIN1'", "'iso_8859_1'", "'unicode'", "'no encoding'", "NULL"];
+
+/// Does the function's argument at this place name an encoding?
+fn is_encoding(row: &Row, at: usize) -> bool {
+    match (row.name.as_str(), row.args.len()) {
+        ("convert_from" | "convert_to" | "length", 2) => at == 1,
+        ("convert", 3) => at > 0,
+        _ => false,
+    }
+}
 
 /// A clause that uses the row, or `None` where this table cannot have one.
 pub fn clause(
@@ -97,6 +109,14 @@ pub fn clause(
     let is_power = matches!(row.name.as_str(), "^" | "power" | "pow");
     let mut args = Vec::with_capacity(row.args.len());
     for (at, ty) in row.args.iter().enumerate() {
+        if is_encoding(row, at) {
+            args.push(random.pick(ENCODINGS).to_owned());
+            continue;
+        }
+        if ty == "record" {
+            args.push(record(random));
+            continue;
+        }
         let kind = kind_of(ty, element)?;
         if !table.steady() && (kind.element() == Kind::Timetz || row.result.contains("time zone")) {
             return None;
@@ -181,4 +201,12 @@ pub const FORMS: &[&str] = &[
     "pk = 12345678901 OR pk = -0.0 OR NOT (pk = 1) AND TRUE",
     "(pk = 1) IS NOT TRUE AND (pk = 2) IS FALSE",
     "(pk > NULL) IS UNKNOWN",
+    "t IS NOT NULL",
+    "(CASE WHEN pk > 3 THEN ROW(pk, 'x'::text) END) IS NULL",
 ];
+
+/// A row as a value, which PostgreSQL does not take apart while it resolves names.
+fn record(random: &mut Random) -> String {
+    let second = random.pick(&["'x'::text", "NULL::text", "'y'::text"]);
+    format!("(CASE WHEN pk <> {} THEN ROW(pk / 10, {second}) END)", random.below(40))
+}
