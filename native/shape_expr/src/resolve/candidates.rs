@@ -70,8 +70,10 @@ pub(super) fn function(
     types: &[Type],
     position: usize,
 ) -> Result<&'static FunctionRow, Error> {
-    if catalog::named_functions(name).is_empty() && catalog::missing_function(name) {
-        return Err(Error::unsupported(format!("function {name}"), position));
+    if catalog::named_functions(name).is_empty()
+        && let Some(what) = catalog::missing_function(name)
+    {
+        return Err(Error::unsupported(what, position));
     }
     let rows = catalog::named_functions(name).iter().filter(|row| row.args.len() == types.len());
     let all: Vec<(Vec<&Type>, &'static FunctionRow)> =

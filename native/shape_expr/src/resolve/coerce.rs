@@ -177,6 +177,12 @@ pub(super) fn needs_no_function(from: &Type, to: &Type) -> bool {
     }
 }
 
+/// Is there a cast whose function has the type's name? Two of them have another type's.
+pub(super) fn has_own_function(from: &Type, to: &Type) -> bool {
+    let shared = matches!((from, to), (Type::Int2, Type::Oid) | (_, Type::Varchar | Type::Bpchar));
+    !shared && catalog::cast(from, to, CastContext::Explicit).is_some()
+}
+
 /// Casts of arrays and enums from and to text take their type as an argument.
 pub(super) fn add_type(cast: &mut Expr, ty: &Type) {
     if let (Type::Array(_) | Type::Enum(_), Node::Call { args, .. }) = (ty, &mut cast.node) {

@@ -4,6 +4,7 @@
 //! functions below.
 
 pub(crate) mod array;
+pub(crate) mod array_list;
 pub(crate) mod array_text;
 pub(crate) mod boolean;
 pub(crate) mod bytea;

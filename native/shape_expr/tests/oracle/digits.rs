@@ -10,6 +10,23 @@ use crate::random::Random;
 use crate::samples::Kind;
 use crate::table::Table;
 
+impl Generator<'_> {
+    /// An expression of this kind whose result is worth printing.
+    fn printed(&mut self, kind: Kind, depth: usize) -> Option<String> {
+        match (kind, self.random.below(7)) {
+            (Kind::Text, 3) => Some(self.formed_text()),
+            (Kind::Text, 4) => Some(self.identifier_parts()),
+            (Kind::Text, 5) => Some(self.formed_bytea()),
+            (Kind::Int4, 1 | 2) => Some(self.bucket_or_count()),
+            (Kind::Text, 0) => Some(self.regex_text()),
+            (Kind::Text, 1) => Some(self.regex_array()),
+            (Kind::Text, 2) => Some(self.text_function(depth)),
+            (Kind::Int4, 0) => Some(self.regex_number()),
+            _ => self.math_operand(kind, depth),
+        }
+    }
+}
+
 /// True, false, null, or an error.
 pub fn ours(
     clause: &str,
@@ -52,7 +69,7 @@ fn digits_are_postgresqls() {
         let kind = kinds[random.below(kinds.len())];
         let depth = 1 + random.below(2);
         let mut generator = Generator { random: &mut random, table: &table };
-        let expression = match generator.math_operand(kind, depth) {
+        let expression = match generator.printed(kind, depth) {
             Some(expression) => expression,
             None => generator.json_operand(kind, depth).expect("documents have operands"),
         };
