@@ -2,6 +2,7 @@
 
 use crate::catalog::{self, CastContext};
 use crate::constants::Const;
+use crate::coverage;
 use crate::error::{Error, Raise};
 use crate::expr::{Expr, Function, Node};
 use crate::parse::ast::{Ast, AstKind, TypeName};
@@ -41,6 +42,7 @@ impl Resolver<'_> {
         let value = match &expr.node {
             Node::Const(Const::Text(text)) => {
                 let text = text.clone();
+                self.reads.push((position, ty.clone()));
                 self.read(ty, &text, position)?
             }
             Node::Const(Const::Null) => Const::Null,
@@ -62,6 +64,9 @@ impl Resolver<'_> {
         if expr.ty == *ty || *ty == Type::AnyNonArray {
             return Ok(expr);
         }
+        if (&expr.ty, ty) == (&Type::Composite, &Type::Record) {
+            return Ok(Expr { ty: Type::Record, ..expr });
+        }
         if expr.ty == Type::Unknown {
             if let Node::Collate { name, bytewise, inner } = expr.node {
                 let inner = self.coerce(*inner, ty, context)?;
@@ -73,6 +78,9 @@ impl Resolver<'_> {
                 return Ok(Expr::new(ty.clone(), expr.position, node));
             }
             return self.read_literal(expr, ty);
+        }
+        if super::rows::is_row(&expr.ty) && ty.category() == Category::String {
+            return Err(Error::unsupported("a row as text", expr.position));
         }
         if let (Type::Array(_), Type::Array(_)) = (&expr.ty, ty) {
             let (from, position) = (expr.ty.clone(), expr.position);
@@ -86,6 +94,7 @@ impl Resolver<'_> {
             };
         }
         if let Some(cast) = catalog::cast(&expr.ty, ty, context) {
+            coverage::note(|| catalog::cast_key(&expr.ty, ty));
             return Ok(match cast.function() {
                 Some(function) => apply(function, expr, ty),
                 // Relabelled: the same expression under another type's name.
@@ -98,6 +107,7 @@ impl Resolver<'_> {
             && let Some(function) = catalog::to_text(&expr.ty, ty)
         {
             let from = expr.ty.clone();
+            coverage::note(|| catalog::cast_key(&from, ty));
             let mut text = apply(function, expr, &Type::Text);
             add_type(&mut text, &from);
             return self.coerce(text, ty, context);
@@ -105,6 +115,7 @@ impl Resolver<'_> {
         if context == CastContext::Explicit
             && let Some(function) = catalog::text_to(&expr.ty, ty)
         {
+            coverage::note(|| catalog::cast_key(&expr.ty, ty));
             let mut read = apply(function, expr, ty);
             add_type(&mut read, ty);
             return Ok(read);

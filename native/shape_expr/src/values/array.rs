@@ -73,6 +73,13 @@ impl ConstArray {
         &self.items
     }
 
+    /// Is it the same array, bit by bit?
+    pub(crate) fn is_same(&self, other: &ConstArray) -> bool {
+        self.dimensions == other.dimensions
+            && self.items.len() == other.items.len()
+            && self.items.iter().zip(&other.items).all(|(a, b)| a.is_same(b))
+    }
+
     pub(crate) fn heap_bytes(&self) -> usize {
         size_of::<ConstArray>()
             + size_of_val(&*self.dimensions)
@@ -82,6 +89,10 @@ impl ConstArray {
 }
 
 impl<'a> Array<'a> {
+    /// The empty array.
+    pub(crate) const NONE: Array<'static> =
+        Array(Repr::Built(&Built { dimensions: &[], items: &[] }));
+
     /// An array of these elements; their number must be what the dimensions say.
     pub(crate) fn build(
         arena: &'a Bump,
