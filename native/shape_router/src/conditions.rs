@@ -196,9 +196,10 @@ impl Conditions {
         places.into_iter().find_map(|place| Some((place, self.infix(place)?.merge()?)))
     }
 
-    /// True if there may be something to build.
-    pub fn has_infixes(&self) -> bool {
-        !self.infixes.is_empty()
+    /// True if there is something to build.
+    pub fn is_due(&self) -> bool {
+        let index = |place: &InfixPlace| self.column(place.column)?.infixes(place.fold);
+        self.infixes.iter().filter_map(index).any(crate::index::InfixIndex::is_due)
     }
 
     fn infix(&mut self, place: InfixPlace) -> Option<&mut crate::index::InfixIndex> {

@@ -19,7 +19,7 @@ const SMALL: usize = 256;
 
 /// Builds what is due. `patient`: the caller may take as long as it takes.
 pub(crate) fn run(state: &Arc<RwLock<State>>, patient: bool) {
-    if !state.read().conditions.has_infixes() {
+    if !state.read().conditions.is_due() {
         return;
     }
     loop {

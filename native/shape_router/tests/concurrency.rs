@@ -77,3 +77,46 @@ fn closing_during_routes_ends_them_with_an_error() {
         router.close();
     });
 }
+
+#[test]
+fn readers_find_every_settled_literal_while_automata_are_built_and_merged() {
+    let router = router();
+    let clause = |i: u64| format!("b LIKE '%<{i}>%'");
+    let stop = AtomicBool::new(false);
+    let settled = std::sync::atomic::AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut scratch = Scratch::default();
+                let mut turn = 0u64;
+                while !stop.load(Ordering::Relaxed) {
+                    let known = settled.load(Ordering::Acquire);
+                    if known == 0 {
+                        continue;
+                    }
+                    turn += 1;
+                    let id = turn.wrapping_mul(0x9e37_79b9_7f4a_7c15) % known;
+                    let b = Some(format!("x<{id}>y"));
+                    let record = Carried::whole(&Record { id: 1, a: None, b });
+                    let mut budget = Budget::unlimited();
+                    let options = RouteOptions::default();
+                    router
+                        .route(&insert(&record), options, &mut scratch, &mut budget, None)
+                        .unwrap();
+                    let expected: &[u64] = if id.is_multiple_of(3) { &[] } else { &[id] };
+                    assert_eq!(scratch.ids().filter(|i| *i < known).collect::<Vec<_>>(), expected);
+                }
+            });
+        }
+        // One by one, so that large merges are left to the builder's thread; of each three one goes.
+        for id in 0..6000u64 {
+            router.add_shape(ShapeSpec::new(id, Some(&clause(id)))).unwrap();
+            if id.is_multiple_of(3) {
+                router.remove_shape(id).unwrap();
+            }
+            settled.store(id + 1, Ordering::Release);
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(router.len(), 4000);
+}

@@ -13,13 +13,17 @@ use crate::types::{TYPES, Type};
 const FORMS: &[(&str, &str, &str)] = &[
     ("`AND`, `OR`, `NOT`", "a = 1 AND NOT (b = 2 OR c)", "by their parts"),
     ("a boolean column by itself", "c", "equality"),
-    ("`IS [NOT] NULL`", "a IS NOT NULL", "none"),
+    ("`IS [NOT] NULL`", "a IS NOT NULL", "NULL; none with `NOT`"),
     ("`IS [NOT] TRUE`, `FALSE`, `UNKNOWN`", "(a = 1) IS NOT TRUE", "by its operand"),
-    ("`IS [NOT] DISTINCT FROM`", "a IS DISTINCT FROM b", "none"),
+    ("`IS [NOT] DISTINCT FROM`", "a IS DISTINCT FROM b", "equality with `NOT` and a constant"),
     ("`[NOT] IN (...)`", "a IN (1, 2, 3)", "equality"),
-    ("`[NOT] BETWEEN [SYMMETRIC]`", "a BETWEEN SYMMETRIC 5 AND 1", "none"),
-    ("`[NOT] LIKE`", "t LIKE 'a%'", "none"),
-    ("`[NOT] ILIKE`, `SIMILAR TO`, `ESCAPE`", "t ILIKE 'a!%%' ESCAPE '!'", "none"),
+    ("`[NOT] BETWEEN [SYMMETRIC]`", "a BETWEEN SYMMETRIC 5 AND 1", "range"),
+    ("`[NOT] LIKE`", "t LIKE 'a%'", "prefix, infix; none with `NOT`"),
+    (
+        "`[NOT] ILIKE`, `SIMILAR TO`, `ESCAPE`",
+        "t ILIKE 'a!%%' ESCAPE '!'",
+        "infix; none with `NOT`",
+    ),
     ("`= ANY`, `op ANY`, `SOME`, `ALL` of an array", "a = ANY (l) AND 5 > ALL (l)", "equality"),
     ("`CASE`", "CASE a WHEN 1 THEN c ELSE CASE WHEN c THEN b = 2 END END", "none"),
     ("`COALESCE`, `NULLIF`", "COALESCE(NULLIF(a, 0), b) = 1", "none"),
@@ -42,7 +46,7 @@ const FORMS: &[(&str, &str, &str)] = &[
         "EXTRACT(year FROM w) = 2024 AND POSITION('a' IN t) = 1 AND SUBSTRING(t FROM 2 FOR 1) = TRIM(BOTH 'x' FROM t)",
         "none",
     ),
-    ("`COLLATE` with C, POSIX, C.UTF-8 or ucs_basic", "t COLLATE \"C\" < 'b'", "none"),
+    ("`COLLATE` with C, POSIX, C.UTF-8 or ucs_basic", "t COLLATE \"C\" < 'b'", "range"),
     ("typed literals", "w > timestamptz '2024-01-01' AND w - w < interval '1' day", "as a literal"),
     ("`CAST`, `::`", "CAST(a AS text) = '1' OR t::int4 = 1", "none"),
     ("`$1` parameters", "a = $1", "as a literal"),
@@ -69,9 +73,13 @@ fn page() -> String {
         let _ = writeln!(page, "| {form} | `{}` | {index} |", example.replace('|', "\\|"));
     }
 
-    page += "\nAn equality (also inside `AND`, and an `OR` of equalities) files a shape in an index; \
-             `=` between a column and a constant is one, for every type. Everything else is looked \
-             at for each change of its table.\n\n## Operators\n\n| operator | operands | result |\n\
+    page += "\nAn index holds a shape by a condition on a column and a constant that must be true \
+             wherever the clause is: an equality, for every type; a range (`<`, `<=`, `>`, `>=`), for \
+             types with an order, but for arrays and jsonb; the literal that a text begins with or \
+             holds (`LIKE`, `ILIKE`, `^@`, `~`); elements of an array (`@>`, `&&`, `= ANY`); scalars, \
+             keys and fields of a jsonb (`@>`, `?`, `->>` with `=`). Of an `AND` one condition is \
+             enough, of an `OR` each part must have one. Everything else is looked at for each change \
+             of its table.\n\n## Operators\n\n| operator | operands | result |\n\
              |---|---|---|\n";
     let mut operators: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for row in OPERATORS.iter().flat_map(|f| f.iter()).flat_map(|r| r.iter()) {

@@ -249,9 +249,18 @@ impl InfixIndex {
         self.tiers.len() * bytes / 4 + self.waiting.len() * (1 + bytes / 256)
     }
 
+    /// True if there is something to build.
+    pub fn is_due(&self) -> bool {
+        self.can_seal() || self.merge_from().is_some()
+    }
+
+    fn can_seal(&self) -> bool {
+        self.sealing == 0 && self.waiting.len() >= WAITING
+    }
+
     /// What waits, if it is enough for an automaton.
     pub fn seal(&mut self) -> Option<Seal> {
-        if self.sealing > 0 || self.waiting.len() < WAITING {
+        if !self.can_seal() {
             return None;
         }
         self.sealing = self.waiting.len();
@@ -281,8 +290,8 @@ impl InfixIndex {
         self.tiers.insert(at, Arc::new(tier));
     }
 
-    /// What should be merged, if it is time for it.
-    pub fn merge(&mut self) -> Option<Merge> {
+    /// The first of the automata that should be merged with those after it.
+    fn merge_from(&self) -> Option<usize> {
         if self.merging {
             return None;
         }
@@ -295,12 +304,14 @@ impl InfixIndex {
             }
             (from, size) = (at, size + of);
         }
-        if self.tiers.len() - from < 2 && !many_dead {
-            return None;
-        }
+        (self.tiers.len() - from >= 2 || many_dead).then_some(from)
+    }
+
+    /// What should be merged, if it is time for it.
+    pub fn merge(&mut self) -> Option<Merge> {
+        let tiers = self.tiers[self.merge_from()?..].to_vec();
         self.merging = true;
-        let tiers = self.tiers[from..].to_vec();
-        Some(Merge { tiers, literals: Vec::with_capacity(size), seen: 0, left_out: Vec::new() })
+        Some(Merge { tiers, literals: Vec::new(), seen: 0, left_out: Vec::new() })
     }
 
     /// Gathers at most so many of a merge's literals; true once it has them all.
