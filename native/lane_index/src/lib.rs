@@ -4,7 +4,7 @@
 //! fingerprints, packed values), cut into lanes that are chosen by a jump consistent hash.
 
 mod error;
-mod storage;
+pub mod storage;
 
 pub use error::Error;
 pub use storage::{Mapped, ReadAt, Storage, StorageFile};
