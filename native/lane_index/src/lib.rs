@@ -4,6 +4,9 @@
 //! fingerprints, packed values), cut into lanes that are chosen by a jump consistent hash.
 
 mod error;
+pub mod journal;
+pub mod lock;
+pub mod manifest;
 pub mod storage;
 
 pub use error::Error;

@@ -160,7 +160,10 @@ impl Storage for SimStorage {
             disk.inodes.push(Inode::default());
             disk.inodes.len() - 1
         });
-        self.change("create", name, |folder| Some(folder.add(name, inode)))?;
+        self.change("create", name, |folder| {
+            folder.add(name, inode);
+            Some(())
+        })?;
         Ok(Box::new(self.file(name, inode)))
     }
 
@@ -195,8 +198,10 @@ impl Storage for SimStorage {
                 if target.exists(target_name) {
                     return Err(failed("link", target_name, ErrorKind::AlreadyExists));
                 }
-                target
-                    .change("link", target_name, |folder| Some(folder.add(target_name, inode)))?;
+                target.change("link", target_name, |folder| {
+                    folder.add(target_name, inode);
+                    Some(())
+                })?;
                 Ok(Transfer::Linked)
             }
             _ => {
@@ -217,7 +222,10 @@ impl Storage for SimStorage {
     }
 
     fn sync_directory(&self) -> Result<(), Error> {
-        self.change("sync the directory", ".sync", |folder| Some(folder.sync()))
+        self.change("sync the directory", ".sync", |folder| {
+            folder.sync();
+            Some(())
+        })
     }
 
     fn lock(&self) -> Result<Box<dyn HeldLock>, Error> {
