@@ -7,7 +7,10 @@ mod error;
 mod ids;
 mod prefetch;
 mod segment;
-mod storage;
+pub mod journal;
+pub mod lock;
+pub mod manifest;
+pub mod storage;
 
 pub use error::Error;
 pub use ids::{DELTA_MAX, Ids, Posting};
