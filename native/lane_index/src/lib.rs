@@ -3,18 +3,38 @@
 //! A small mutable overlay lies over immutable segments (presence filter, minimal perfect hash,
 //! fingerprints, packed values), cut into lanes that are chosen by a jump consistent hash.
 
+mod background;
+mod compaction;
+mod disk;
 mod error;
+pub mod hash;
 mod ids;
-mod prefetch;
-mod segment;
+mod index;
 pub mod journal;
+mod levels;
 pub mod lock;
 pub mod manifest;
+mod merge;
+mod options;
+mod overlay;
+mod prefetch;
+mod reaper;
+mod segment;
+mod state;
+mod stats;
 pub mod storage;
+mod trigger;
+mod view;
 
 pub use error::Error;
+pub use hash::HashKey;
 pub use ids::{DELTA_MAX, Ids, Posting};
+pub use index::{Answer, LaneIndex};
+pub use journal::{Fsync, Op};
+pub use levels::{MAX_RUNS, RATIO};
+pub use options::{Journaling, Maintenance, Options};
 pub use segment::{
     Entries, Entry, Memory, OpenOptions, Segment, SegmentBuilder, SegmentMeta, SegmentOptions,
 };
+pub use stats::{Latency, Stats};
 pub use storage::{Mapped, ReadAt, Storage, StorageFile};

@@ -82,6 +82,13 @@ impl ManifestStore {
         id
     }
 
+    /// Whether a commit has failed so that it is not known which manifest is on disk: no file that
+    /// either of them names may be removed.
+    #[must_use]
+    pub fn is_failed(&self) -> bool {
+        self.failed.is_some()
+    }
+
     /// Replaces the manifest, with the next generation. The files that it names must be synced.
     ///
     /// An error before the rename leaves the old manifest in place, and the commit may be tried
