@@ -82,6 +82,12 @@ impl ManifestStore {
         id
     }
 
+    /// The id that [`ManifestStore::take_id`] gives next.
+    #[must_use]
+    pub fn next_id(&self) -> u64 {
+        self.next_id
+    }
+
     /// Replaces the manifest, with the next generation. The files that it names must be synced.
     ///
     /// An error before the rename leaves the old manifest in place, and the commit may be tried
