@@ -36,6 +36,18 @@ pub enum Error {
         /// The newest version that can be read.
         supported: u32,
     },
+    /// A segment cannot hold what was pushed into it.
+    #[error("segment {path} cannot hold lane {lane}, hash {hash:#018x}: {what}")]
+    BadEntry {
+        /// The segment's file, relative to the directory of the index; empty for one in memory.
+        path: String,
+        /// The lane of the key.
+        lane: u16,
+        /// The hash of the key.
+        hash: u64,
+        /// What does not fit.
+        what: &'static str,
+    },
     /// A file that must be there is not.
     #[error("{path} is missing: {why}")]
     Missing {

@@ -4,10 +4,17 @@
 //! fingerprints, packed values), cut into lanes that are chosen by a jump consistent hash.
 
 mod error;
+mod ids;
+mod prefetch;
+mod segment;
 pub mod journal;
 pub mod lock;
 pub mod manifest;
 pub mod storage;
 
 pub use error::Error;
+pub use ids::{DELTA_MAX, Ids, Posting};
+pub use segment::{
+    Entries, Entry, Memory, OpenOptions, Segment, SegmentBuilder, SegmentMeta, SegmentOptions,
+};
 pub use storage::{Mapped, ReadAt, Storage, StorageFile};
