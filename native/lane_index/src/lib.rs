@@ -5,11 +5,11 @@
 
 mod error;
 mod ids;
-mod prefetch;
-mod segment;
 pub mod journal;
 pub mod lock;
 pub mod manifest;
+mod prefetch;
+mod segment;
 pub mod storage;
 
 pub use error::Error;

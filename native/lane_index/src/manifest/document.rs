@@ -37,6 +37,8 @@ pub struct Manifest {
     pub next_id: u64,
     /// The oldest journal file that is still needed; none where the index keeps no journal.
     pub journal: Option<u64>,
+    /// Whether a segment was lost to damage and not rebuilt since, so that answers can lack ids.
+    pub degraded: bool,
     /// The segments, in the order in which the index wants them.
     pub segments: Vec<SegmentEntry>,
 }
@@ -51,8 +53,10 @@ pub struct SegmentEntry {
     pub level: u32,
     /// How many keys it holds.
     pub keys: u64,
-    /// How many ids it holds, tombstones included.
-    pub ids: u64,
+    /// How many ids it adds.
+    pub adds: u64,
+    /// How many ids it removes (tombstones).
+    pub removes: u64,
     /// The length of its file.
     pub bytes: u64,
     /// Its file: always [`names::segment`] of `id`.
@@ -86,6 +90,7 @@ impl Manifest {
             applied_seq: 0,
             next_id: 1,
             journal: None,
+            degraded: false,
             segments: Vec::new(),
         }
     }

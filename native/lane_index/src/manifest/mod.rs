@@ -74,6 +74,13 @@ impl ManifestStore {
         &self.current
     }
 
+    /// Whether a commit failed in a way that leaves unknown which manifest is on disk; see
+    /// [`ManifestStore::commit`].
+    #[must_use]
+    pub fn is_failed(&self) -> bool {
+        self.failed.is_some()
+    }
+
     /// Gives away the id of a new segment. No id is given twice, also when the segment is never
     /// committed; a name is therefore never used again.
     pub fn take_id(&mut self) -> u64 {

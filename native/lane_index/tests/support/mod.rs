@@ -86,4 +86,3 @@ pub fn assert_same(segment: &Segment, model: &Model) {
     assert_eq!(meta.adds, model.values().map(|(adds, _)| adds.len() as u64).sum::<u64>());
     assert_eq!(meta.removes, model.values().map(|(_, removes)| removes.len() as u64).sum::<u64>());
 }
-
