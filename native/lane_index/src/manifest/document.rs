@@ -11,6 +11,9 @@ use crate::storage::names;
 /// The version that is written, and the newest that is read.
 pub const VERSION: u32 = 1;
 
+/// What the document begins with.
+const FIRST: &str = "{\"version\":1,";
+
 /// What stands between the document and its checksum, and behind that. Part of every version, so
 /// that damage is told from a newer version.
 const BEFORE: &str = ",\"checksum\":\"";
@@ -126,10 +129,14 @@ impl Manifest {
             let path = names::MANIFEST.to_owned();
             return Err(Error::UnknownVersion { path, version, supported: VERSION });
         }
-        let mut fields: serde_json::Map<String, serde_json::Value> = parse(&document)?;
-        fields.remove("version");
-        let manifest: Self = serde_json::from_value(fields.into())
-            .map_err(|_| damaged(0, "a field is missing, unknown or of the wrong type"))?;
+        let fields = body
+            .strip_prefix(FIRST.as_bytes())
+            .ok_or_else(|| damaged(0, "it does not begin with its version"))?;
+        document.truncate(1);
+        document.extend_from_slice(fields);
+        document.push(b'}');
+        let manifest: Self = serde_json::from_slice(&document)
+            .map_err(|_| damaged(0, "a field is missing, unknown, doubled or of the wrong type"))?;
         manifest.check()?;
         Ok(manifest)
     }
