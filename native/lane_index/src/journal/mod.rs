@@ -246,7 +246,10 @@ impl Journal {
     /// # Errors
     /// As for [`Journal::acknowledge`].
     pub fn sync(&self) -> Result<(), Error> {
-        let written = self.commit.lock().written;
+        let state = self.commit.lock();
+        state.check()?;
+        let written = state.written;
+        drop(state);
         self.commit.make_durable(written)
     }
 

@@ -6,10 +6,14 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::Error;
+use crate::segment::SegmentMeta;
 use crate::storage::names;
 
 /// The version that is written, and the newest that is read.
 pub const VERSION: u32 = 1;
+
+/// What the document begins with.
+const FIRST: &str = "{\"version\":1,";
 
 /// What stands between the document and its checksum, and behind that. Part of every version, so
 /// that damage is told from a newer version.
@@ -37,7 +41,7 @@ pub struct Manifest {
     pub next_id: u64,
     /// The oldest journal file that is still needed; none where the index keeps no journal.
     pub journal: Option<u64>,
-    /// Whether a segment was lost, so that no answer is complete until the index was rebuilt.
+    /// Whether a segment was lost to damage and not rebuilt since, so that answers can lack ids.
     pub degraded: bool,
     /// The segments, in the order in which the index wants them.
     pub segments: Vec<SegmentEntry>,
@@ -53,9 +57,9 @@ pub struct SegmentEntry {
     pub level: u32,
     /// How many keys it holds.
     pub keys: u64,
-    /// How many ids it adds, each counted under each of its keys.
+    /// How many ids it adds.
     pub adds: u64,
-    /// How many ids it removes: tombstones.
+    /// How many ids it removes (tombstones).
     pub removes: u64,
     /// The length of its file.
     pub bytes: u64,
@@ -64,6 +68,37 @@ pub struct SegmentEntry {
     /// The checksum that its builder reported.
     #[serde(with = "hex_u64")]
     pub checksum: u64,
+}
+
+impl SegmentEntry {
+    /// The entry of the segment file `id`.
+    #[must_use]
+    pub fn new(id: u64, meta: &SegmentMeta) -> Self {
+        Self {
+            id,
+            level: meta.level,
+            keys: meta.keys,
+            adds: meta.adds,
+            removes: meta.removes,
+            bytes: meta.bytes,
+            path: names::segment(id),
+            checksum: meta.checksum,
+        }
+    }
+
+    /// What the segment is opened by.
+    #[must_use]
+    pub fn meta(&self) -> SegmentMeta {
+        SegmentMeta {
+            name: self.path.clone(),
+            level: self.level,
+            keys: self.keys,
+            adds: self.adds,
+            removes: self.removes,
+            bytes: self.bytes,
+            checksum: self.checksum,
+        }
+    }
 }
 
 /// The document around a manifest.
@@ -126,10 +161,14 @@ impl Manifest {
             let path = names::MANIFEST.to_owned();
             return Err(Error::UnknownVersion { path, version, supported: VERSION });
         }
-        let mut fields: serde_json::Map<String, serde_json::Value> = parse(&document)?;
-        fields.remove("version");
-        let manifest: Self = serde_json::from_value(fields.into())
-            .map_err(|_| damaged(0, "a field is missing, unknown or of the wrong type"))?;
+        let fields = body
+            .strip_prefix(FIRST.as_bytes())
+            .ok_or_else(|| damaged(0, "it does not begin with its version"))?;
+        document.truncate(1);
+        document.extend_from_slice(fields);
+        document.push(b'}');
+        let manifest: Self = serde_json::from_slice(&document)
+            .map_err(|_| damaged(0, "a field is missing, unknown, doubled or of the wrong type"))?;
         manifest.check()?;
         Ok(manifest)
     }
