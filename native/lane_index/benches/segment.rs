@@ -8,7 +8,8 @@
 
 use std::hint::black_box;
 
-use lane_index::{Segment, SegmentBuilder, SegmentOptions};
+use lane_index::storage::Directory;
+use lane_index::{OpenOptions, Segment, SegmentBuilder, SegmentOptions};
 use ptr_hash::{PtrHash, PtrHashParams, bucket_fn::Linear, hash::NoHash};
 use xorf::{BinaryFuse8, Filter};
 
@@ -35,10 +36,62 @@ fn lane(hash: u64) -> u16 {
     (hash.wrapping_mul(0xd6e8_feb8_6659_fd93) >> 58) as u16 % LANES as u16
 }
 
+const OPTIONS: SegmentOptions = SegmentOptions { lanes: LANES, level: 1 };
+
+/// Writes a segment, opens it and looks up every key: how long that takes, and by how much the
+/// process grows.
+fn from_a_file(keys: &[(u16, u64)]) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let storage = Directory::open(folder.path()).expect("a folder");
+    let resident_before = resident();
+    let mut builder = SegmentBuilder::new(&storage, "bench.seg", OPTIONS).expect("a file");
+    for (id, &(lane, hash)) in keys.iter().enumerate() {
+        builder.push(lane, hash, &[id as u32], &[]).expect("in order");
+    }
+    let meta = builder.finish().expect("written");
+    let peak = resident_peak() - resident_before;
+    let mut opened = vec![];
+    for _ in 0..5 {
+        let start = now();
+        let segment = Segment::open(&storage, &meta, OpenOptions::default()).expect("sound");
+        opened.push((now() - start) / 1e6);
+        drop(segment);
+    }
+    opened.sort_by(f64::total_cmp);
+    let left = resident() - resident_before;
+    let segment = Segment::open(&storage, &meta, OpenOptions::default()).expect("sound");
+    let found = keys.iter().filter(|(lane, hash)| segment.get(*lane, *hash).is_some()).count();
+    assert_eq!(found, keys.len());
+    println!(
+        "  in a mapped file: opened in {:.1} ms; the process grew by {:.2} B a key; peak of the \
+         build beyond what was there {:.1} MB, of {:.1} MB written",
+        opened[2],
+        (resident() - resident_before - left) / keys.len() as f64,
+        peak / 1e6,
+        meta.bytes as f64 / 1e6,
+    );
+}
+
+/// A line of `/proc/self/status` in bytes; 0 where there is none.
+fn status(field: &str) -> f64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with(field));
+    let kilobytes = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
+    kilobytes.unwrap_or(0.0) * 1024.0
+}
+
+fn resident() -> f64 {
+    status("VmRSS")
+}
+
+/// The most that the process has had so far.
+fn resident_peak() -> f64 {
+    status("VmHWM")
+}
+
 fn build(keys: &[(u16, u64)], lists: bool) -> (Segment, f64) {
     let start = now();
-    let options = SegmentOptions { lanes: LANES, level: 1 };
-    let mut builder = SegmentBuilder::in_memory(options).expect("memory");
+    let mut builder = SegmentBuilder::in_memory(OPTIONS).expect("memory");
     let mut random = Random(5);
     for &(lane, hash) in keys {
         let id = (random.next() % keys.len() as u64) as u32;
@@ -123,6 +176,7 @@ fn report(count: usize, only: &[String]) {
         (0..QUERIES).map(|_| random.next()).map(|hash| (lane(hash), hash)).collect();
 
     println!("\n{count} keys in {LANES} lanes");
+    from_a_file(&keys);
     for (ids, lists) in [("1  ", false), ("1.2", true)] {
         let (segment, ns) = build(&keys, lists);
         let per_key = |bytes: u64| bytes as f64 / count as f64;

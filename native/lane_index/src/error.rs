@@ -48,4 +48,41 @@ pub enum Error {
         /// What does not fit.
         what: &'static str,
     },
+    /// A file that must be there is not.
+    #[error("{path} is missing: {why}")]
+    Missing {
+        /// The file, relative to the directory of the index.
+        path: String,
+        /// What needs it.
+        why: &'static str,
+    },
+    /// Another handle, of this process or of another, has the directory open.
+    #[error("{path} is open already: its LOCK is held")]
+    Locked {
+        /// The directory.
+        path: String,
+    },
+    /// An earlier failure of a write or of a sync left unknown what is on disk, so that nothing
+    /// more is accepted. Open the index again: that finds out.
+    #[error("refused after a failure ({cause}): open the index again")]
+    Failed {
+        /// The failure.
+        cause: String,
+    },
+    /// A name that names no file of the directory itself.
+    #[error("{name:?} is no name of a file of an index")]
+    InvalidName {
+        /// The name.
+        name: String,
+    },
+    /// A caller asked for what cannot be.
+    #[error("{what}: {got}, at most {limit}")]
+    Limit {
+        /// What has the limit.
+        what: &'static str,
+        /// What was asked for.
+        got: u64,
+        /// The limit.
+        limit: u64,
+    },
 }

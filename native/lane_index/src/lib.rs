@@ -5,9 +5,12 @@
 
 mod error;
 mod ids;
+pub mod journal;
+pub mod lock;
+pub mod manifest;
 mod prefetch;
 mod segment;
-mod storage;
+pub mod storage;
 
 pub use error::Error;
 pub use ids::{DELTA_MAX, Ids, Posting};

@@ -33,7 +33,8 @@ pub struct Segment {
     /// The first key of each block.
     firsts: Box<[u128]>,
     /// For each lane the blocks that may have keys of it.
-    lanes: Box<[Candidates]>,
+    candidates: Box<[Candidates]>,
+    lanes: u32,
 }
 
 /// A run of blocks.
@@ -214,11 +215,11 @@ impl Segment {
             return Err(damaged(path, footer_at, "the blocks do not fill the segment"));
         }
         let firsts: Box<[u128]> = records.iter().map(Record::first).collect();
-        let lanes = candidates(&records);
+        let candidates = candidates(&records);
         let blocks = records.iter().map(Block::new).collect();
         let cold = records.into_iter();
         let cold = cold.map(|record| Cold { record, layout: record.cold_layout() }).collect();
-        Ok(Segment { meta, map, blocks, cold, firsts, lanes })
+        Ok(Segment { meta, map, blocks, cold, firsts, candidates, lanes: header.lanes })
     }
 
     fn verify_cold_in_place(&self) -> Result<(), Error> {
@@ -242,18 +243,23 @@ impl Segment {
         &self.meta
     }
 
+    /// How many lanes it was built for.
+    pub fn lanes(&self) -> u32 {
+        self.lanes
+    }
+
     /// The bytes that look-ups touch: all but the cold parts.
     pub fn hot_bytes(&self) -> u64 {
         let cold: u64 = self.cold.iter().map(|c| c.record.end - c.record.cold_at).sum();
         let tables = self.blocks.len()
             * (size_of::<Block>() + size_of::<Cold>() + size_of::<u128>())
-            + self.lanes.len() * size_of::<Candidates>();
+            + self.candidates.len() * size_of::<Candidates>();
         self.meta.bytes - cold + tables as u64
     }
 
     #[inline(always)]
     fn block_index(&self, lane: u16, hash: u64) -> Option<usize> {
-        let Candidates { first, count } = *self.lanes.get(usize::from(lane))?;
+        let Candidates { first, count } = *self.candidates.get(usize::from(lane))?;
         // Most lanes lie in one block.
         if count == 1 { Some(first as usize) } else { self.search_block(lane, hash, first, count) }
     }
@@ -292,7 +298,7 @@ impl Segment {
         Some((block, file, key, slot))
     }
 
-    /// The posting of a key. A key that has none gets another key's about once in 65,000 times (16
+    /// The posting of a key. A key that has none gets another key's about once in 32,000 times (15
     /// bits of fingerprint or more): what must not happen needs [`Segment::get_verified`].
     #[inline]
     pub fn get(&self, lane: u16, hash: u64) -> Option<Posting<'_>> {
