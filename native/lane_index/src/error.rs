@@ -69,6 +69,12 @@ pub enum Error {
         /// The failure.
         cause: String,
     },
+    /// A backup or a restore needs a directory without an index.
+    #[error("the directory has {found} already; a backup needs one that is empty")]
+    NotEmpty {
+        /// A file that was found there.
+        found: String,
+    },
     /// A name that names no file of the directory itself.
     #[error("{name:?} is no name of a file of an index")]
     InvalidName {

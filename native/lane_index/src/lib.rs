@@ -3,6 +3,7 @@
 //! A small mutable overlay lies over immutable segments (presence filter, minimal perfect hash,
 //! fingerprints, packed values), cut into lanes that are chosen by a jump consistent hash.
 
+pub mod backup;
 mod error;
 mod ids;
 pub mod journal;

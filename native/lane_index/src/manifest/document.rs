@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::Error;
+use crate::segment::SegmentMeta;
 use crate::storage::names;
 
 /// The version that is written, and the newest that is read.
@@ -67,6 +68,37 @@ pub struct SegmentEntry {
     /// The checksum that its builder reported.
     #[serde(with = "hex_u64")]
     pub checksum: u64,
+}
+
+impl SegmentEntry {
+    /// The entry of the segment file `id`.
+    #[must_use]
+    pub fn new(id: u64, meta: &SegmentMeta) -> Self {
+        Self {
+            id,
+            level: meta.level,
+            keys: meta.keys,
+            adds: meta.adds,
+            removes: meta.removes,
+            bytes: meta.bytes,
+            path: names::segment(id),
+            checksum: meta.checksum,
+        }
+    }
+
+    /// What the segment is opened by.
+    #[must_use]
+    pub fn meta(&self) -> SegmentMeta {
+        SegmentMeta {
+            name: self.path.clone(),
+            level: self.level,
+            keys: self.keys,
+            adds: self.adds,
+            removes: self.removes,
+            bytes: self.bytes,
+            checksum: self.checksum,
+        }
+    }
 }
 
 /// The document around a manifest.

@@ -7,6 +7,7 @@
 mod document;
 
 use std::collections::BTreeSet;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 pub use document::{Manifest, SegmentEntry, VERSION};
@@ -54,8 +55,8 @@ impl ManifestStore {
             return Err(crate::storage::io_error(
                 "create",
                 names::MANIFEST,
-                std::io::Error::new(
-                    std::io::ErrorKind::AlreadyExists,
+                io::Error::new(
+                    ErrorKind::AlreadyExists,
                     format!("generation {} is there", store.current.generation),
                 ),
             ));
@@ -113,37 +114,13 @@ impl ManifestStore {
         let text = next.encode()?;
         // A reader must accept what we write, or the index would be lost with this commit.
         Manifest::decode(text.as_bytes())?;
-        // What it names must be found after a power cut that leaves this manifest.
-        self.storage.sync_directory()?;
-        let temporary = names::temporary(names::MANIFEST);
-        if let Err(error) = self.write(&temporary, text.as_bytes()) {
-            // Best effort: the next commit and the next open remove it too.
-            drop(self.storage.remove(&temporary));
-            return Err(error);
-        }
-        let renamed = self
-            .storage
-            .rename(&temporary, names::MANIFEST)
-            .and_then(|()| self.storage.sync_directory());
-        if let Err(error) = renamed {
+        write_temporary(&*self.storage, &text)?;
+        if let Err(error) = put_in_place(&*self.storage) {
             self.failed = Some(error.to_string());
             return Err(error);
         }
         self.current = next;
         Ok(())
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
-        let mut file = match self.storage.create(name) {
-            Ok(file) => file,
-            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::AlreadyExists => {
-                self.storage.remove(name)?;
-                self.storage.create(name)?
-            }
-            Err(error) => return Err(error),
-        };
-        file.write_all(bytes)?;
-        file.sync()
     }
 
     /// Removes files that nothing refers to: unfinished ones, segments that the manifest does not
@@ -213,6 +190,41 @@ pub fn read(storage: &dyn Storage) -> Result<Option<Manifest>, Error> {
         Ok(())
     })?;
     Manifest::decode(&bytes).map(Some)
+}
+
+/// Puts a manifest into a directory that has the files it names, and none yet.
+pub(crate) fn install(storage: &dyn Storage, manifest: &Manifest) -> Result<(), Error> {
+    let text = manifest.encode()?;
+    Manifest::decode(text.as_bytes())?;
+    write_temporary(storage, &text)?;
+    put_in_place(storage)
+}
+
+/// Writes the manifest to come. An error has changed nothing that matters.
+fn write_temporary(storage: &dyn Storage, text: &str) -> Result<(), Error> {
+    // What it names must be found after a power cut that leaves this manifest.
+    storage.sync_directory()?;
+    let name = names::temporary(names::MANIFEST);
+    let write = || {
+        let mut file = match storage.create(&name) {
+            Ok(file) => file,
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {
+                storage.remove(&name)?;
+                storage.create(&name)?
+            }
+            Err(error) => return Err(error),
+        };
+        file.write_all(text.as_bytes())?;
+        file.sync()
+    };
+    // The removal is best effort: the next commit and the next open remove it too.
+    write().inspect_err(|_| drop(storage.remove(&name)))
+}
+
+/// Makes it the manifest. After an error either may be.
+fn put_in_place(storage: &dyn Storage) -> Result<(), Error> {
+    storage.rename(&names::temporary(names::MANIFEST), names::MANIFEST)?;
+    storage.sync_directory()
 }
 
 /// Puts a damaged file aside under a name that is never opened nor swept.
