@@ -61,7 +61,8 @@ pub(super) fn recover(
     for (position, header) in headers.iter().enumerate() {
         let next = headers.get(position + 1).map(|next| next.first_seq);
         let bytes = storage.map(&names::journal(header.number), false)?;
-        Scan { header, bytes: &bytes, next, applied: request.applied_seq }.run(&mut found, each)?;
+        let bytes = bytes.get(..header.allocated as usize).unwrap_or(&bytes);
+        Scan { header, bytes, next, applied: request.applied_seq }.run(&mut found, each)?;
     }
     if let Some(last) = headers.last() {
         // What was read may only be in the page cache; frames to come build on it.

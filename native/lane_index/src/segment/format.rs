@@ -231,7 +231,7 @@ impl Record {
         }
         let fingerprint = u32::from(self.slot_bytes) * 8;
         if !(1..=33).contains(&self.value_bits)
-            || !(2..=SLOT_READ as u8).contains(&self.slot_bytes)
+            || !(1..=SLOT_READ as u8).contains(&self.slot_bytes)
             || fingerprint < u32::from(self.value_bits)
         {
             return Err("a slot's fields do not fit into it");
