@@ -101,6 +101,8 @@ pub(crate) struct Change {
     pub added: Option<Arc<Run>>,
     /// The lane count from now on.
     pub lanes: Option<u16>,
+    /// Everything up to this sequence number is in the runs.
+    pub applied_seq: Option<u64>,
 }
 
 /// What an index begins with.
@@ -282,12 +284,13 @@ impl Core {
     }
 
     /// Freezes what has been written, so that the next flush takes it. With `older_than`, only what
-    /// waits that long already.
-    pub(crate) fn freeze_active(&self, older_than: Duration) {
+    /// waits that long already. Whether nothing is left in the overlay that is written to.
+    pub(crate) fn freeze_active(&self, older_than: Duration) -> bool {
         let mut writer = self.writer.lock();
         if writer.since.is_some_and(|since| since.elapsed() >= older_than) {
             self.freeze(&mut writer);
         }
+        writer.active.len() == 0
     }
 
     /// Changes the runs, on disk first. What fails before the view is swapped changes nothing.
@@ -306,7 +309,8 @@ impl Core {
         runs.splice(at..at + change.replaced.len(), change.added);
         let lanes = change.lanes.unwrap_or(self.lanes.load(Ordering::Relaxed));
         if let Some(disk) = &self.disk {
-            let applied = change.flushed.iter().map(|frozen| frozen.applied_seq).max();
+            let flushed = change.flushed.iter().map(|frozen| frozen.applied_seq);
+            let applied = flushed.chain(change.applied_seq).max();
             let journal = self.journal();
             disk.commit(&runs, lanes, applied, journal.as_deref())?;
         }
@@ -383,6 +387,13 @@ impl Core {
         });
         self.recount(&mut writer);
         writer.journal.take()
+    }
+
+    /// The sequence number of the last write, if no overlay holds anything.
+    pub(crate) fn settled_seq(&self) -> Option<u64> {
+        let writer = self.writer.lock();
+        let settled = writer.active.len() == 0 && self.view.load().frozen.is_empty();
+        settled.then_some(writer.seq)
     }
 
     /// The number of the last operation, and the number up to which every removal has been purged.
