@@ -302,7 +302,7 @@ impl LaneIndex {
         // What had been written when the call began; what others write meanwhile is not waited for.
         let mut waited_for: Option<Vec<Arc<Frozen>>> = None;
         loop {
-            self.check_open()?;
+            self.core.check_open()?;
             if waited_for.is_none() && self.core.freeze_active(Duration::ZERO) {
                 waited_for = Some(self.core.view.load().frozen.clone());
             }
@@ -353,7 +353,7 @@ impl LaneIndex {
     /// # Errors
     /// As for [`LaneIndex::flush`].
     pub fn maintain(&self) -> Result<bool, Error> {
-        self.check_open()?;
+        self.core.check_open()?;
         self.core.freeze_active(self.core.options.max_age);
         let flushed = trigger::guarded(&self.core, || compaction::flush(&self.core))?;
         let merged =
@@ -445,10 +445,6 @@ impl LaneIndex {
     #[must_use]
     pub fn stats(&self) -> Stats {
         crate::stats::collect(&self.core)
-    }
-
-    fn check_open(&self) -> Result<(), Error> {
-        if self.core.closed.load(Ordering::Relaxed) { Err(Error::Closed) } else { Ok(()) }
     }
 
     /// Ends the index: waits for a flush or merge that runs to stop, makes the journal durable and
