@@ -9,7 +9,7 @@
 use std::hint::black_box;
 
 use lane_index::storage::Directory;
-use lane_index::{OpenOptions, Segment, SegmentBuilder, SegmentOptions};
+use lane_index::{OpenOptions, Posting, Segment, SegmentBuilder, SegmentOptions};
 use ptr_hash::{PtrHash, PtrHashParams, bucket_fn::Linear, hash::NoHash};
 use xorf::{BinaryFuse8, Filter};
 
@@ -160,7 +160,16 @@ fn cases<'a>(
 }
 
 fn first(segment: &Segment, lane: u16, hash: u64) -> u32 {
-    segment.get(lane, hash).and_then(|posting| posting.adds().next()).unwrap_or(0)
+    segment.get(lane, hash).map_or(0, first_id)
+}
+
+fn first_id(posting: Posting<'_>) -> u32 {
+    posting.single().unwrap_or_else(|| first_of_list(posting))
+}
+
+#[cold]
+fn first_of_list(posting: Posting<'_>) -> u32 {
+    posting.adds().next().unwrap_or(0)
 }
 
 fn report(count: usize, only: &[String]) {
@@ -211,13 +220,11 @@ fn report(count: usize, only: &[String]) {
         |lane: u16, hash: u64| if fuse.contains(&hash) { first(&segment, lane, hash) } else { 0 };
     let fuse_only = |_: u16, hash: u64| u32::from(fuse.contains(&hash));
     let may_contain = |lane: u16, hash: u64| u32::from(segment.may_contain(lane, hash));
-    let verified = |lane: u16, hash: u64| {
-        segment.get_verified(lane, hash).and_then(|posting| posting.adds().next()).unwrap_or(0)
-    };
+    let verified = |lane: u16, hash: u64| segment.get_verified(lane, hash).map_or(0, first_id);
     let batch = |queries: &'static [(u16, u64)]| {
         let mut sum = 0u64;
         segment.get_batch(queries, |_, posting| {
-            sum += u64::from(posting.adds().next().unwrap_or(0));
+            sum += u64::from(first_id(posting));
         });
         sum
     };

@@ -30,6 +30,16 @@ impl<'a> Posting<'a> {
         Posting(Repr::Encoded(bytes))
     }
 
+    /// The id of a posting that adds one id and removes none, which is how most are: a way past
+    /// the iterators. `None` says nothing.
+    #[inline(always)]
+    pub fn single(&self) -> Option<u32> {
+        match self.0 {
+            Repr::One(id) => Some(id),
+            Repr::Encoded(_) => None,
+        }
+    }
+
     /// The ids that the key adds, ascending.
     #[inline]
     pub fn adds(&self) -> Ids<'a> {

@@ -63,6 +63,8 @@ pub struct SegmentBuilder<W = Box<dyn StorageFile>> {
     removes: u64,
     last: Option<(u16, u64)>,
     block: Block,
+    /// Why the builder refuses to go on: a block is lost.
+    failed: Option<String>,
 }
 
 impl SegmentBuilder {
@@ -77,7 +79,7 @@ impl SegmentBuilder {
     /// Writes what is left and makes the file's bytes durable; its directory entry is the caller's.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`]; [`Error::Failed`] where a push had one.
     pub fn finish(mut self) -> Result<SegmentMeta, Error> {
         let meta = self.complete()?;
         self.sink.sync()?;
@@ -129,6 +131,7 @@ impl<W: Sink> SegmentBuilder<W> {
             removes: 0,
             last: None,
             block: Block::default(),
+            failed: None,
         };
         let header = Header { lanes: options.lanes, level: options.level };
         builder.append(&header.encode())?;
@@ -140,7 +143,7 @@ impl<W: Sink> SegmentBuilder<W> {
     /// # Errors
     /// [`Error::BadEntry`] where the key does not follow the one before (a repeated one does not),
     /// its lane is none of the segment's, or the ids do not ascend; the builder is unchanged then.
-    /// [`Error::Io`] where a block cannot be written.
+    /// [`Error::Io`] where a block cannot be written, [`Error::Failed`] after that.
     pub fn push(
         &mut self,
         lane: u16,
@@ -160,6 +163,9 @@ impl<W: Sink> SegmentBuilder<W> {
         }
         if adds.is_empty() && removes.is_empty() {
             return Ok(());
+        }
+        if let Some(cause) = &self.failed {
+            return Err(Error::Failed { cause: cause.clone() });
         }
         let new_lane = self.last.is_some_and(|(last, _)| last != lane);
         if self.block.is_full() || (new_lane && self.block.keys.len() >= LANE_KEYS) {
@@ -187,7 +193,19 @@ impl<W: Sink> SegmentBuilder<W> {
         part.resize(part.len() + (end.next_multiple_of(unit) - end) as usize, 0);
     }
 
+    /// Refuses where a block failed before: a segment without it must not come to be.
     fn write_block(&mut self) -> Result<(), Error> {
+        if let Some(cause) = &self.failed {
+            return Err(Error::Failed { cause: cause.clone() });
+        }
+        let written = self.try_write_block();
+        if let Err(error) = &written {
+            self.failed = Some(error.to_string());
+        }
+        written
+    }
+
+    fn try_write_block(&mut self) -> Result<(), Error> {
         let block = std::mem::take(&mut self.block);
         let (Some(&first), Some(&last)) = (block.keys.first(), block.keys.last()) else {
             return Ok(());

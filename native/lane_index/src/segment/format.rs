@@ -229,10 +229,10 @@ impl Record {
         if self.first() > self.last() || before.is_some_and(|before| before >= self.first()) {
             return Err("the blocks are out of order");
         }
-        let fingerprint = u32::from(self.slot_bytes) * 8;
+        let slot_bits = u32::from(self.slot_bytes) * 8;
         if !(1..=33).contains(&self.value_bits)
             || !(1..=SLOT_READ as u8).contains(&self.slot_bytes)
-            || fingerprint < u32::from(self.value_bits)
+            || slot_bits <= u32::from(self.value_bits)
         {
             return Err("a slot's fields do not fit into it");
         }

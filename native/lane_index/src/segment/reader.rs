@@ -329,7 +329,7 @@ impl Segment {
         }
     }
 
-    /// Looks up many keys, with the cache misses of [`BATCH`] of them overlapping. `found` gets the
+    /// Looks up many keys, with the cache misses of several of them overlapping. `found` gets the
     /// index of a key and its posting, in the order of the keys, and is not called for the rest.
     pub fn get_batch<'a>(&'a self, keys: &[(u16, u64)], mut found: impl FnMut(usize, Posting<'a>)) {
         let file: &[u8] = &self.map;
