@@ -91,4 +91,51 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// An option that makes no sense.
+    #[error("option {option}: {what}")]
+    BadOption {
+        /// The option.
+        option: &'static str,
+        /// Why it makes none.
+        what: String,
+    },
+    /// The index was closed.
+    #[error("the index is closed")]
+    Closed,
+    /// Merges are so far behind that a write was refused; try again later.
+    #[error("merges are behind: {waiting} writes wait for a flush, at most {limit} may")]
+    Behind {
+        /// Entries that would wait.
+        waiting: u64,
+        /// How many may.
+        limit: u64,
+    },
+    /// The caller's sequence numbers do not ascend.
+    #[error("sequence number {got} does not follow {last}")]
+    Sequence {
+        /// The number of this write.
+        got: u64,
+        /// The number of the last one.
+        last: u64,
+    },
+    /// A call that this kind of index does not have.
+    #[error("{call} is not for an index {of}")]
+    WrongKind {
+        /// The call.
+        call: &'static str,
+        /// What kind of index it is.
+        of: &'static str,
+    },
+    /// What was worked upon has been replaced meanwhile; nothing was changed.
+    #[error("{what} have been replaced meanwhile")]
+    Superseded {
+        /// What it was.
+        what: &'static str,
+    },
+    /// A flush or a merge panicked; the state before it was kept.
+    #[error("a flush or merge panicked: {what}")]
+    Panicked {
+        /// What the panic said.
+        what: String,
+    },
 }

@@ -68,3 +68,15 @@ pub struct SegmentMeta {
     /// which has its own.
     pub checksum: u64,
 }
+
+/// Whether a file that was found is a segment that this version of the library may remove: all but
+/// those of another version, also one that was never finished.
+pub(crate) fn is_ours(file: &dyn crate::ReadAt) -> Result<bool, crate::Error> {
+    let mut header = [0; format::HEADER_LEN];
+    if file.len() < header.len() as u64 {
+        return Ok(true);
+    }
+    file.read_exact_at(&mut header, 0)?;
+    let read = format::Header::decode("", &header);
+    Ok(!matches!(read, Err(crate::Error::UnknownVersion { .. })))
+}

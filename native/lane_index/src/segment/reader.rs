@@ -32,6 +32,7 @@ pub struct Segment {
     firsts: Box<[u128]>,
     /// For each lane, how many blocks begin at or before its first possible key.
     lane_starts: Box<[u32]>,
+    lanes: u32,
 }
 
 /// What a look-up needs of a block's record; offsets count from the start of the file.
@@ -195,7 +196,7 @@ impl Segment {
         let firsts: Box<[u128]> = records.iter().map(Record::first).collect();
         let lane_starts = lane_starts(&records, &firsts);
         let blocks = records.into_iter().map(Block::new).collect();
-        Ok(Segment { meta, map, blocks, firsts, lane_starts })
+        Ok(Segment { meta, map, blocks, firsts, lane_starts, lanes: header.lanes })
     }
 
     fn verify_cold_in_place(&self) -> Result<(), Error> {
@@ -217,6 +218,11 @@ impl Segment {
     /// What the manifest keeps of the segment.
     pub fn meta(&self) -> &SegmentMeta {
         &self.meta
+    }
+
+    /// How many lanes it was built for.
+    pub fn lanes(&self) -> u32 {
+        self.lanes
     }
 
     /// The bytes that look-ups touch: all but the cold parts.
