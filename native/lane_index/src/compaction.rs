@@ -163,7 +163,7 @@ impl Build<'_> {
         let options = SegmentOptions { lanes: self.lanes.lanes().into(), level: self.level.into() };
         let mut output = match &self.core.disk {
             Some(disk) => {
-                let name = disk.new_name();
+                let name = disk.new_name()?;
                 Output::File(SegmentBuilder::new(&*disk.storage, &name, options)?, name)
             }
             None => Output::Memory(SegmentBuilder::in_memory(options)?),

@@ -1,7 +1,6 @@
 //! What an index in a directory has beside its layers: lock, manifest, and the ids of its files.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -11,7 +10,7 @@ use crate::journal::Journal;
 use crate::lock::DirectoryLock;
 use crate::manifest::{Manifest, ManifestStore, SegmentEntry, quarantine};
 use crate::options::{Journaling, Options};
-use crate::segment::{OpenOptions, Segment, SegmentMeta};
+use crate::segment::{OpenOptions, Segment};
 use crate::storage::names::{self, Kind};
 use crate::storage::{ReadAt, Storage};
 use crate::view::Run;
@@ -19,7 +18,6 @@ use crate::view::Run;
 pub(crate) struct Disk {
     pub storage: Arc<dyn Storage>,
     pub open_options: OpenOptions,
-    next_id: AtomicU64,
     /// None once closed.
     state: Mutex<Option<State>>,
 }
@@ -62,7 +60,6 @@ impl Disk {
             quarantined: Vec::new(),
             disk: Self {
                 open_options: OpenOptions { mmap: options.mmap },
-                next_id: AtomicU64::new(manifest.current().next_id),
                 state: Mutex::new(Some(State { manifest, _lock: lock })),
                 storage,
             },
@@ -73,8 +70,9 @@ impl Disk {
     }
 
     /// A name for a new segment, never given before.
-    pub(crate) fn new_name(&self) -> String {
-        names::segment(self.next_id.fetch_add(1, Ordering::Relaxed))
+    pub(crate) fn new_name(&self) -> Result<String, Error> {
+        let mut state = self.state.lock();
+        Ok(names::segment(state.as_mut().ok_or(Error::Closed)?.manifest.take_id()))
     }
 
     /// Makes `runs` what the index consists of; and, where segments now cover more of the history,
@@ -87,7 +85,7 @@ impl Disk {
         journal: Option<&Journal>,
     ) -> Result<(), Error> {
         self.replace(journal, |manifest| {
-            manifest.segments = runs.iter().map(|run| entry(run.segment.meta())).collect();
+            manifest.segments = runs.iter().map(|run| entry(run)).collect();
             manifest.num_lanes = lanes.into();
             manifest.applied_seq = manifest.applied_seq.max(applied_seq.unwrap_or(0));
         })
@@ -102,7 +100,7 @@ impl Disk {
         journal: Option<&Journal>,
     ) -> Result<(), Error> {
         self.replace(journal, |manifest| {
-            manifest.segments = runs.iter().map(|run| entry(run.segment.meta())).collect();
+            manifest.segments = runs.iter().map(|run| entry(run)).collect();
             manifest.degraded = degraded;
             manifest.applied_seq = applied_seq.unwrap_or(manifest.applied_seq);
         })
@@ -117,7 +115,6 @@ impl Disk {
         let store = &mut state.as_mut().ok_or(Error::Closed)?.manifest;
         let mut next = store.current().clone();
         change(&mut next);
-        next.next_id = self.next_id.load(Ordering::Relaxed);
         let applied = next.applied_seq;
         if let Some(journal) = journal {
             next.journal = journal.oldest_needed(applied);
@@ -158,8 +155,7 @@ impl Disk {
         }
     }
 
-    /// Puts a damaged segment aside. The manifest still names it; what it lacks on the next open
-    /// makes the index degraded just the same.
+    /// Puts a damaged segment aside.
     pub(crate) fn quarantine(&self, name: &str) -> Result<String, Error> {
         quarantine(&*self.storage, name)
     }
@@ -175,7 +171,7 @@ impl Found {
         let storage = Arc::clone(&self.disk.storage);
         let mut kept = Vec::new();
         for entry in std::mem::take(&mut self.manifest.segments) {
-            match Segment::open(&*storage, &meta(&entry), self.disk.open_options) {
+            match Segment::open(&*storage, &entry.meta(), self.disk.open_options) {
                 Ok(segment) => {
                     self.segments.push(segment);
                     kept.push(entry);
@@ -217,32 +213,11 @@ fn readable(_name: &str, file: &dyn ReadAt) -> Result<bool, Error> {
     crate::segment::is_ours(file)
 }
 
-fn entry(meta: &SegmentMeta) -> SegmentEntry {
-    let id = match names::kind(&meta.name) {
+fn entry(run: &Run) -> SegmentEntry {
+    let id = match names::kind(&run.name) {
         Kind::Segment(id) => id,
         // Only `new_name` names segments.
         _ => 0,
     };
-    SegmentEntry {
-        id,
-        level: meta.level,
-        keys: meta.keys,
-        adds: meta.adds,
-        removes: meta.removes,
-        bytes: meta.bytes,
-        path: meta.name.clone(),
-        checksum: meta.checksum,
-    }
-}
-
-fn meta(entry: &SegmentEntry) -> SegmentMeta {
-    SegmentMeta {
-        name: entry.path.clone(),
-        level: entry.level,
-        keys: entry.keys,
-        adds: entry.adds,
-        removes: entry.removes,
-        bytes: entry.bytes,
-        checksum: entry.checksum,
-    }
+    SegmentEntry::new(id, run.segment.meta())
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::Error;
 use crate::background::run_after;
+use crate::backup::{self, Report, Sharing};
 use crate::compaction::{self, Which};
 use crate::disk::{Disk, Found};
 use crate::hash::{HashKey, LaneMap};
@@ -400,6 +401,31 @@ impl LaneIndex {
     pub fn finish_rebuild(&self) -> Result<(), Error> {
         self.flush()?;
         self.core.restart(false, false)
+    }
+
+    /// Makes a backup of everything written so far in the empty directory `target`: segments by hard
+    /// link where the file system can, which costs no space. With `base`, an earlier backup, what that has
+    /// already is linked from there: an incremental one. Writes and merges go on meanwhile.
+    ///
+    /// It is opened like any index, or put back with [`crate::backup::restore`].
+    ///
+    /// # Errors
+    /// [`Error::NotEmpty`], [`Error::Locked`] for `target`; [`Error::WrongKind`] for an index in memory;
+    /// as for [`LaneIndex::flush`]; [`Error::Io`]. A backup that failed is refused when it is opened.
+    pub fn snapshot(
+        &self,
+        target: &dyn Storage,
+        base: Option<&dyn Storage>,
+        sharing: Sharing,
+    ) -> Result<Report, Error> {
+        let Some(disk) = &self.core.disk else {
+            return Err(Error::WrongKind { call: "snapshot", of: "in memory" });
+        };
+        self.flush()?;
+        // No segment is removed while the manifest is held.
+        disk.with_manifest(|manifest| {
+            backup::snapshot(&*disk.storage, manifest, target, base, sharing)
+        })
     }
 
     /// What the index says about itself.

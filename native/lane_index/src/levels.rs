@@ -38,8 +38,6 @@ pub enum Reason {
     Tombstones,
     /// Tombstones have waited long enough to be applied.
     Age,
-    /// Asked for by the caller.
-    Asked,
 }
 
 /// The adaptive part of the choice.

@@ -404,9 +404,29 @@ impl Core {
         writer.active.len() > writer.room
     }
 
-    /// The sequence number of the last write.
-    pub(crate) fn last_seq(&self) -> u64 {
-        self.writer.lock().seq
+    /// Takes a segment that turned out to be damaged out of the index, and puts its file aside.
+    pub(crate) fn quarantine(&self, name: &str) -> Result<(), Error> {
+        let _install = self.install.lock();
+        let view = self.view.load_full();
+        let Some(disk) = self.disk.as_ref().filter(|_| view.runs.iter().any(|r| r.name == name))
+        else {
+            return Ok(());
+        };
+        let mut runs = view.runs.clone();
+        runs.retain(|run| run.name != name);
+        let mut writer = self.writer.lock();
+        // The manifest first: it must say that something is missing before it is.
+        disk.restart(&runs, true, None, writer.journal.as_deref())?;
+        self.swap(|view| {
+            view.runs = runs;
+            view.degraded = true;
+        });
+        self.recount(&mut writer);
+        drop(writer);
+        reaper::retire(view);
+        let aside = disk.quarantine(name)?;
+        self.trouble.lock().get_or_insert_default().quarantined.push(aside);
+        Ok(())
     }
 
     /// Replaces the view. Its callers hold the lock of the writer, so that no change is lost.

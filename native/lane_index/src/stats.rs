@@ -147,7 +147,7 @@ impl Timer {
         thread_local!(static CALLS: Cell<u64> = const { Cell::new(0) });
         let call = CALLS.get();
         CALLS.set(call.wrapping_add(1));
-        Self(if call % SAMPLE_EVERY == 0 { Some(Instant::now()) } else { None })
+        Self(if call.is_multiple_of(SAMPLE_EVERY) { Some(Instant::now()) } else { None })
     }
 }
 

@@ -103,12 +103,16 @@ pub(crate) fn guarded<T>(core: &Core, run: impl FnOnce() -> Result<T, Error>) ->
         Err(Error::Closed) => {}
         Err(error) => {
             core.counters.failures.fetch_add(1, Ordering::Relaxed);
-            let mut trouble = core.trouble.lock();
-            let trouble = trouble.get_or_insert_default();
+            let mut guard = core.trouble.lock();
+            let trouble = guard.get_or_insert_default();
             trouble.last_error = Some(error.to_string());
             trouble.panicked |= matches!(error, Error::Panicked { .. });
             trouble.failures_in_a_row += 1;
         }
+    }
+    if let Err(Error::Damaged { path, .. }) = &result {
+        // What cannot be merged is not to be trusted: better no complete answer than a wrong one.
+        core.quarantine(path)?;
     }
     result
 }
@@ -148,7 +152,8 @@ fn queue_tick(core: Weak<Core>, delay: Duration) {
         poke(&core);
         // First given up, then looked whether that was right: a write in between starts it again.
         core.tick_queued.store(false, Ordering::SeqCst);
-        if !(synced && is_idle(&core)) && !core.tick_queued.swap(true, Ordering::SeqCst) {
+        let goes_on = !synced || !is_idle(&core);
+        if goes_on && !core.tick_queued.swap(true, Ordering::SeqCst) {
             let length = tick_length(&core);
             queue_tick(Arc::downgrade(&core), length);
         }

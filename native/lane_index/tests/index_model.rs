@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use lane_index::backup::Sharing;
 use lane_index::storage::simulation::SimStorage;
 use lane_index::{Answer, Fsync, Journaling, LaneIndex, Maintenance, Op, Options};
 use proptest::prelude::*;
@@ -27,6 +28,7 @@ enum Step {
     Reshard(u16),
     Reopen,
     Kill,
+    Snapshot,
     Iterate,
 }
 
@@ -56,6 +58,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => prop_oneof![Just(1_u16), Just(2), Just(8), Just(64)].prop_map(Step::Reshard),
         1 => Just(Step::Reopen),
         1 => Just(Step::Kill),
+        1 => Just(Step::Snapshot),
         1 => Just(Step::Iterate),
     ]
 }
@@ -76,6 +79,7 @@ struct Tested {
     /// The caller's journal: all writes, numbered from 1.
     written: Vec<Vec<Op>>,
     model: Model,
+    backups: usize,
 }
 
 impl Tested {
@@ -93,7 +97,7 @@ impl Tested {
         let storage = SimStorage::new();
         let index = open(place, &storage, &options);
         let (written, model) = (vec![], Model::new());
-        Self { index, place, options, storage, written, model }
+        Self { index, place, options, storage, written, model, backups: 0 }
     }
 
     fn write(&mut self, ops: Vec<Op>) {
@@ -171,10 +175,30 @@ impl Tested {
             }
             Step::Reopen => self.reopen(false),
             Step::Kill => self.reopen(true),
+            Step::Snapshot => self.snapshot(),
             Step::Iterate => self.check_whole(),
         }
         assert!(self.index.stats().segments <= lane_index::MAX_RUNS);
         self.check_keys();
+    }
+
+    fn snapshot(&mut self) {
+        if self.place == Place::Memory {
+            return;
+        }
+        // The second backup is made of the first one, and serves as the index from then on.
+        let first = self.storage.disk().directory(&format!("first{}", self.backups));
+        let second = self.storage.disk().directory(&format!("second{}", self.backups));
+        self.backups += 1;
+        self.index.snapshot(&first, None, Sharing::Link).expect("a backup");
+        self.index.snapshot(&second, Some(&first), Sharing::Link).expect("a backup");
+        self.index.close().expect("closed");
+        self.storage = second;
+        self.index = open(self.place, &self.storage, &self.options);
+        if self.place == Place::CallersJournal {
+            let applied = self.index.applied_seq().expect("open");
+            assert_eq!(applied, self.written.len() as u64);
+        }
     }
 
     fn check_keys(&self) {

@@ -58,6 +58,7 @@ impl<'a> Posting<'a> {
     }
 }
 
+#[inline(never)]
 fn decode_adds(mut bytes: &[u8]) -> Option<Ids<'_>> {
     let head = varint::read(&mut bytes)?;
     if head & 1 == 1 {

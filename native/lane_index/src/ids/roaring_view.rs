@@ -94,7 +94,7 @@ impl<'a> RoaringIds<'a> {
 impl Iterator for RoaringIds<'_> {
     type Item = u32;
 
-    #[inline]
+    #[inline(never)]
     fn next(&mut self) -> Option<u32> {
         loop {
             if let Some(low) = self.container.next() {

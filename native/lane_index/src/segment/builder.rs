@@ -19,7 +19,7 @@ const LANE_KEYS: usize = 1 << 16;
 /// A block is closed when its pool is this long.
 const BLOCK_POOL: usize = 8 << 20;
 /// The least width of the fingerprint in a slot, beside the presence byte.
-const FINGERPRINT_BITS: u32 = 8;
+const FINGERPRINT_BITS: u32 = 7;
 /// Parts from this length on begin on a page of their own, so that the cold ones are not resident
 /// for the sake of their neighbours.
 const PAGED_FROM: usize = 64 << 10;

@@ -26,7 +26,7 @@ pub(super) fn position(lane: u16, hash: u64) -> u128 {
 /// The presence byte of a mixed key: 1 to 255, since 0 says that a slot is empty.
 #[inline(always)]
 pub(super) fn presence(key: u64) -> u8 {
-    (((key & 0xff) * 255) >> 8) as u8 + 1
+    (key as u8).max(1)
 }
 
 /// The header: 64 bytes at the start of the file.
@@ -231,7 +231,7 @@ impl Record {
         }
         let fingerprint = u32::from(self.slot_bytes) * 8;
         if !(1..=33).contains(&self.value_bits)
-            || !(2..=SLOT_READ as u8).contains(&self.slot_bytes)
+            || !(1..=SLOT_READ as u8).contains(&self.slot_bytes)
             || fingerprint < u32::from(self.value_bits)
         {
             return Err("a slot's fields do not fit into it");

@@ -69,7 +69,7 @@ impl Shape {
 
 #[inline(always)]
 fn pilot_hash(pilot: u32) -> u64 {
-    u64::from(pilot + 1).wrapping_mul(PILOT)
+    u64::from(pilot).wrapping_mul(PILOT)
 }
 
 /// A function that was found: [`mix`] with `seed`, then [`Shape::bucket`], its pilot,

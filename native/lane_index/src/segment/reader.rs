@@ -8,7 +8,7 @@ use std::ops::Deref;
 
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
-use super::elias_fano::EliasFano;
+use super::elias_fano::{EliasFano, Layout};
 use super::entries::Entries;
 use super::format::{Footer, Header, Record, SLOT_READ, damaged, position, presence};
 use super::phf::{Shape, mix};
@@ -28,11 +28,20 @@ pub struct Segment {
     meta: SegmentMeta,
     map: Box<dyn Mapped>,
     blocks: Box<[Block]>,
+    /// What merges and verification need, block by block.
+    cold: Box<[Cold]>,
     /// The first key of each block.
     firsts: Box<[u128]>,
-    /// For each lane, how many blocks begin at or before its first possible key.
-    lane_starts: Box<[u32]>,
+    /// For each lane the blocks that may have keys of it.
+    candidates: Box<[Candidates]>,
     lanes: u32,
+}
+
+/// A run of blocks.
+#[derive(Debug, Clone, Copy)]
+struct Candidates {
+    first: u32,
+    count: u32,
 }
 
 /// What a look-up needs of a block's record; offsets count from the start of the file.
@@ -48,11 +57,24 @@ struct Block {
     slots_at: usize,
     pool_at: usize,
     pool_end: usize,
+}
+
+/// Where the full hashes of a block are, and how they are laid out.
+#[derive(Debug)]
+struct Cold {
     record: Record,
+    layout: Layout,
+}
+
+impl Cold {
+    fn hashes<'a>(&self, file: &'a [u8]) -> Option<EliasFano<'a>> {
+        let bytes = file.get(self.record.cold_at as usize..self.record.end as usize)?;
+        EliasFano::new(bytes, self.layout)
+    }
 }
 
 impl Block {
-    fn new(record: Record) -> Block {
+    fn new(record: &Record) -> Block {
         let slots = record.shape.slots as usize;
         let pilots_at = record.hot_at as usize;
         let presence_at = pilots_at + record.shape.buckets as usize;
@@ -69,7 +91,6 @@ impl Block {
             slots_at,
             pool_at,
             pool_end: pool_at + record.pool_len as usize,
-            record,
         }
     }
 
@@ -128,8 +149,8 @@ impl Segment {
         if options.mmap {
             let file = storage.open(&meta.name)?;
             let mut buffer = vec![0; VERIFY_BYTES];
-            for block in &segment.blocks {
-                let Record { cold_at, end, cold_checksum, .. } = block.record;
+            for cold in &segment.cold {
+                let Record { cold_at, end, cold_checksum, .. } = cold.record;
                 let mut state = Xxh3Default::new();
                 let mut at = cold_at;
                 while at < end {
@@ -194,16 +215,18 @@ impl Segment {
             return Err(damaged(path, footer_at, "the blocks do not fill the segment"));
         }
         let firsts: Box<[u128]> = records.iter().map(Record::first).collect();
-        let lane_starts = lane_starts(&records, &firsts);
-        let blocks = records.into_iter().map(Block::new).collect();
-        Ok(Segment { meta, map, blocks, firsts, lane_starts, lanes: header.lanes })
+        let candidates = candidates(&records);
+        let blocks = records.iter().map(Block::new).collect();
+        let cold = records.into_iter();
+        let cold = cold.map(|record| Cold { record, layout: record.cold_layout() }).collect();
+        Ok(Segment { meta, map, blocks, cold, firsts, candidates, lanes: header.lanes })
     }
 
     fn verify_cold_in_place(&self) -> Result<(), Error> {
-        for block in &self.blocks {
-            let Record { cold_at, end, cold_checksum, .. } = block.record;
-            let cold = self.map.get(cold_at as usize..end as usize).unwrap_or(&[]);
-            self.check_cold(cold_at, cold_checksum == xxh3_64(cold))?;
+        for cold in &self.cold {
+            let Record { cold_at, end, cold_checksum, .. } = cold.record;
+            let bytes = self.map.get(cold_at as usize..end as usize).unwrap_or(&[]);
+            self.check_cold(cold_at, cold_checksum == xxh3_64(bytes))?;
         }
         Ok(())
     }
@@ -227,23 +250,32 @@ impl Segment {
 
     /// The bytes that look-ups touch: all but the cold parts.
     pub fn hot_bytes(&self) -> u64 {
-        let cold: u64 = self.blocks.iter().map(|b| b.record.end - b.record.cold_at).sum();
-        let tables = self.blocks.len() * (size_of::<Block>() + size_of::<u128>())
-            + self.lane_starts.len() * size_of::<u32>();
+        let cold: u64 = self.cold.iter().map(|c| c.record.end - c.record.cold_at).sum();
+        let tables = self.blocks.len()
+            * (size_of::<Block>() + size_of::<Cold>() + size_of::<u128>())
+            + self.candidates.len() * size_of::<Candidates>();
         self.meta.bytes - cold + tables as u64
     }
 
     #[inline(always)]
+    fn block_index(&self, lane: u16, hash: u64) -> Option<usize> {
+        let Candidates { first, count } = *self.candidates.get(usize::from(lane))?;
+        // Most lanes lie in one block.
+        if count == 1 { Some(first as usize) } else { self.search_block(lane, hash, first, count) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn search_block(&self, lane: u16, hash: u64, first: u32, count: u32) -> Option<usize> {
+        let first = first as usize;
+        let firsts = self.firsts.get(first..first + count as usize)?;
+        let wanted = position(lane, hash);
+        Some(first + firsts.partition_point(|first| *first <= wanted).checked_sub(1)?)
+    }
+
+    #[inline(always)]
     fn block_of(&self, lane: u16, hash: u64) -> Option<&Block> {
-        let lane_at = usize::from(lane);
-        let from = *self.lane_starts.get(lane_at)? as usize;
-        let to = *self.lane_starts.get(lane_at + 1)? as usize;
-        let mut index = from;
-        if from < to {
-            let wanted = position(lane, hash);
-            index += self.firsts.get(from..to)?.partition_point(|first| *first <= wanted);
-        }
-        self.blocks.get(index.checked_sub(1)?)
+        self.blocks.get(self.block_index(lane, hash)?)
     }
 
     /// Whether the key may have a posting here. A `false` is certain; a key without a posting gets
@@ -266,7 +298,7 @@ impl Segment {
         Some((block, file, key, slot))
     }
 
-    /// The posting of a key. A key that has none gets another key's about once in 65,000 times (16
+    /// The posting of a key. A key that has none gets another key's about once in 32,000 times (15
     /// bits of fingerprint or more): what must not happen needs [`Segment::get_verified`].
     #[inline]
     pub fn get(&self, lane: u16, hash: u64) -> Option<Posting<'_>> {
@@ -276,10 +308,10 @@ impl Segment {
 
     /// The posting of a key, whose full hash is compared in the cold part.
     pub fn get_verified(&self, lane: u16, hash: u64) -> Option<Posting<'_>> {
-        let (block, file, key, slot) = self.slot_of(lane, hash)?;
-        let posting = block.posting(file, key, slot)?;
-        let number = position(lane, hash).checked_sub(block.record.first())?;
-        cold(file, &block.record)?.contains(number).then_some(posting)
+        let posting = self.get(lane, hash)?;
+        let cold = self.cold.get(self.block_index(lane, hash)?)?;
+        let number = position(lane, hash).checked_sub(cold.record.first())?;
+        cold.hashes(&self.map)?.contains(number).then_some(posting)
     }
 
     /// Loads into the cache what [`Segment::get`] of the same key will read, apart from a list in
@@ -337,8 +369,8 @@ impl Segment {
 
     /// The hashes of block `index`, with the number that the first of them was diminished by.
     pub(super) fn cold_block(&self, index: usize) -> Option<(u128, u32, EliasFano<'_>)> {
-        let record = &self.blocks.get(index)?.record;
-        Some((record.first(), record.keys, cold(&self.map, record)?))
+        let cold = self.cold.get(index)?;
+        Some((cold.record.first(), cold.record.keys, cold.hashes(&self.map)?))
     }
 
     /// The posting of a key that block `index` is known to hold.
@@ -352,22 +384,19 @@ impl Segment {
 
     /// The error for a block whose cold and hot part disagree.
     pub(super) fn inconsistent(&self, index: usize) -> Error {
-        let at = self.blocks.get(index).map_or(0, |block| block.record.cold_at);
+        let at = self.cold.get(index).map_or(0, |cold| cold.record.cold_at);
         damaged(&self.meta.name, at as usize, "the hashes of a block are not those of its slots")
     }
 }
 
-fn cold<'a>(file: &'a [u8], record: &Record) -> Option<EliasFano<'a>> {
-    let bytes = file.get(record.cold_at as usize..record.end as usize)?;
-    EliasFano::new(bytes, record.cold_layout())
-}
-
-fn lane_starts(records: &[Record], firsts: &[u128]) -> Box<[u32]> {
+fn candidates(records: &[Record]) -> Box<[Candidates]> {
     let Some(last) = records.last() else { return Box::default() };
-    (0..=u32::from(last.last_lane) + 1)
+    let lanes = 0..=last.last_lane;
+    lanes
         .map(|lane| {
-            let first_key = u128::from(lane) << 64;
-            firsts.partition_point(|first| *first <= first_key) as u32
+            let first = records.partition_point(|record| record.last_lane < lane);
+            let end = records.partition_point(|record| record.first_lane <= lane);
+            Candidates { first: first as u32, count: end.saturating_sub(first) as u32 }
         })
         .collect()
 }
