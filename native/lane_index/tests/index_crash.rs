@@ -7,9 +7,7 @@ use std::sync::Arc;
 use fastrand::Rng;
 use lane_index::storage::names::{self, Kind};
 use lane_index::storage::simulation::{Effect, Fault, FaultStorage, Faults, SimStorage};
-use lane_index::{
-    Answer, Error, Fsync, Journaling, LaneIndex, Maintenance, Op, Options, Storage,
-};
+use lane_index::{Answer, Error, Fsync, Journaling, LaneIndex, Maintenance, Op, Options, Storage};
 
 /// For each write what it did; a state is a number of writes.
 #[derive(Default)]
@@ -178,7 +176,8 @@ fn the_nth_step_fails_for_every_n() {
                         let mut with = History(history.0.clone());
                         with.0.push(op);
                         assert!(
-                            found == history.state(acknowledged) || found == with.state(with.0.len())
+                            found == history.state(acknowledged)
+                                || found == with.state(with.0.len())
                         );
                         history = with;
                         break;
@@ -296,10 +295,8 @@ fn another_version_is_refused_and_left_alone() {
     let text = String::from_utf8(manifest).expect("text").replace("\"version\":1", "\"version\":2");
     let (body, _) = text.split_once(",\"checksum\"").expect("a checksum");
     let checksum = xxhash_rust::xxh3::xxh3_64(body.as_bytes());
-    storage.put(
-        names::MANIFEST,
-        format!("{body},\"checksum\":\"{checksum:016x}\"}}\n").into_bytes(),
-    );
+    storage
+        .put(names::MANIFEST, format!("{body},\"checksum\":\"{checksum:016x}\"}}\n").into_bytes());
     let before = storage.list().expect("listed");
     let opened = LaneIndex::open_in(Arc::new(storage.clone()), options(OWN));
     assert!(matches!(opened, Err(Error::UnknownVersion { version: 2, .. })));
