@@ -26,6 +26,24 @@ defmodule ShapeRouter do
   `nil` is NULL, and a column that the record does not have is *unknown*. A key is one value, or a list
   of values in the primary key's order; without `pk` it is read from the record's primary key columns.
 
+  ## Values
+
+  A binary is always PostgreSQL's text form of the column's type. Besides, a column takes:
+
+  | column | terms |
+  |---|---|
+  | numbers | integers of any size, floats, `Decimal`; `:NaN`, `:inf` |
+  | `boolean` | `true`, `false` |
+  | dates and times | `Date`, `Time`, `NaiveDateTime`, `DateTime` |
+  | enums | atoms |
+  | arrays | lists, nested for further dimensions, with `nil` for NULL elements |
+  | `json`, `jsonb` | maps, lists, numbers, booleans, atoms; in them text is text, `Decimal` a number, dates and times are strings of ISO 8601 |
+  | text, and all others | atoms |
+
+  In an array of `jsonb` too, lists are dimensions; an element that is a JSON array is written as text.
+  What cannot be read as the column's type is *unreadable*: shapes whose answer needs it are included
+  in everything, and counted as `"eval_errors"`.
+
   ## Answers
 
   `route/3` answers ids, ascending. With `classify: true` it answers `{id, op}`, what each shape's log
@@ -51,6 +69,28 @@ defmodule ShapeRouter do
 
   @typedoc "A router; it is closed when nothing refers to it any more."
   @opaque t :: reference()
+
+  @typedoc """
+  A column's type: PostgreSQL's name for it, as an atom or as text (`:int8`, `"numeric(10,2)"`,
+  `"timestamp(3) with time zone"`, `"text[]"`), or a tuple.
+
+    * `{:array, type}` - an array; PostgreSQL has one type for all dimensions
+    * `{:enum, labels}` - an enum, its labels in their order
+    * `{:numeric, precision, scale}`, `{:varchar, length}`, `{:bpchar, length}`
+    * `{:collate, type, name}` - a string type under a collation other than the database's. Under
+      `"C"`, `"POSIX"` and `"C.UTF-8"` text is ordered by bytes; under any other one a clause that
+      orders text is refused
+  """
+  @type column_type ::
+          atom()
+          | String.t()
+          | {:array, column_type()}
+          | {:enum, [String.t() | atom()]}
+          | {:numeric, pos_integer(), integer()}
+          | {:varchar, pos_integer()}
+          | {:bpchar, pos_integer()}
+          | {:collate, column_type(), String.t()}
+  @type columns :: [{atom() | String.t(), column_type()}]
 
   @typedoc "A shape's id, from 0 to 2^64-1."
   @type id :: non_neg_integer()
@@ -94,7 +134,8 @@ defmodule ShapeRouter do
 
   Options:
 
-    * `:columns` - the table's columns, `[id: :int8]` or `[{"id", "int8"}]`. Without it, the first shape
+    * `:columns` - the table's columns, `[id: :int8]` or `[{"id", "int8"}]`; their types are those of
+      `t:column_type/0`. Without it, the first shape
       that uses a column fixes its type by the literal it is compared with; a later conflict is an error
     * `:primary_key` - the names of the primary key's columns, in order (default `[]`: the key comes as
       `pk` with each change)
@@ -344,9 +385,18 @@ defmodule ShapeRouter do
   def shapes(router), do: Native.router_shapes(router)
 
   @doc """
-  How a shape is filed: `filed` is `:equality` (under `conditions`, each with how many shapes share it),
-  `:scan`, `:never` (its clause can never be true) or `:stale` (a column that it reads was dropped or
-  retyped: it is included in everything).
+  How a shape is filed. `filed` is the index that holds it, or how else it is kept:
+
+    * `:equality` (`=`, `IN`, `= ANY`, booleans), `:null` (`IS NULL`), `:element` (`@>`, `&&`, `ANY` of
+      arrays), `:json` (`@>`, `?`, `->> =` of jsonb), `:range` (`<`, `BETWEEN`), `:prefix`
+      (`LIKE 'a%'`, `^@`), `:infix` (`LIKE '%a%'`, `ILIKE`, `~`), or `:several` of these
+    * `:scan`: no index can hold it, it is looked at for each change
+    * `:never`: its clause can never be true
+    * `:stale`: a column that it reads was dropped or retyped, it is included in everything
+
+  `conditions` are what an index holds it under, each with how many shapes share it (for a range: how
+  many have one of that column). Of the conditions of an `AND` it is the one that promises the fewest
+  candidates by what is filed; that may change while shapes come and go.
 
       iex> {:ok, router} = ShapeRouter.new("tenant_1", "todos")
       iex> ShapeRouter.add_shape(router, 1, "user_id = 123 AND title LIKE 'a%'")
@@ -360,7 +410,11 @@ defmodule ShapeRouter do
       {filed, conditions, columns, template, known} ->
         %{
           filed: String.to_existing_atom(filed),
-          conditions: for({column, shapes} <- conditions, do: %{column: column, shapes: shapes}),
+          conditions:
+            for(
+              {column, index, shapes} <- conditions,
+              do: %{column: column, index: String.to_existing_atom(index), shapes: shapes}
+            ),
           columns: columns,
           template: template && %{id: elem(template, 0), program: elem(template, 1)},
           membership: if(known, do: :known, else: :unknown)

@@ -31,7 +31,8 @@ defmodule Mix.Tasks.Compile.ShapeRouterNif do
   @crate "shape_router_nif"
   @root Path.expand("..", __DIR__)
 
-  # Of a crate, cargo does not read these to build the library. Some of them get large.
+  # Of a crate, cargo does not read these to build the library, nor the fuzzers' own crate
+  # (`native/fuzz`). Some of them get large.
   @not_built ~w(tests benches examples fuzz target proptest-regressions)
 
   # What cargo reads from the environment and what changes the library it makes.
@@ -144,7 +145,7 @@ defmodule Mix.Tasks.Compile.ShapeRouterNif do
   defp files(folder, depth) do
     for name <- Enum.sort(File.ls!(Path.join(@root, folder))),
         not String.starts_with?(name, "."),
-        not (depth == 1 and name in @not_built),
+        not (depth <= 1 and name in @not_built),
         path = Path.join(folder, name),
         file <- if(File.dir?(Path.join(@root, path)), do: files(path, depth + 1), else: [path]),
         # A dangling link (an editor's lock file is one) is nothing that cargo could read.

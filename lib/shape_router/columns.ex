@@ -1,21 +1,21 @@
 defmodule ShapeRouter.Columns do
   @moduledoc false
-  # A table's columns as users write them -> names and PostgreSQL's type names, as the NIF reads them.
+  # A table's columns as users write them -> names and types, as the NIF reads them.
 
   alias ShapeRouter.Error
 
-  @type type ::
-          atom()
-          | String.t()
-          | {:array, type()}
+  # A type's name, or what has none.
+  @type native_type ::
+          String.t()
+          | {:array, native_type()}
           | {:enum, [String.t()]}
-          | {:numeric, pos_integer(), integer()}
-          | {:varchar, pos_integer()}
-          | {:bpchar, pos_integer()}
-          | {:collate, type(), String.t()}
-  @type t :: [{atom() | String.t(), type()}]
+          | {:collate, native_type(), String.t()}
 
-  @spec normalize(t() | nil) :: {:ok, [{String.t(), String.t()}] | nil} | {:error, Error.t()}
+  # PostgreSQL keeps no more of a label (NAMEDATALEN, less its end mark).
+  @longest_label 63
+
+  @spec normalize(ShapeRouter.columns() | nil) ::
+          {:ok, [{String.t(), native_type()}] | nil} | {:error, Error.t()}
   def normalize(nil), do: {:ok, nil}
 
   def normalize(columns) when is_list(columns) do
@@ -28,7 +28,8 @@ defmodule ShapeRouter.Columns do
           {:halt, Error.argument("not a column of the form {name, type}: #{inspect(column)}")}
 
         {:error, error} ->
-          {:halt, {:error, error}}
+          message = "column #{inspect(elem(column, 0))}: #{error.message}"
+          {:halt, {:error, %{error | message: message}}}
       end
     end)
     |> case do
@@ -74,15 +75,39 @@ defmodule ShapeRouter.Columns do
   defp type({:bpchar, length}) when is_integer(length), do: {:ok, "character(#{length})"}
 
   defp type({:array, element}) do
-    with {:ok, element} <- type(element), do: {:ok, element <> "[]"}
+    with {:ok, element} <- type(element), do: {:ok, {:array, element}}
   end
 
-  defp type({kind, _, _} = type) when kind == :collate, do: not_supported(type)
-  defp type({:enum, labels} = type) when is_list(labels), do: not_supported(type)
+  defp type({:collate, type, name}) when is_binary(name) do
+    with {:ok, type} <- type(type), do: {:ok, {:collate, type, name}}
+  end
+
+  defp type({:enum, labels}) when is_list(labels) do
+    with {:ok, labels} <- labels(labels, []) do
+      case labels -- Enum.uniq(labels) do
+        [] -> {:ok, {:enum, labels}}
+        [label | _] -> Error.argument("the enum's label #{inspect(label)} is there twice")
+      end
+    end
+  end
+
   defp type(other), do: Error.argument("not a column type: #{inspect(other)}")
 
-  defp not_supported(type) do
-    message = "columns of type #{inspect(type)} are not supported yet"
-    {:error, %Error{code: :not_supported, message: message}}
+  defp labels([], done), do: {:ok, Enum.reverse(done)}
+
+  defp labels([label | rest], done) when is_atom(label) and label != nil,
+    do: labels([Atom.to_string(label) | rest], done)
+
+  defp labels([label | rest], done)
+       when is_binary(label) and byte_size(label) <= @longest_label do
+    if String.valid?(label),
+      do: labels(rest, [label | done]),
+      else: Error.argument("an enum's label that is no UTF-8: #{inspect(label)}")
   end
+
+  defp labels([label | _rest], _done),
+    do:
+      Error.argument("not an enum's label of at most #{@longest_label} bytes: #{inspect(label)}")
+
+  defp labels(_improper, _done), do: Error.argument("an enum's labels are not a list")
 end

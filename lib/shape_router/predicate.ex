@@ -23,9 +23,11 @@ defmodule ShapeRouter.Predicate do
 
   Options:
 
-    * `:columns` - the table's columns, `[name: type]` or `[{"name", "type"}]`; without it a column's
-      type is fixed by the literal that it is compared with
-    * `:params` - the values of `$1`, `$2` ... (default `[]`)
+    * `:columns` - the table's columns, `[name: type]` or `[{"name", "type"}]`, their types as
+      `t:ShapeRouter.column_type/0` has them; without it a column's type is fixed by the literal that
+      it is compared with
+    * `:params` - the values of `$1`, `$2` ... (default `[]`). A list stands for an array, a map for a
+      JSON document
     * `:time_zone` - the session's TimeZone (default `"UTC"`)
   """
   @spec compile(String.t(), keyword()) :: {:ok, t()} | {:error, Error.t()}
@@ -49,7 +51,8 @@ defmodule ShapeRouter.Predicate do
 
   @doc """
   Asks the clause of a record: a map with string or atom keys, values as the WAL's text or as Elixir
-  terms (integers, floats, booleans, `nil`, `Decimal`, `DateTime` ...).
+  terms (see "Values" in `ShapeRouter`). A value that cannot be read as its column's type is an error
+  with the code `:unreadable_value`, where the answer needs it.
 
   A column that the record does not have is unknown: if the answer depends on it, the error's code is
   `:unknown_value`.

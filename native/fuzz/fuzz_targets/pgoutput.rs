@@ -1,24 +1,7 @@
-//! Any bytes as a sequence of pgoutput messages: decoded or refused with a place, never a panic.
+//! The fuzzer of `checks/pgoutput.rs`.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use pg_wal::decode::{Decoder, Message, Streaming};
+#[path = "../checks/pgoutput.rs"]
+mod pgoutput;
 
-fuzz_target!(|bytes: &[u8]| {
-    for (protocol, streaming) in [(1, Streaming::Off), (2, Streaming::On), (4, Streaming::Parallel)]
-    {
-        let mut decoder = Decoder::new(protocol, streaming).expect("a protocol");
-        // Messages are cut at a byte that no tag has, so that one input is several messages.
-        for message in bytes.split(|byte| *byte == 0xfe) {
-            match decoder.decode(message) {
-                Err(error) => drop(error.to_string()),
-                Ok(Message::Insert(insert)) => {
-                    assert_eq!(insert.new.columns().count(), insert.new.len())
-                }
-                Ok(Message::Relation(relation)) => drop(relation.columns().count()),
-                Ok(Message::Truncate(truncate)) => drop(truncate.relations().count()),
-                Ok(other) => drop(format!("{other:?}")),
-            }
-        }
-    }
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| pgoutput::check(input));

@@ -78,8 +78,10 @@ impl Generator {
 
     /// A pattern operator's constant pattern, compiled.
     fn prepare(&mut self, function: &Function, args: &[Expr]) -> Option<Const> {
-        let [_, pattern] = args else { return None };
-        match catalog::prepare(function, pattern.as_value()?)? {
+        let pattern = args.get(1)?;
+        pattern.as_value()?;
+        let known: Vec<Option<&Const>> = args.iter().map(Expr::as_value).collect();
+        match catalog::prepare(function, &known)? {
             Ok(prepared) => Some(Const::Pattern(prepared.into())),
             Err(refused) => {
                 let what = match refused {

@@ -329,6 +329,10 @@ pub enum Raise {
     TooDeep,
     /// 2201E: an argument a logarithm has no answer for.
     InvalidLogarithm,
+    /// 2201G: bounds or a count that make no buckets.
+    InvalidWidthBucket,
+    /// 42601: a text that is not written as the function wants it.
+    SyntaxError,
     /// 2201F: arguments a power or root has no answer for.
     InvalidPower,
     /// 54000: fuel or memory of this evaluation is used up.
@@ -365,6 +369,8 @@ impl Raise {
             Raise::UntranslatableCharacter => "22P05",
             Raise::TooDeep => "54001",
             Raise::InvalidLogarithm => "2201E",
+            Raise::InvalidWidthBucket => "2201G",
+            Raise::SyntaxError => "42601",
             Raise::InvalidPower => "2201F",
             Raise::LimitExceeded => "54000",
             Raise::NotSupported => "0A000",
@@ -396,6 +402,8 @@ impl Raise {
             Raise::UntranslatableCharacter => "unsupported Unicode escape",
             Raise::TooDeep => "nested too deep",
             Raise::InvalidLogarithm => "invalid argument for a logarithm",
+            Raise::InvalidWidthBucket => "invalid bounds or count for buckets",
+            Raise::SyntaxError => "invalid syntax",
             Raise::InvalidPower => "invalid argument for a power or root",
             Raise::LimitExceeded => "the evaluation's limit of fuel or memory is reached",
             Raise::NotSupported => "not supported",

@@ -64,5 +64,6 @@ pub use values::ctype::lower_case;
 pub use values::datetime::Interval;
 pub use values::json::Json;
 pub use values::numeric::Numeric;
+pub use values::order_key::OrderKey;
 pub use values::pattern::Pattern;
 pub use vm::{Limits, Vm};

@@ -26,6 +26,9 @@ pub enum Datum<'a> {
     Int(i64),
     /// A float, for a column of a floating-point type or numeric.
     Float(f64),
+    /// The elements of an array, for a column of an array type; lists among them are its further
+    /// dimensions.
+    List(&'a [Datum<'a>]),
     /// Something that can be no column's value.
     Unreadable,
 }
@@ -144,6 +147,7 @@ pub fn decode<'a>(ty: &ColumnType, datum: Datum<'a>, arena: &'a Bump) -> Eval<'a
         Datum::Bool(b) => values::from_bool(&ty.ty, b),
         Datum::Int(i) => values::from_int(&ty.ty, i, arena),
         Datum::Float(x) => values::from_float(&ty.ty, x, arena),
+        Datum::List(items) => values::array_list::read(&ty.ty, items, arena),
         Datum::Unreadable => Err(EvalError::new(Raise::InvalidText)),
     }
 }

@@ -405,6 +405,25 @@ pub enum Collation {
     Other,
 }
 
+impl Collation {
+    /// By its name in `pg_collation`.
+    ///
+    /// ```
+    /// use shape_expr::Collation;
+    /// assert_eq!(Collation::named("POSIX"), Collation::C);
+    /// assert_eq!(Collation::named("de_DE"), Collation::Other);
+    /// ```
+    #[must_use]
+    pub fn named(name: &str) -> Collation {
+        match name {
+            "C" | "POSIX" | "ucs_basic" => Collation::C,
+            "C.UTF-8" | "C.utf8" => Collation::CUtf8,
+            "default" => Collation::Default,
+            _ => Collation::Other,
+        }
+    }
+}
+
 /// A column's type: type, modifier and collation.
 ///
 /// ```
@@ -475,13 +494,39 @@ impl ColumnType {
         self
     }
 
+    /// A string type (or an array of one) under the collation of this name.
+    ///
+    /// ```
+    /// use shape_expr::{Collation, ColumnType, Type};
+    /// let text = ColumnType::new(Type::Text).collated("C")?;
+    /// assert_eq!(text.collation, Collation::C);
+    /// assert!(ColumnType::new(Type::Int4).collated("C").is_err());
+    /// # Ok::<(), shape_expr::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InvalidSchema`]: the type has no collation.
+    pub fn collated(mut self, name: &str) -> Result<ColumnType, Error> {
+        if self.ty.element().unwrap_or(&self.ty).category() != Category::String {
+            let message = format!("collations are not supported by type {self}");
+            return Err(Error::InvalidSchema { message });
+        }
+        self.collation = Collation::named(name);
+        Ok(self)
+    }
+
     /// The type called `name` with these modifiers, as in `numeric(10,2)`.
     pub(crate) fn with_modifiers(
         name: &str,
         modifiers: &[i64],
         position: Option<usize>,
     ) -> Result<ColumnType, Error> {
-        let unknown = || Error::UnknownType { name: name.to_owned(), position };
+        let unknown = || match position {
+            Some(position) if crate::catalog::missing_type(name) => {
+                Error::unsupported(format!("type {name}"), position)
+            }
+            position => Error::UnknownType { name: name.to_owned(), position },
+        };
         let ty = Type::by_name(name).ok_or_else(unknown)?;
         let bad = |message: &str| match position {
             Some(position) => {

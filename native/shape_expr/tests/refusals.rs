@@ -40,10 +40,12 @@ fn names_the_code_and_the_place() {
         ("ROW(a, s)", "not_supported", Some(0)),
         ("CASE WHEN b THEN a ELSE s END = s", "datatype_mismatch", None),
         ("s ~ '(a)\\1'", "not_supported", Some(4)),
-        ("substring(s FROM 'x') = 'a'", "not_supported", Some(0)),
+        ("substring(s FROM '(a)\\1') = 'a'", "not_supported", Some(17)),
         ("a || a = 'a'", "unknown_operator", Some(2)),
         ("s === s", "unknown_operator", Some(2)),
-        ("format(s) = 'a'", "not_supported", Some(0)),
+        ("to_char(a, '9') = 'a'", "not_supported", Some(0)),
+        ("sin(a) = 1", "not_supported", Some(0)),
+        ("s::inet = s::inet", "not_supported", Some(3)),
     ] {
         let (found, at) = refusal(clause, COLUMNS);
         assert_eq!(found, code, "{clause}");

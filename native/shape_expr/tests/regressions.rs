@@ -62,3 +62,40 @@ fn a_dangling_escape_behind_a_percent_raises_at_the_end_of_the_text_too() {
         assert_eq!(constant(clause), answer, "{clause}");
     }
 }
+
+#[test]
+fn a_types_name_called_like_a_function_is_a_cast() {
+    let columns = [("a", "int4"), ("s", "text")];
+    let row = [Some("42"), Some("2024-02-29")];
+    assert_eq!(eval("date(s) = '2024-02-29'", &columns, &row), Ok(Some(true)));
+    assert_eq!(eval("text(a) = '42'", &columns, &row), Ok(Some(true)));
+    assert_eq!(eval("int4(s) = 1", &columns, &row).map_err(|e| e.sqlstate()), Err("22P02"));
+    assert_eq!(eval("date(NULLIF('2024-01-01', '')) = '2024-01-01'", &[], &[]), Ok(Some(true)));
+    let schema = schema(&columns);
+    assert_eq!(compile("date(a) = '42'", &schema).expect_err("date").sqlstate(), Some("42883"));
+}
+
+#[test]
+fn a_number_half_way_between_two_texts_prints_the_even_one() {
+    assert_eq!(constant("596046447.75390625::float8::text = '596046447.7539062'"), Ok(Some(true)));
+    // The shorter 5.684341886080802e-14 lies exactly between this number and the next.
+    let clause = "'5.6843418860808015e-14'::float8::text = '5.684341886080802e-14'";
+    assert_eq!(constant(clause), Ok(Some(true)));
+}
+
+#[test]
+fn the_least_of_documents_raises_even_where_its_answer_is_not_needed() {
+    let clause = "(GREATEST('1.5', NULL, '\"true\"'::json) #> NULL) IS NULL";
+    assert_eq!(compile(clause, &schema(&[])).expect_err(clause).sqlstate(), Some("42883"));
+}
+
+#[test]
+fn a_text_half_way_between_two_numbers_prints_neither() {
+    for (number, text) in [
+        ("'-1.53908e9'::float4", "-1.5390799e+09"),
+        ("'-2.15784872750306e17'::float8", "-2.1578487275030598e+17"),
+        ("'9007199254740993e22'::float8", "9.007199254740994e+37"),
+    ] {
+        assert_eq!(constant(&format!("({number})::text = '{text}'")), Ok(Some(true)), "{number}");
+    }
+}

@@ -47,15 +47,7 @@ fn wide_sets_repeated_beside_word_boundaries_stay_small() {
 #[test]
 fn what_regexes_cannot_answer_exactly_is_refused() {
     let columns = [("a", "text")];
-    for clause in [
-        "a ~ '(a)\\1'",
-        "a ~ '(?=a)b'",
-        "a ~ '(?<!a)b'",
-        "a ~ '[[.hyphen.]]'",
-        "substring(a FROM 'x') = 'x'",
-        "substring(a SIMILAR 'x' ESCAPE '#') = 'x'",
-        "regexp_replace(a, 'x', 'y') = 'x'",
-    ] {
+    for clause in ["a ~ '(a)\\1'", "a ~ '(?=a)b'", "a ~ '(?<!a)b'", "a ~ '[[.hyphen.]]'"] {
         assert_eq!(refusal(clause, &columns).0, "not_supported", "{clause}");
     }
 }

@@ -51,16 +51,23 @@ pub(crate) fn answer<'a>(
     let context = Context::prepare(arena, state, change, options, membership, tracking);
     let mut tally = Tally { first: cursor.is_none(), ..Tally::default() };
 
-    let mut resumed = cursor.map(|c| (c.slots, c.done, c.serial));
-    let (list, start, serial): (&[Slot], usize, u64) = match &mut resumed {
-        Some((list, done, serial)) => (list, *done, *serial),
+    let serial = cursor.as_ref().map_or(state.shapes.serial(), |c| c.serial);
+    let mut resumed = cursor.filter(|c| c.collected).map(|c| (c.slots, c.done));
+    let (list, start): (&[Slot], usize) = match &mut resumed {
+        Some((list, done)) => (list, *done),
         None => {
             if relation_concerns_nobody(state, change) {
                 return (Progress::Done, tally);
             }
-            candidates::collect(state, &context, tracking, slots);
-            budget.spend(2 + slots.len() as u64 / 32);
-            (slots, 0, state.shapes.serial())
+            if !budget.is_patient() && candidates::units(state, &context) > Budget::SCHEDULER_SLICE
+            {
+                tally.more = true;
+                let cursor = Cursor { slots: Vec::new(), done: 0, collected: false, serial };
+                return (Progress::Heavy(cursor), tally);
+            }
+            let units = candidates::collect(state, &context, tracking, slots);
+            budget.spend(2 + units + slots.len() as u64 / 32);
+            (slots, 0)
         }
     };
     let (mut done, mut heavy) = (start, false);
@@ -124,8 +131,8 @@ pub(crate) fn answer<'a>(
     }
     tally.more = true;
     let rest = match resumed {
-        Some((list, ..)) => Cursor { slots: list, done, serial },
-        None => Cursor { slots: slots[done..].to_vec(), done: 0, serial },
+        Some((list, _)) => Cursor { slots: list, done, collected: true, serial },
+        None => Cursor { slots: slots[done..].to_vec(), done: 0, collected: true, serial },
     };
     (if heavy { Progress::Heavy(rest) } else { Progress::More(rest) }, tally)
 }

@@ -3,7 +3,6 @@
 use crate::change::Change;
 use crate::classify::{Class, Context, RouteOptions, verdict};
 use crate::filing::Filing;
-use crate::index::ConditionIndex;
 use crate::membership::Membership;
 use crate::router::State;
 use crate::scratch::Scratch;
@@ -12,16 +11,28 @@ use shape_expr::Vm;
 /// How a shape is filed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    /// `"equality"`, `"scan"`, `"never"` or `"stale"`.
+    /// The index that holds it: `"equality"`, `"null"`, `"element"`, `"json"`, `"range"`, `"prefix"`,
+    /// `"infix"`, or `"several"`; or else `"scan"`, `"never"` or `"stale"`.
     pub filed: &'static str,
-    /// For `"equality"`: each condition's column, and how many shapes share the condition.
-    pub conditions: Vec<(String, usize)>,
+    /// The conditions that an index holds it under.
+    pub conditions: Vec<FiledUnder>,
     /// The columns that the clause reads.
     pub columns: Vec<String>,
     /// The number of its template, and the program; `None`: it has no clause.
     pub template: Option<(u64, String)>,
     /// Whether its membership is known.
     pub known: bool,
+}
+
+/// A condition that a shape is filed under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FiledUnder {
+    /// The column.
+    pub column: String,
+    /// The index that holds it.
+    pub index: &'static str,
+    /// How many shapes share the condition; for a range, how many have one of that column.
+    pub shapes: usize,
 }
 
 /// The path of one decision.
@@ -42,19 +53,21 @@ pub(crate) fn explain(state: &State, id: u64) -> Option<Explanation> {
     let name = |column: usize| {
         state.schema.columns().get(column).map_or_else(String::new, |c| c.name.clone())
     };
-    let mut conditions = Vec::new();
+    let filed_under = |condition: &crate::filing::Condition| FiledUnder {
+        column: name(condition.column()),
+        index: condition.index(),
+        shapes: state.conditions.count(condition),
+    };
+    let conditions: Vec<_> = shape.filing.conditions().iter().map(filed_under).collect();
     let filed = match &shape.filing {
         _ if shape.stale => "stale",
         Filing::Never => "never",
         Filing::Scan => "scan",
-        Filing::Conditions(list) => {
-            for condition in list {
-                let column = condition.column as usize;
-                let shared = state.conditions.index(column).map_or(0, |i| i.count(condition.hash));
-                conditions.push((name(column), shared));
-            }
-            "equality"
-        }
+        Filing::One(condition) => condition.index(),
+        Filing::Many(_) => match conditions.windows(2).all(|pair| pair[0].index == pair[1].index) {
+            true => conditions.first().map_or("never", |c| c.index),
+            false => "several",
+        },
     };
     let predicate = shape.predicate.as_ref();
     Some(Explanation {

@@ -34,7 +34,10 @@
 //! | `change` | what happened to a row, as far as the WAL tells |
 //! | `shapes` | the table of shapes, by slot and by id |
 //! | `filing` | under which conditions a clause is filed |
-//! | `index` | condition indexes: equality, and the list of what no index can hold |
+//! | `choose` | of all that a clause could be filed under, the most selective |
+//! | `conditions` | the condition indexes of a table: what is filed, what a row looks up |
+//! | `index` | condition indexes of every kind, and the list of what no index can hold |
+//! | `upkeep` | what condition indexes have to build, done where no reader waits for it |
 //! | `membership` | which shapes hold a key: acknowledged, and staged by transactions |
 //! | `candidates` | layers 1 and 2: which shapes could a change concern |
 //! | `classify` | layers 3 and 4: the predicate gate, and the meaning of a change for a shape |
@@ -47,7 +50,9 @@ mod answer;
 mod budget;
 mod candidates;
 mod change;
+mod choose;
 mod classify;
+mod conditions;
 mod error;
 mod explain;
 mod filing;
@@ -61,13 +66,14 @@ mod router;
 mod scratch;
 mod shapes;
 mod transaction;
+mod upkeep;
 
 pub use budget::Budget;
 pub use candidates::Cursor;
 pub use change::{Change, KeyParts, Op};
 pub use classify::{Class, OldRow, RouteOptions};
 pub use error::Error;
-pub use explain::{Explanation, Reason};
+pub use explain::{Explanation, FiledUnder, Reason};
 pub use metrics::Metrics;
 pub use relation::{Relation, RelationColumn};
 pub use router::{Config, Keys, OwnedParam, Progress, Router, ShapeSpec, Snapshot};

@@ -395,6 +395,7 @@ mod tests {
             serial: 0,
             predicate: None,
             filing: Filing::Scan,
+            choice: false,
             known: true,
             stale: false,
             snapshot: None,

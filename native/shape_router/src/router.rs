@@ -5,9 +5,10 @@ use crate::budget::Budget;
 use crate::candidates::Cursor;
 use crate::change::{Change, KeyParts, Op};
 use crate::classify::RouteOptions;
+use crate::conditions::Conditions;
 use crate::error::Error;
 use crate::explain::{self, Explanation, Reason};
-use crate::filing::{Conditions, Filing};
+use crate::filing::Filing;
 use crate::index::Slot;
 use crate::key::KeyHasher;
 use crate::membership::{self, Base, Defaults, Held, Membership, Overlay, Truncate};
@@ -16,6 +17,7 @@ use crate::relation::{self, Relation};
 use crate::scratch::Scratch;
 use crate::shapes::{Shape, Shapes};
 use crate::transaction::{Open, Transaction};
+use crate::{choose, upkeep};
 use bumpalo::Bump;
 use parking_lot::{Mutex, RwLock};
 use shape_expr::{Column, ColumnType, Compiler, Options, Param, Predicate, Schema};
@@ -165,7 +167,7 @@ struct Writer {
 pub struct Router {
     adder: Mutex<Compiler>,
     writer: Mutex<Writer>,
-    state: RwLock<State>,
+    state: Arc<RwLock<State>>,
     counters: Counters,
     closed: AtomicBool,
     schema_version: AtomicU64,
@@ -175,6 +177,11 @@ pub struct Router {
 
 /// So many shapes (or keys of one) are written under one lock: a fraction of a millisecond.
 const LOCKED_SHAPES: usize = 512;
+
+/// So many shapes are looked at, for each that comes or goes, whether they should be filed otherwise;
+/// and so many at most under one lock.
+const REFILED: usize = 2;
+const REFILED_AT_ONCE: usize = 64;
 
 /// A shape that is compiled and checked, and not visible yet.
 struct Prepared {
@@ -211,7 +218,7 @@ impl Router {
         Ok(Self {
             adder: Mutex::new(compiler),
             writer: Mutex::default(),
-            state: RwLock::new(State {
+            state: Arc::new(RwLock::new(State {
                 schema: Arc::new(schema),
                 keys: KeyHasher::new(secret(0), types.filter(|t| !t.is_empty())),
                 key_columns,
@@ -220,7 +227,7 @@ impl Router {
                 base: Base::default(),
                 track: config.track_membership,
                 relation: None,
-            }),
+            })),
             counters: Counters::default(),
             closed: AtomicBool::new(false),
             schema_version: AtomicU64::new(1),
@@ -277,6 +284,7 @@ impl Router {
         }
         // Nothing can go wrong from here on: nobody else adds while the adder's lock is held. The
         // state is locked for some shapes at a time, so that readers never wait for a bulk load.
+        let bulk = prepared.len() > 1;
         let mut prepared = prepared.into_iter();
         while prepared.len() > 0 {
             let some: Vec<Prepared> = prepared.by_ref().take(LOCKED_SHAPES).collect();
@@ -287,9 +295,15 @@ impl Router {
             self.seed(&some, &slots);
             let born = self.writer.lock().overlay.sequence();
             let mut state = self.state.write();
+            let mut refile = REFILED * some.len();
             for (prepared, slot) in some.into_iter().zip(slots) {
                 state.publish(slot, prepared, &schema, born);
             }
+            drop(state);
+            while refile > 0 {
+                refile -= self.state.write().refile(refile.min(REFILED_AT_ONCE)).min(refile);
+            }
+            upkeep::run(&self.state, bulk);
         }
         Ok(())
     }
@@ -390,8 +404,12 @@ impl Router {
         let removed = state.shapes.remove(id, sequence);
         let (slot, shape) = removed.ok_or(Error::UnknownShape(id))?;
         state.conditions.remove(&shape.filing, slot);
+        state.refile(REFILED);
         state.purge_step();
         state.shapes.free_dead(writer.overlay.oldest_sequence());
+        drop(state);
+        drop(writer);
+        upkeep::run(&self.state, false);
         Ok(())
     }
 
@@ -587,6 +605,7 @@ impl Router {
                     state.conditions.remove(&shape.filing, slot);
                     state.shapes.update(slot, |shape| {
                         shape.stale = true;
+                        shape.choice = false;
                         shape.filing = Filing::Scan;
                     });
                 }
@@ -647,7 +666,8 @@ impl Router {
         }
     }
 
-    /// Purges what removed shapes left behind, now rather than little by little.
+    /// Does now what otherwise is done little by little: purges what removed shapes left behind, files
+    /// shapes otherwise where that is better by now, and merges what condition indexes are made of.
     ///
     /// # Errors
     /// If the router is closed.
@@ -659,6 +679,11 @@ impl Router {
             state.purge_next();
             state.shapes.free_dead(writer.overlay.oldest_sequence());
         }
+        let mut left = self.state.read().shapes.choices();
+        while left > 0 {
+            left -= self.state.write().refile(left.min(REFILED_AT_ONCE)).min(left);
+        }
+        upkeep::run(&self.state, true);
         Ok(())
     }
 
@@ -695,19 +720,47 @@ impl State {
             && predicate.is_some_and(|p| {
                 p.columns().iter().any(|c| type_in(&self.schema, c) != type_in(compiled, c))
             });
-        let filing = if stale { Filing::Scan } else { self.conditions.file(predicate) };
-        self.conditions.insert(&filing, slot);
+        let (mut filing, mut choice) = (Filing::Scan, false);
+        if let Some(predicate) = predicate.filter(|_| !stale) {
+            let (access, arena) = (predicate.access(), Bump::new());
+            let wanted = self.conditions.choose(&access, &arena);
+            filing = self.conditions.insert(wanted, slot);
+            choice = !filing.conditions().is_empty() && choose::has_choice(&access);
+        }
         let shape = Shape {
             id: prepared.id,
             serial: 0,
             predicate: prepared.predicate,
             filing,
+            choice,
             known: prepared.keys.is_some(),
             stale,
             snapshot: prepared.snapshot.map(Box::new),
             born,
         };
         self.shapes.publish(slot, shape);
+    }
+
+    /// Looks at so many of the shapes that could be filed otherwise, and files those otherwise for
+    /// which that is better by an order of magnitude now. How many it looked at; if there are none, as
+    /// many as were asked for.
+    fn refile(&mut self, shapes: usize) -> usize {
+        let mut arena = Bump::new();
+        for _ in 0..shapes.min(self.shapes.choices()) {
+            arena.reset();
+            let Some(slot) = self.shapes.next_choice() else { break };
+            let Some(shape) = self.shapes.get(slot) else { continue };
+            let Some(access) = shape.predicate.as_ref().map(Predicate::access) else { continue };
+            let Some(wanted) = self.conditions.choose(&access, &arena) else { continue };
+            if self.conditions.is_outdated(&shape.filing, &wanted) {
+                // One lock is held throughout, so that no reader sees it filed nowhere.
+                self.conditions.remove(&shape.filing, slot);
+                let filing = self.conditions.insert(Some(wanted), slot);
+                drop(access);
+                self.shapes.refile(slot, filing);
+            }
+        }
+        shapes
     }
 
     /// Purges one shard of the membership, if enough slots are dead that it pays.

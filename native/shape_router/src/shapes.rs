@@ -1,7 +1,7 @@
 //! The table of shapes, by slot and by id.
 
 use crate::filing::Filing;
-use crate::index::{Slot, SlotSet};
+use crate::index::{ScanList, Slot, SlotSet};
 use crate::router::Snapshot;
 use crate::transaction::Transaction;
 use hashbrown::HashMap;
@@ -16,6 +16,8 @@ pub(crate) struct Shape {
     /// `None`: all rows.
     pub predicate: Option<Predicate>,
     pub filing: Filing,
+    /// It could be filed otherwise, and should be when what is filed has changed enough.
+    pub choice: bool,
     /// Membership is known: it was seeded with the keys that the shape held.
     pub known: bool,
     /// A column that the clause reads was dropped or retyped: the shape is included in everything.
@@ -56,8 +58,11 @@ pub(crate) struct Shapes {
     known: usize,
     live: SlotSet,
     unknown: SlotSet,
-    scan: SlotSet,
+    scan: ScanList,
     stale: SlotSet,
+    /// Shapes that could be filed otherwise, and where looking at them goes on.
+    choices: SlotSet,
+    next_choice: usize,
 }
 
 impl Shapes {
@@ -100,8 +105,8 @@ impl Shapes {
     pub fn unknown(&self) -> &[Slot] {
         self.unknown.as_slice()
     }
-    pub fn scan(&self) -> &[Slot] {
-        self.scan.as_slice()
+    pub fn scan(&self) -> &ScanList {
+        &self.scan
     }
     pub fn stale(&self) -> &[Slot] {
         self.stale.as_slice()
@@ -144,7 +149,10 @@ impl Shapes {
             return;
         }
         if matches!(shape.filing, Filing::Scan) {
-            self.scan.insert(slot);
+            self.scan.insert(slot, shape.predicate.as_ref().map(Predicate::template_id));
+        }
+        if shape.choice {
+            self.choices.insert(slot);
         }
         if !shape.known && !matches!(shape.filing, Filing::Never) {
             self.unknown.insert(slot);
@@ -153,8 +161,30 @@ impl Shapes {
 
     fn unlist(&mut self, slot: Slot, shape: &Shape) {
         self.known -= usize::from(shape.known);
-        for set in [&mut self.live, &mut self.unknown, &mut self.scan, &mut self.stale] {
+        for set in [&mut self.live, &mut self.unknown, &mut self.stale, &mut self.choices] {
             set.remove(slot);
+        }
+        self.scan.remove(slot);
+    }
+
+    /// The next shape that could be filed otherwise; all of them in turn.
+    pub fn next_choice(&mut self) -> Option<Slot> {
+        let choices = self.choices.as_slice();
+        self.next_choice = if self.next_choice < choices.len() { self.next_choice } else { 0 };
+        let slot = choices.get(self.next_choice).copied();
+        self.next_choice += 1;
+        slot
+    }
+
+    /// How many shapes could be filed otherwise.
+    pub fn choices(&self) -> usize {
+        self.choices.len()
+    }
+
+    /// Notes how a shape is filed now, under conditions as before.
+    pub fn refile(&mut self, slot: Slot, filing: Filing) {
+        if let Some(shape) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) {
+            shape.filing = filing;
         }
     }
 
@@ -210,9 +240,10 @@ impl Shapes {
     pub fn memory_bytes(&self) -> usize {
         let records = self.slots.capacity() * size_of::<Option<Box<Shape>>>()
             + self.live.len() * (size_of::<Shape>() + 16);
-        let sets = [&self.live, &self.unknown, &self.scan, &self.stale];
+        let sets = [&self.live, &self.unknown, &self.stale, &self.choices];
         records
             + self.by_id.allocation_size()
+            + self.scan.memory_bytes()
             + sets.iter().map(|s| s.memory_bytes()).sum::<usize>()
             + self.free.capacity() * size_of::<Slot>()
     }

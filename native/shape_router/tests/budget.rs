@@ -100,8 +100,9 @@ fn an_interrupted_transaction_is_not_acknowledged_nor_continued() {
 fn a_heavy_evaluation_leaves_the_slice_and_only_itself() {
     let router = router();
     router.add_shape(ShapeSpec::new(1, Some("b LIKE '%a%a%a%a%a%a%b'"))).unwrap();
-    router.add_shape(ShapeSpec::new(2, Some("b LIKE 'a%'"))).unwrap();
-    let b = Some("a".repeat(400_000));
+    router.add_shape(ShapeSpec::new(2, Some("b LIKE 'ba%'"))).unwrap();
+    // It holds every literal of the pattern, so that the pattern is a candidate.
+    let b = Some("b".to_owned() + &"a".repeat(400_000));
     let record = Carried::whole(&Record { id: 1, a: None, b });
     let (change, mut scratch) = (insert(&record), Scratch::default());
     let options = RouteOptions::default();
@@ -118,4 +119,29 @@ fn a_heavy_evaluation_leaves_the_slice_and_only_itself() {
         "beyond every limit shape 1 is unknown, so included: {all:?}"
     );
     assert_eq!(router.metrics().changes, 1);
+}
+
+#[test]
+fn a_long_text_is_sought_for_literals_off_the_slice() {
+    let router = router();
+    let clauses: Vec<String> = (0..100).map(|i| format!("b LIKE '%<{i}>%'")).collect();
+    let specs = clauses.iter().zip(0..).map(|(clause, id)| ShapeSpec::new(id, Some(clause)));
+    router.add_shapes(specs).unwrap();
+    let options = RouteOptions::default();
+    for (text, long) in [("<7>".to_owned(), false), ("<7>".repeat(500_000), true)] {
+        let record = Carried::whole(&Record { id: 1, a: None, b: Some(text) });
+        let (change, mut scratch) = (insert(&record), Scratch::default());
+        let mut slice = Budget::slice();
+        let first = router.route(&change, options, &mut scratch, &mut slice, None).unwrap();
+        if long {
+            let Progress::Heavy(cursor) = first else { panic!("{first:?} is not heavy") };
+            assert!(scratch.ids().len() == 0 && slice.spent() < 100, "{} units", slice.spent());
+            let patient = &mut Budget::new(1_000_000_000);
+            let rest = router.route(&change, options, &mut scratch, patient, Some(cursor)).unwrap();
+            assert!(matches!(rest, Progress::Done));
+        } else {
+            assert!(matches!(first, Progress::Done));
+        }
+        assert_eq!(scratch.ids().collect::<Vec<_>>(), [7]);
+    }
 }

@@ -8,13 +8,17 @@ rustler::atoms! {
     id, schema, table, columns, name, type_oid, typmod, key_question = "key?", replica_identity,
     // an answer
     rekey, upsert, delete_if_present, unknown, missing,
+    // a column's type
+    enumeration = "enum", array, collate,
     // structs of values
     __struct__, map,
     decimal = "Elixir.Decimal", sign, coef, exp, nan = "NaN", inf, qnan = "qNaN",
     date_time = "Elixir.DateTime", naive_date_time = "Elixir.NaiveDateTime",
     date = "Elixir.Date", time = "Elixir.Time",
+    calendar, iso = "Elixir.Calendar.ISO", time_zone,
     year, month, day, hour, minute, second, microsecond, utc_offset, std_offset,
     // explanations
-    filed, conditions, template, program, membership, known, equality, scan, never, stale,
+    filed, conditions, template, program, membership, known, equality, null, element, json, range, prefix, infix,
+    several, scan, never, stale,
     candidate, new, old, class,
 }

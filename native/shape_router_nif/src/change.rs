@@ -5,7 +5,7 @@
 //! from what it has.
 
 use crate::atoms;
-use crate::columns::ColumnKeys;
+use crate::columns::{ColumnKeys, Kind};
 use crate::error::NifError;
 use crate::row::MapRow;
 use crate::value;
@@ -158,12 +158,15 @@ impl<'r> Reader<'r> {
             TermType::List => {
                 let items = term.into_list_iterator();
                 let items = items.map_err(|_| NifError::new("invalid_key", "an improper list"))?;
-                Ok(items.map(|item| value::datum(item, self.arena)).collect())
+                Ok(items.map(|item| value::datum(item, Kind::ANY, self.arena)).collect())
             }
             TermType::Tuple => {
                 let items = rustler::types::tuple::get_tuple(term);
                 let items = items.map_err(|_| NifError::new("invalid_key", "not a tuple"))?;
-                Ok(items.into_iter().map(|item| value::datum(item, self.arena)).collect())
+                Ok(items
+                    .into_iter()
+                    .map(|item| value::datum(item, Kind::ANY, self.arena))
+                    .collect())
             }
             TermType::Map if term.map_get(atoms::__struct__()).is_err() => {
                 let row = MapRow::new(term, self.keys, self.arena);
@@ -171,7 +174,7 @@ impl<'r> Reader<'r> {
                 let positions = positions.iter().filter_map(|name| self.keys.position(name));
                 Ok(positions.map(|column| row.value(column)).collect())
             }
-            _ => Ok(KeyParts::one(value::datum(term, self.arena))),
+            _ => Ok(KeyParts::one(value::datum(term, Kind::ANY, self.arena))),
         }
     }
 

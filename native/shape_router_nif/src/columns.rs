@@ -1,7 +1,7 @@
 //! How a table's columns are named in records: by atoms or by strings.
 
 use rustler::{Atom, Env, NewBinary, Term};
-use shape_expr::Schema;
+use shape_expr::{Column, Schema, Type};
 use std::sync::OnceLock;
 
 /// The names of a table's columns, as keys of records.
@@ -11,8 +11,47 @@ pub(crate) struct ColumnKeys {
     declared: bool,
 }
 
+/// What a column's type says about how its values are read, where the term alone does not tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// The type is not known: a term is read as what it looks like.
+    Any,
+    Number,
+    Time,
+    Enum,
+    Json,
+    Other,
+}
+
+/// A column's family; of an array, that of its elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kind {
+    pub family: Family,
+    pub array: bool,
+}
+
+impl Kind {
+    /// Of a value that belongs to no column.
+    pub const ANY: Kind = Kind { family: Family::Any, array: false };
+
+    fn of(column: &Column) -> Kind {
+        let Some(ty) = &column.ty else { return Kind::ANY };
+        let family = match ty.ty.element().unwrap_or(&ty.ty) {
+            Type::Int2 | Type::Int4 | Type::Int8 | Type::Oid => Family::Number,
+            Type::Float4 | Type::Float8 | Type::Numeric => Family::Number,
+            Type::Date | Type::Time | Type::Timetz => Family::Time,
+            Type::Timestamp | Type::Timestamptz => Family::Time,
+            Type::Enum(_) => Family::Enum,
+            Type::Json | Type::Jsonb => Family::Json,
+            _ => Family::Other,
+        };
+        Kind { family, array: ty.ty.element().is_some() }
+    }
+}
+
 struct ColumnKey {
     name: String,
+    kind: Kind,
     /// Looked up when a record first asks: an atom that nobody has made names no key of any record,
     /// and clauses (which clients write) must not make atoms.
     atom: OnceLock<Atom>,
@@ -20,8 +59,12 @@ struct ColumnKey {
 
 impl ColumnKeys {
     pub fn new(schema: &Schema) -> Self {
-        let key = |name: &String| ColumnKey { name: name.clone(), atom: OnceLock::new() };
-        let columns = schema.columns().iter().map(|c| key(&c.name)).collect();
+        let key = |column: &Column| ColumnKey {
+            name: column.name.clone(),
+            kind: Kind::of(column),
+            atom: OnceLock::new(),
+        };
+        let columns = schema.columns().iter().map(key).collect();
         Self { columns, declared: !schema.is_open() }
     }
 
@@ -39,6 +82,11 @@ impl ColumnKeys {
 
     pub fn name(&self, column: usize) -> Option<&str> {
         self.columns.get(column).map(|c| c.name.as_str())
+    }
+
+    /// How the column's values are read.
+    pub fn kind(&self, column: usize) -> Kind {
+        self.columns.get(column).map_or(Kind::ANY, |c| c.kind)
     }
 
     pub fn position(&self, name: &str) -> Option<usize> {

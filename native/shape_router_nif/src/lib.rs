@@ -7,6 +7,10 @@
 //! | `predicate` | a clause by itself |
 //! | `change` | a change's term -> a change |
 //! | `row`, `value` | a record's term -> values, one column at a time |
+//! | `structure` | Elixir's dates, times and decimals -> text |
+//! | `json` | a term -> JSON text |
+//! | `schema` | a table's columns and their types |
+//! | `param` | the values of a clause's parameters |
 //! | `columns` | how a table's columns are named in records |
 //! | `answer` | an answer -> terms |
 //! | `error` | errors -> terms |
@@ -21,11 +25,15 @@ mod change;
 mod columns;
 mod error;
 mod handle;
+mod json;
+mod param;
 mod pin;
 mod predicate;
 mod router;
 mod row;
+mod schema;
 mod source;
+mod structure;
 mod transaction;
 mod value;
 mod wal;

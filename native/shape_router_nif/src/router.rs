@@ -5,10 +5,11 @@ use crate::atoms;
 use crate::change::Reader;
 use crate::error::{NifError, reply};
 use crate::handle::{CursorHandle, RouterHandle, with_scratch};
-use crate::value;
+use crate::param::params;
+use crate::schema::schema;
 use bumpalo::Bump;
 use rustler::{Atom, Encoder, Env, ResourceArc, Term, TermType};
-use shape_expr::{Column, ColumnType, Datum, Options, Param, Schema};
+use shape_expr::Options;
 use shape_router::{
     Budget, Config, Cursor, Keys, OldRow, Progress, RouteOptions, Router, ShapeSpec, Snapshot,
 };
@@ -26,51 +27,11 @@ fn options(flags: u32) -> RouteOptions {
     }
 }
 
-/// The columns of a table: `nil` (learned from the clauses), or `[{name, type}]`.
-pub(crate) fn schema(table: &str, columns: Term<'_>) -> Result<Schema, NifError> {
-    if columns.is_atom() {
-        return Ok(Schema::open(table));
-    }
-    let pairs: Vec<(String, String)> = columns
-        .decode()
-        .map_err(|_| NifError::argument("columns is not a list of {name, type}"))?;
-    let column = |(name, ty): (String, String)| {
-        let ty: ColumnType = ty.parse().map_err(|e| {
-            NifError::from(e).at(format_args!("the type {ty:?} of column {name:?}"))
-        })?;
-        Ok(Column { name, ty: Some(ty) })
-    };
-    let columns = pairs.into_iter().map(column).collect::<Result<Vec<_>, NifError>>()?;
-    Ok(Schema::new(table, columns)?)
-}
-
 /// How clauses are compiled.
 pub(crate) fn compile_options(time_zone: &str) -> Options {
     let mut options = Options::default();
     options.time_zone = time_zone.to_owned();
     options
-}
-
-/// The values of `$1`, `$2` ...
-pub(crate) fn params<'r, 't: 'r>(
-    terms: Term<'t>,
-    arena: &'r Bump,
-) -> Result<Vec<Param<'r>>, NifError> {
-    let terms = terms.into_list_iterator();
-    let terms = terms.map_err(|_| NifError::argument("params is not a list"))?;
-    let param = |(index, term): (usize, Term<'t>)| {
-        let invalid =
-            || NifError::argument(format!("parameter ${} is no value: {term:?}", index + 1));
-        Ok(match value::datum(term, arena) {
-            Datum::Null => Param::Null,
-            Datum::Bool(bool) => Param::Bool(bool),
-            Datum::Int(int) => Param::Int(int),
-            Datum::Float(float) => Param::Float(float),
-            Datum::Text(text) => Param::Text(std::str::from_utf8(text).map_err(|_| invalid())?),
-            _ => return Err(invalid()),
-        })
-    };
-    terms.enumerate().map(param).collect()
 }
 
 /// `new(table, columns, primary_key, track_membership, {max_shapes, max_bytes}, time_zone)`.
@@ -345,14 +306,16 @@ fn router_metrics<'a>(env: Env<'a>, handle: ResourceArc<RouterHandle>) -> Term<'
     reply(env, metrics.map_err(|_| NifError::new("internal", "the metrics are no map")))
 }
 
-/// `{filed, conditions, columns, template | nil, known}`.
+/// `{filed, [{column, index, shapes}], columns, template | nil, known}`.
 #[rustler::nif]
 fn router_explain<'a>(env: Env<'a>, handle: ResourceArc<RouterHandle>, id: u64) -> Term<'a> {
     let explained = handle.router.explain(id).map_err(NifError::from);
-    reply(
-        env,
-        explained.map(|e| (e.filed, e.conditions, e.columns, e.template, e.known).encode(env)),
-    )
+    let term = |e: shape_router::Explanation| {
+        let conditions = e.conditions.into_iter().map(|c| (c.column, c.index, c.shapes));
+        let conditions: Vec<_> = conditions.collect();
+        (e.filed, conditions, e.columns, e.template, e.known).encode(env)
+    };
+    reply(env, explained.map(term))
 }
 
 /// `{candidate, new | nil, old | nil, class | nil}`.

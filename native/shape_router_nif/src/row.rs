@@ -39,7 +39,8 @@ impl<'r, 't> MapRow<'r, 't> {
 impl<'r, 't: 'r> MapRow<'r, 't> {
     /// A column's value, as long as the term lives.
     pub fn value(&self, column: usize) -> Datum<'r> {
-        self.find(column).map_or(Datum::Absent, |term| value::datum(term, self.arena))
+        let kind = self.keys.kind(column);
+        self.find(column).map_or(Datum::Absent, |term| value::datum(term, kind, self.arena))
     }
 }
 

@@ -1,121 +1,104 @@
 //! One value's term -> a datum: the WAL's text, or what Elixir programs have in hand.
+//!
+//! A term is read only as what it is: an integer is no text, a date no number. What is not of the
+//! column's family is unreadable, as a text would be that is no value of the column's type.
 
 use crate::atoms;
+use crate::columns::{Family, Kind};
+use crate::{json, structure};
 use bumpalo::Bump;
-use bumpalo::collections::String as BumpString;
+use bumpalo::collections::{String as BumpString, Vec as BumpVec};
 use rustler::{Atom, BigInt, Binary, Term, TermType};
 use shape_expr::Datum;
 use std::fmt::Write;
 
+/// PostgreSQL's arrays have at most six dimensions: deeper lists are no array.
+const DEEPEST: usize = 6;
+
 /// Reads a value. Text stays where it is; what must be written out goes to the arena.
-pub(crate) fn datum<'r, 't: 'r>(term: Term<'t>, arena: &'r Bump) -> Datum<'r> {
-    read(term, arena).unwrap_or(Datum::Unreadable)
+pub(crate) fn datum<'r, 't: 'r>(term: Term<'t>, kind: Kind, arena: &'r Bump) -> Datum<'r> {
+    let read = match term.get_type() {
+        TermType::Binary => Binary::from_term(term).ok().map(|b| Datum::Text(b.as_slice())),
+        TermType::Integer if kind.family != Family::Json => integer(term, kind.family, arena),
+        TermType::Atom => atom(term, kind.family, arena),
+        _ => other(term, kind, arena),
+    };
+    read.unwrap_or(Datum::Unreadable)
 }
 
-fn read<'r, 't: 'r>(term: Term<'t>, arena: &'r Bump) -> Option<Datum<'r>> {
-    Some(match term.get_type() {
-        TermType::Binary => Datum::Text(Binary::from_term(term).ok()?.as_slice()),
-        TermType::Integer => match term.decode::<i64>() {
-            Ok(int) => Datum::Int(int),
-            Err(_) => {
-                let big: BigInt = term.decode().ok()?;
-                Datum::Text(text(arena, |out| write!(out, "{big}"))?)
-            }
-        },
-        TermType::Atom => atom(term, arena)?,
-        TermType::Float => Datum::Float(term.decode().ok()?),
-        TermType::Map => structure(term, arena)?,
-        _ => return None,
-    })
+fn integer<'r>(term: Term<'_>, family: Family, arena: &'r Bump) -> Option<Datum<'r>> {
+    if let Ok(int) = term.decode::<i64>() {
+        return Some(Datum::Int(int));
+    }
+    if !matches!(family, Family::Number | Family::Any) {
+        return None;
+    }
+    let big: BigInt = term.decode().ok()?;
+    Some(Datum::Text(text(arena, |out| write!(out, "{big}"))?))
 }
 
-fn atom<'r>(term: Term<'_>, arena: &'r Bump) -> Option<Datum<'r>> {
+fn atom<'r>(term: Term<'_>, family: Family, arena: &'r Bump) -> Option<Datum<'r>> {
     let atom: Atom = term.decode().ok()?;
     if atom == atoms::nil() {
         return Some(Datum::Null);
     }
-    if let Ok(bool) = term.decode::<bool>() {
-        return Some(Datum::Bool(bool));
+    match family {
+        Family::Json => return Some(Datum::Text(json::text(term, arena)?)),
+        // An enum may have a label "true".
+        Family::Enum => {}
+        _ => {
+            if let Ok(bool) = term.decode::<bool>() {
+                return Some(Datum::Bool(bool));
+            }
+        }
     }
     // As the label of an enum, or a word: :open is "open".
     let name = term.atom_to_string().ok()?;
     Some(Datum::Text(arena.alloc_str(&name).as_bytes()))
 }
 
-/// `Decimal`, `DateTime`, `NaiveDateTime`, `Date` and `Time`, written as PostgreSQL reads them.
-fn structure<'r>(term: Term<'_>, arena: &'r Bump) -> Option<Datum<'r>> {
-    let kind: Atom = term.map_get(atoms::__struct__()).ok()?.decode().ok()?;
-    let written = if kind == atoms::decimal() {
-        decimal(term, arena)
-    } else if kind == atoms::date_time() {
-        text(arena, |out| {
-            date(term, out)?;
-            out.write_char(' ')?;
-            time(term, out)?;
-            let offset = field(term, atoms::utc_offset())? + field(term, atoms::std_offset())?;
-            let (sign, offset) = (if offset < 0 { '-' } else { '+' }, offset.abs());
-            write!(out, "{sign}{:02}:{:02}:{:02}", offset / 3600, offset / 60 % 60, offset % 60)?;
-            era(term, out)
-        })
-    } else if kind == atoms::naive_date_time() {
-        text(arena, |out| {
-            date(term, out)?;
-            out.write_char(' ')?;
-            time(term, out)?;
-            era(term, out)
-        })
-    } else if kind == atoms::date() {
-        text(arena, |out| {
-            date(term, out)?;
-            era(term, out)
-        })
-    } else if kind == atoms::time() {
-        text(arena, |out| time(term, out))
-    } else {
-        None
-    };
-    Some(Datum::Text(written?))
-}
-
-fn decimal<'r>(term: Term<'_>, arena: &'r Bump) -> Option<&'r [u8]> {
-    let coef = term.map_get(atoms::coef()).ok()?;
-    let negative = term.map_get(atoms::sign()).ok()?.decode::<i64>().ok()? < 0;
-    let sign = if negative { "-" } else { "" };
-    if let Ok(special) = coef.decode::<Atom>() {
-        let special = if special == atoms::inf() { "Infinity" } else { "NaN" };
-        let sign = if special == "NaN" { "" } else { sign };
-        return text(arena, |out| write!(out, "{sign}{special}"));
+fn other<'r, 't: 'r>(term: Term<'t>, kind: Kind, arena: &'r Bump) -> Option<Datum<'r>> {
+    let ty = term.get_type();
+    if ty == TermType::List && (kind.array || kind.family == Family::Any) {
+        return list(term, kind.family, arena, 1);
     }
-    let coef: BigInt = coef.decode().ok()?;
-    let exp: i64 = term.map_get(atoms::exp()).ok()?.decode().ok()?;
-    text(arena, |out| write!(out, "{sign}{coef}e{exp}"))
+    if kind.array {
+        return None;
+    }
+    Some(match (ty, kind.family) {
+        (_, Family::Json) => Datum::Text(json::text(term, arena)?),
+        (TermType::Float, _) => Datum::Float(term.decode().ok()?),
+        (TermType::Map, family) => Datum::Text(structure::text(term, family, arena)?),
+        _ => return None,
+    })
 }
 
-fn field(term: Term<'_>, name: Atom) -> Result<i64, std::fmt::Error> {
-    let value = term.map_get(name).map_err(|_| std::fmt::Error)?;
-    value.decode().map_err(|_| std::fmt::Error)
+/// An array: its elements, or those of its further dimensions. In an array of JSON documents too a
+/// list in the list is a dimension.
+fn list<'r, 't: 'r>(
+    mut term: Term<'t>,
+    family: Family,
+    arena: &'r Bump,
+    depth: usize,
+) -> Option<Datum<'r>> {
+    if depth > DEEPEST {
+        return None;
+    }
+    let element = Kind { family, array: false };
+    let mut items = BumpVec::new_in(arena);
+    while let Ok((item, rest)) = term.list_get_cell() {
+        items.push(match item.get_type() {
+            TermType::List => list(item, family, arena, depth + 1)?,
+            _ => datum(item, element, arena),
+        });
+        term = rest;
+    }
+    // Otherwise it is improper.
+    term.is_empty_list().then(|| Datum::List(items.into_bump_slice()))
 }
 
-fn date(term: Term<'_>, out: &mut BumpString<'_>) -> std::fmt::Result {
-    let year = field(term, atoms::year())?;
-    // Elixir counts 1 BC as year 0; PostgreSQL writes it with its era.
-    let year = if year <= 0 { 1 - year } else { year };
-    write!(out, "{year:04}-{:02}-{:02}", field(term, atoms::month())?, field(term, atoms::day())?)
-}
-
-fn era(term: Term<'_>, out: &mut BumpString<'_>) -> std::fmt::Result {
-    if field(term, atoms::year())? <= 0 { out.write_str(" BC") } else { Ok(()) }
-}
-
-fn time(term: Term<'_>, out: &mut BumpString<'_>) -> std::fmt::Result {
-    let of = |name| field(term, name);
-    let (hour, minute, second) = (of(atoms::hour())?, of(atoms::minute())?, of(atoms::second())?);
-    let micros = term.map_get(atoms::microsecond()).map_err(|_| std::fmt::Error)?;
-    let (micros, _precision): (i64, i64) = micros.decode().map_err(|_| std::fmt::Error)?;
-    write!(out, "{hour:02}:{minute:02}:{second:02}.{micros:06}")
-}
-
-fn text<'a>(
+/// Writes a text into the arena.
+pub(crate) fn text<'a>(
     arena: &'a Bump,
     fill: impl FnOnce(&mut BumpString<'a>) -> std::fmt::Result,
 ) -> Option<&'a [u8]> {

@@ -131,6 +131,27 @@ fn set_byte<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
     }
 }
 
+/// The byte and the bit in it, the lowest first.
+fn bit(bytes: &[u8], at: i64) -> Result<(usize, u32), EvalError> {
+    let found = usize::try_from(at / 8).ok().filter(|byte| at >= 0 && *byte < bytes.len());
+    let byte = found.ok_or(EvalError::new(Raise::ArraySubscriptRange))?;
+    Ok((byte, (at % 8) as u32))
+}
+
+fn get_bit<'a>(_: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
+    let [Value::Bytes(bytes), Value::Int(at)] = args else { return wrong_kind() };
+    let (byte, bit) = bit(bytes, *at)?;
+    Ok(Value::Int(i64::from(bytes[byte] >> bit & 1)))
+}
+
+fn set_bit<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
+    let [Value::Bytes(bytes), Value::Int(at), Value::Int(new)] = args else { return wrong_kind() };
+    let (at, bit) = bit(bytes, *at)?;
+    let new = u8::try_from(*new).ok().filter(|new| *new <= 1).ok_or(BAD_PARAMETER)?;
+    let byte = bytes[at] & !(1 << bit) | new << bit;
+    join(context, &[&bytes[..at], &[byte], &bytes[at + 1..]])
+}
+
 #[derive(Clone, Copy)]
 enum Encoding {
     Hex,
@@ -224,6 +245,8 @@ pub(super) static FUNCTIONS: &[FunctionRow] = functions! {
     overlay(Bytea, Bytea, Int4, Int4) -> Bytea = overlay;
     get_byte(Bytea, Int4) -> Int4 = get_byte;
     set_byte(Bytea, Int4, Int4) -> Bytea = set_byte;
+    get_bit(Bytea, Int8) -> Int4 = get_bit;
+    set_bit(Bytea, Int8, Int4) -> Bytea = set_bit;
     encode(Bytea, Text) -> Text = encode;
     decode(Text, Text) -> Bytea = decode;
     md5(Text) -> Text = md5;

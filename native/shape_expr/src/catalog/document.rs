@@ -74,6 +74,7 @@ fn page() -> String {
     let mut functions: Vec<String> = Vec::new();
     let refused = |row: &&super::FunctionRow| {
         matches!(row.volatility, Volatility::Volatile | Volatility::Missing)
+            || super::depends_on_machine(row.name, row.args)
     };
     for row in FUNCTIONS.iter().flat_map(|f| f.iter()).filter(|row| !refused(row)) {
         let args: Vec<String> = row.args.iter().map(Type::to_string).collect();

@@ -7,6 +7,7 @@ mod arithmetic;
 pub(crate) mod arrays;
 mod bits;
 mod boolean;
+mod buckets;
 mod bytea;
 mod casts;
 mod compare;
@@ -15,9 +16,13 @@ mod conformance;
 mod datetime;
 #[cfg(test)]
 mod document;
+mod format;
+mod identifiers;
 mod json;
 mod math;
+mod normal;
 mod refused;
+mod regexps;
 mod strings;
 mod text;
 
@@ -32,9 +37,9 @@ pub(crate) use casts::{Context as CastContext, cast, length_coercion, text_to, t
 pub(crate) use json::{path_function, path_operator};
 pub(crate) use math::depends_on_machine;
 pub(crate) use refused::{
-    Refusal, foreign, foreign_arguments, missing_function, missing_operator, refusal,
+    Refusal, foreign, foreign_arguments, missing_function, missing_operator, missing_type, refusal,
 };
-pub(crate) use strings::{unsupported_form, variadic};
+pub(crate) use strings::{counting, variadic};
 pub(crate) use text::{depends_on_case, prepare, under_c};
 
 /// A row of `pg_operator`.
@@ -122,6 +127,14 @@ static FUNCTIONS: &[&[FunctionRow]] = &[
     strings::FUNCTIONS,
     strings::BYTEA_FUNCTIONS,
     text::FUNCTIONS,
+    regexps::FUNCTIONS,
+    format::FUNCTIONS,
+    format::LENIENT,
+    identifiers::FUNCTIONS,
+    identifiers::STABLE,
+    normal::FUNCTIONS,
+    buckets::FUNCTIONS,
+    buckets::MISSING,
     bytea::FUNCTIONS,
     bytea::STABLE,
     arrays::FUNCTIONS,
@@ -181,7 +194,7 @@ impl Operator {
 impl FunctionRow {
     pub(crate) fn function(&self) -> Function {
         Function {
-            name: self.name,
+            name: regexps::own_name(self),
             implementation: self.implementation,
             result: self.result.clone(),
             strict: self.strict,

@@ -120,28 +120,6 @@ const OPERATORS: &[&str] = &[
 
 /// The same for functions.
 const FUNCTIONS: &[&str] = &[
-    "lower",
-    "upper",
-    "initcap",
-    "trim",
-    "ltrim",
-    "rtrim",
-    "btrim",
-    "substring",
-    "substr",
-    "left",
-    "right",
-    "replace",
-    "position",
-    "strpos",
-    "starts_with",
-    "concat",
-    "concat_ws",
-    "repeat",
-    "reverse",
-    "split_part",
-    "md5",
-    "pow",
     "jsonb_path_exists",
     "jsonb_path_match",
     "jsonb_path_query_array",
@@ -164,52 +142,78 @@ const FUNCTIONS: &[&str] = &[
     "to_jsonb",
     "row_to_json",
     "array_to_json",
-    "similar_to_escape",
-    "to_char",
-    "to_date",
-    "to_number",
-    "lpad",
-    "rpad",
-    "ascii",
-    "chr",
-    "translate",
-    "regexp_match",
     "regexp_matches",
-    "regexp_replace",
-    "regexp_like",
-    "cbrt",
-    "width_bucket",
-    "factorial",
-    "degrees",
-    "radians",
-    "sin",
-    "cos",
-    "tan",
-    "cot",
-    "asin",
-    "acos",
-    "atan",
-    "atan2",
-    "sinh",
-    "cosh",
-    "tanh",
-    "encode",
-    "decode",
-    "overlay",
-    "format",
-    "quote_literal",
-    "quote_ident",
+    "to_ascii",
+    "pg_size_pretty",
+    "pg_size_bytes",
+    "pg_client_encoding",
+];
+
+/// Functions of double precision whose last digit is the C library's.
+const MACHINE: &[&str] = &[
+    "cbrt", "sin", "cos", "tan", "cot", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh",
+    "sind", "cosd", "tand", "cotd", "asind", "acosd", "atand", "atan2d", "asinh", "acosh", "atanh",
+];
+
+/// Functions that write or read by a template.
+const TEMPLATES: &[&str] = &["to_char", "to_date", "to_number"];
+
+/// Types that PostgreSQL has and a clause cannot use.
+const TYPES: &[&str] = &[
+    "bit",
+    "varbit",
+    "money",
+    "inet",
+    "cidr",
+    "macaddr",
+    "macaddr8",
+    "point",
+    "line",
+    "lseg",
+    "box",
+    "path",
+    "polygon",
+    "circle",
+    "xml",
+    "tsvector",
+    "tsquery",
+    "pg_lsn",
+    "int4range",
+    "int8range",
+    "numrange",
+    "tsrange",
+    "tstzrange",
+    "daterange",
+    "int4multirange",
+    "int8multirange",
+    "nummultirange",
+    "tsmultirange",
+    "tstzmultirange",
+    "datemultirange",
+    "regclass",
+    "regtype",
+    "regproc",
+    "xid",
+    "cid",
+    "tid",
 ];
 
 /// All names that are refused, by the reason, for the page that lists them.
 #[cfg(test)]
-pub(super) fn lists() -> [(&'static str, &'static [&'static str]); 5] {
+pub(super) fn lists() -> [(&'static str, &'static [&'static str]); 8] {
     [
         ("Depending on time, chance or the session", VOLATILE),
         ("Aggregates", AGGREGATES),
         ("Window functions", WINDOW),
         ("Operators that are not supported yet, or not in every form", OPERATORS),
         ("Functions that are not supported yet, or not in every form", FUNCTIONS),
+        (
+            "Functions of double precision whose last digit is the C library's (so are `exp`, `ln`, \
+             `log` and `log10` of it, and powers that are not exact)",
+            MACHINE,
+        ),
+        ("Functions that write or read by a template", TEMPLATES),
+        ("Types", TYPES),
     ]
 }
 
@@ -218,9 +222,20 @@ pub(crate) fn missing_operator(name: &str) -> bool {
     OPERATORS.contains(&name)
 }
 
-/// Does PostgreSQL have a function of this name, and this crate none?
-pub(crate) fn missing_function(name: &str) -> bool {
-    FUNCTIONS.contains(&name)
+/// What is refused where PostgreSQL has a function of this name, and this crate none.
+pub(crate) fn missing_function(name: &str) -> Option<String> {
+    let why = [
+        (FUNCTIONS, ""),
+        (MACHINE, ", whose last digit depends on the machine,"),
+        (TEMPLATES, ", which works by a template,"),
+    ];
+    let found = why.into_iter().find(|(names, _)| names.contains(&name));
+    found.map(|(_, why)| format!("function {name}{why}"))
+}
+
+/// Does PostgreSQL have a type of this name, and this crate none?
+pub(crate) fn missing_type(name: &str) -> bool {
+    TYPES.contains(&name)
 }
 
 /// Type categories, beside those in the tables, that PostgreSQL's candidates of this operator have

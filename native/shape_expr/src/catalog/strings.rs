@@ -1,6 +1,6 @@
 //! Functions of text called by name.
 
-use super::{FunctionRow, functions, unsupported, wrong_kind};
+use super::{FunctionRow, functions, wrong_kind};
 use crate::error::{EvalError, Raise};
 use crate::expr::{Function, Volatility};
 use crate::program::Implementation;
@@ -345,12 +345,6 @@ fn to_hex_8<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
     to_hex(context, args, u64::MAX)
 }
 
-fn quote_literal<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
-    let [Value::Text(text)] = args else { return wrong_kind() };
-    context.reserve(2 * text.len() + 4)?;
-    Ok(Value::Text(strings::quote_literal(text, context.arena())))
-}
-
 /// `concat` of arguments that are text already; `concat_ws` puts the first one between the others.
 /// What is not known makes the whole unknown.
 fn concat_with<'a>(context: &mut Context<'a>, args: &[Value<'a>], separator: &str) -> Eval<'a> {
@@ -383,34 +377,40 @@ fn concat_ws<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
     }
 }
 
+/// The functions that count NULLs among arguments of any type.
+pub(crate) fn counting(name: &str) -> Option<Function> {
+    let (name, implementation): (_, Implementation) = match name {
+        "num_nulls" => ("num_nulls", super::format::num_nulls),
+        "num_nonnulls" => ("num_nonnulls", super::format::num_nonnulls),
+        _ => return None,
+    };
+    let volatility = Volatility::Immutable;
+    Some(Function { name, volatility, ..lenient(implementation, Type::Int4) })
+}
+
+fn lenient(implementation: Implementation, result: Type) -> Function {
+    Function {
+        name: "",
+        implementation,
+        result,
+        strict: false,
+        volatility: Volatility::Stable,
+        strategy: crate::expr::Strategy::Plain,
+        is_cast: false,
+    }
+}
+
 /// The functions that take any number of arguments of any type, each by its text form: the name
 /// and how many arguments of their own they have, which are text.
 pub(crate) fn variadic(name: &str) -> Option<(Function, usize)> {
     let (name, implementation, own): (_, Implementation, usize) = match name {
         "concat" => ("concat", concat, 0),
         "concat_ws" => ("concat_ws", concat_ws, 1),
+        "format" => ("format", super::format::format, 1),
         _ => return None,
     };
-    let function = Function {
-        name,
-        implementation,
-        result: Type::Text,
-        strict: false,
-        volatility: Volatility::Stable,
-        strategy: crate::expr::Strategy::Plain,
-        is_cast: false,
-    };
+    let function = Function { name, ..lenient(implementation, Type::Text) };
     Some((function, own))
-}
-
-/// Does PostgreSQL have this form of a function, and this crate not?
-pub(crate) fn unsupported_form(row: &FunctionRow) -> bool {
-    match row.name {
-        // By regular expression: which match comes first is not answered here.
-        "substring" => row.args.get(1) == Some(&Type::Text),
-        "regexp_like" => row.args.len() == 3,
-        _ => false,
-    }
 }
 
 pub(super) static FUNCTIONS: &[FunctionRow] = functions! {
@@ -438,8 +438,6 @@ pub(super) static FUNCTIONS: &[FunctionRow] = functions! {
     rtrim(Text, Text) -> Text = rtrim;
     substring(Text, Int4) -> Text = substring;
     substring(Text, Int4, Int4) -> Text = substring;
-    substring(Text, Text) -> Text = unsupported;
-    substring(Text, Text, Text) -> Text = unsupported;
     substr(Text, Int4) -> Text = substring;
     substr(Text, Int4, Int4) -> Text = substring;
     left(Text, Int4) -> Text = left;
@@ -461,7 +459,6 @@ pub(super) static FUNCTIONS: &[FunctionRow] = functions! {
     overlay(Text, Text, Int4, Int4) -> Text = overlay;
     to_hex(Int4) -> Text = to_hex_4;
     to_hex(Int8) -> Text = to_hex_8;
-    quote_literal(Text) -> Text = quote_literal;
 };
 
 pub(super) static BYTEA_FUNCTIONS: &[FunctionRow] = functions! {

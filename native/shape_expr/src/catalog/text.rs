@@ -8,7 +8,7 @@ use crate::value::{Eval, Value};
 use crate::values::ctype::Locale;
 use crate::values::like::Unit;
 use crate::values::pattern::{self, Pattern};
-use crate::values::regex::{Flavor, Refused};
+use crate::values::regex::{self, Flavor, Refused};
 use crate::vm::Context;
 
 use super::compare::{bpchars, texts};
@@ -63,12 +63,22 @@ macro_rules! matchers {
     };
 }
 
+const fn plain(locale: Locale) -> Flavor {
+    let options = regex::Options {
+        expanded: false,
+        quoted: false,
+        newline_stops: false,
+        newline_anchors: false,
+    };
+    Flavor { ignore_case: false, locale, options, groups: false }
+}
+
 const fn sensitive(locale: Locale) -> Flavor {
-    Flavor { ignore_case: false, locale }
+    Flavor { ignore_case: false, ..plain(locale) }
 }
 
 const fn insensitive(locale: Locale) -> Flavor {
-    Flavor { ignore_case: true, locale }
+    Flavor { ignore_case: true, ..plain(locale) }
 }
 
 matchers! {
@@ -94,8 +104,10 @@ pub(crate) fn under_c(function: &Function) -> Option<Function> {
         "!~" => ("!~ (C)", not_regex_ascii),
         "~*" => ("~* (C)", iregex_ascii),
         "!~*" => ("!~* (C)", not_iregex_ascii),
-        "regexp_like" => ("regexp_like (C)", regex_ascii),
-        name => return super::strings::under_c(name, function),
+        name => {
+            let found = super::strings::under_c(name, function);
+            return found.or_else(|| super::regexps::under_c(function));
+        }
     };
     Some(Function { name, implementation, ..function.clone() })
 }
@@ -106,19 +118,23 @@ pub(crate) fn depends_on_case(function: &Function) -> bool {
 }
 
 /// A pattern operator's constant pattern, prepared.
-pub(crate) fn prepare(function: &Function, pattern: &Const) -> Option<Result<Pattern, Refused>> {
+pub(crate) fn prepare(
+    function: &Function,
+    arguments: &[Option<&Const>],
+) -> Option<Result<Pattern, Refused>> {
+    let [_, Some(pattern)] = arguments else { return super::regexps::prepare(function, arguments) };
     if function.result != Type::Bool || function.strategy != Strategy::Plain {
-        return None;
+        return super::regexps::prepare(function, arguments);
     }
     let matcher = match function.name {
         "~~" | "!~~" | "like" | "notlike" => Matcher::Like,
         "~~*" | "!~~*" => Matcher::ILike(Locale::Utf8),
         "~~* (C)" | "!~~* (C)" => Matcher::ILike(Locale::Ascii),
-        "~" | "!~" | "regexp_like" => Matcher::Regex(sensitive(Locale::Utf8)),
-        "~ (C)" | "!~ (C)" | "regexp_like (C)" => Matcher::Regex(sensitive(Locale::Ascii)),
+        "~" | "!~" => Matcher::Regex(sensitive(Locale::Utf8)),
+        "~ (C)" | "!~ (C)" => Matcher::Regex(sensitive(Locale::Ascii)),
         "~*" | "!~*" => Matcher::Regex(insensitive(Locale::Utf8)),
         "~* (C)" | "!~* (C)" => Matcher::Regex(insensitive(Locale::Ascii)),
-        _ => return None,
+        _ => return super::regexps::prepare(function, arguments),
     };
     match (matcher, pattern) {
         (Matcher::Like, Const::Text(text)) => {
@@ -188,6 +204,4 @@ pub(super) static OPERATORS: &[&[Operator]] = &[operators! {
 pub(super) static FUNCTIONS: &[FunctionRow] = functions! {
     starts_with(Text, Text) -> Bool = starts_with;
     textcat(Text, Text) -> Text = concatenate;
-    regexp_like(Text, Text) -> Bool = regex;
-    regexp_like(Text, Text, Text) -> Bool = super::unsupported;
 };

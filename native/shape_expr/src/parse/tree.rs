@@ -313,6 +313,14 @@ impl Tree<'_> {
             }
             args.push(self.expression(arg)?);
         }
+        // Arguments that have defaults.
+        match (&*name, args.len()) {
+            ("parse_ident", 1) => args.push(Ast::new(position, AstKind::Bool(true))),
+            ("normalize" | "is_normalized", 1) => {
+                args.push(Ast::new(position, AstKind::String("NFC".to_owned())));
+            }
+            _ => {}
+        }
         Ok(Ast::new(position, AstKind::Call { name, args }))
     }
 

@@ -58,14 +58,22 @@ pub(super) fn operator(
     }
 }
 
+/// Is there a function of this name for just these argument types?
+pub(super) fn has_exact(name: &str, types: &[Type]) -> bool {
+    let matches = |args: &[Type]| args.len() == types.len() && args.iter().eq(types);
+    catalog::named_functions(name).iter().any(|row| matches(row.args))
+}
+
 /// The function of this name for these argument types.
 pub(super) fn function(
     name: &str,
     types: &[Type],
     position: usize,
 ) -> Result<&'static FunctionRow, Error> {
-    if catalog::named_functions(name).is_empty() && catalog::missing_function(name) {
-        return Err(Error::unsupported(format!("function {name}"), position));
+    if catalog::named_functions(name).is_empty()
+        && let Some(what) = catalog::missing_function(name)
+    {
+        return Err(Error::unsupported(what, position));
     }
     let rows = catalog::named_functions(name).iter().filter(|row| row.args.len() == types.len());
     let all: Vec<(Vec<&Type>, &'static FunctionRow)> =

@@ -165,6 +165,24 @@ impl Resolver<'_> {
     }
 }
 
+/// Does an explicit cast only relabel the value, or go through its text? Only such a cast can be
+/// written as a call of a function with the type's name.
+pub(super) fn needs_no_function(from: &Type, to: &Type) -> bool {
+    match catalog::cast(from, to, CastContext::Explicit) {
+        Some(cast) => cast.function().is_none(),
+        None => {
+            let to_text = to.category() == Category::String && catalog::to_text(from, to).is_some();
+            from == to || to_text || catalog::text_to(from, to).is_some()
+        }
+    }
+}
+
+/// Is there a cast whose function has the type's name? Two of them have another type's.
+pub(super) fn has_own_function(from: &Type, to: &Type) -> bool {
+    let shared = matches!((from, to), (Type::Int2, Type::Oid) | (_, Type::Varchar | Type::Bpchar));
+    !shared && catalog::cast(from, to, CastContext::Explicit).is_some()
+}
+
 /// Casts of arrays and enums from and to text take their type as an argument.
 pub(super) fn add_type(cast: &mut Expr, ty: &Type) {
     if let (Type::Array(_) | Type::Enum(_), Node::Call { args, .. }) = (ty, &mut cast.node) {

@@ -2,11 +2,13 @@
 
 use crate::catalog::CastContext;
 use crate::constants::Const;
-use crate::error::{Error, Raise};
-use crate::expr::{Expr, Function, Node, RowPair, Strategy};
+use crate::error::{Error, EvalError, Raise};
+use crate::expr::{Expr, Function, Node, RowPair, Strategy, Volatility};
 use crate::parse::ast::{Ast, AstKind};
 use crate::program::Test;
 use crate::types::{Category, Type};
+use crate::value::{Eval, Value};
+use crate::vm::Context;
 
 use super::Resolver;
 use super::forms::common_of;
@@ -118,7 +120,12 @@ impl Resolver<'_> {
             // else is wrong with it comes first.
             Err(error) if ty == Type::Json => {
                 self.late.get_or_insert(error);
-                return Ok(Expr::new(ty, position, Node::Raise(Raise::UndefinedFunction)));
+                // What is constant it runs while it plans, before anything around it can drop it.
+                let node = match args.iter().any(Expr::reads_columns) {
+                    true => Node::Raise(Raise::UndefinedFunction),
+                    false => Node::Call { function: incomparable(what, &ty), args: Vec::new() },
+                };
+                return Ok(Expr::new(ty, position, node));
             }
             Err(error) => return Err(error),
         };
@@ -340,5 +347,21 @@ pub(super) fn parts(expr: Expr) -> Result<(Function, [Expr; 2]), Expr> {
             }
         },
         node => Err(Expr { ty: expr.ty, position: expr.position, node }),
+    }
+}
+
+/// What folding runs where constants cannot be compared: it raises.
+fn incomparable(name: &'static str, ty: &Type) -> Function {
+    fn raise<'a>(_: &mut Context<'a>, _: &[Value<'a>]) -> Eval<'a> {
+        Err(EvalError::new(Raise::UndefinedFunction))
+    }
+    Function {
+        name,
+        implementation: raise,
+        result: ty.clone(),
+        strict: false,
+        volatility: Volatility::Immutable,
+        strategy: Strategy::Plain,
+        is_cast: false,
     }
 }

@@ -155,6 +155,24 @@ impl Resolver<'_> {
         Ok(())
     }
 
+    /// `substring(text SIMILAR pattern ESCAPE escape)`: the pattern as a regular expression.
+    pub(super) fn similar_substring(
+        &mut self,
+        args: Vec<Expr>,
+        position: usize,
+    ) -> Result<Expr, Error> {
+        let mut args = args.into_iter();
+        let text = args.next();
+        let text_type = [Type::Text, Type::Text];
+        let function = candidates::function("similar_to_escape", &text_type, position)?.function();
+        let pattern = Node::Call { function, args: args.collect() };
+        let pattern = Expr::new(Type::Text, position, pattern);
+        let args: Vec<Expr> = text.into_iter().chain([pattern]).collect();
+        let function = candidates::function("substring", &text_type, position)?.function();
+        let function = self.localised(function, &args, position)?;
+        Ok(Expr::new(Type::Text, position, Node::Call { function, args }))
+    }
+
     /// `operand op ANY (constants)`, or ALL for `<>`.
     fn any_of(
         &mut self,

@@ -61,11 +61,7 @@ impl Resolver<'_> {
                 let found = args.iter().try_fold(None, |all, arg| merge(all, self.collation(arg)?));
                 found.map(|found| found.or(own))
             }
-            Node::Collate { name, .. } => Some(Some(match &**name {
-                "C" | "POSIX" | "ucs_basic" => Collation::C,
-                "C.UTF-8" | "C.utf8" => Collation::CUtf8,
-                _ => Collation::Other,
-            })),
+            Node::Collate { name, .. } => Some(Some(Collation::named(name))),
             Node::Const(_) | Node::Late(_) | Node::Raise(_) => Some(of(&expr.ty)),
             _ => {
                 let own = of(&expr.ty);
@@ -93,15 +89,20 @@ impl Resolver<'_> {
             return Err(Error::DatatypeMismatch { message, sqlstate: "54023", position });
         }
         // Declared for any element type besides text.
-        if let ("quote_literal", [arg]) = (name, args.as_mut_slice())
+        if let ("quote_literal" | "quote_nullable", [arg]) = (name, args.as_mut_slice())
             && arg.ty.category() != Category::String
             && arg.ty != Type::Unknown
         {
             *arg = self.coerce(arg.clone(), &Type::Text, CastContext::Explicit)?;
             return Ok(None);
         }
+        if let (Some(function), false) = (catalog::counting(name), args.is_empty()) {
+            let node = Node::Call { function, args: std::mem::take(args) };
+            return Ok(Some(Expr::new(Type::Int4, position, node)));
+        }
         let Some((function, own)) = catalog::variadic(name) else { return Ok(None) };
-        let fits = args.len() > own && {
+        let least = if name == "format" { own } else { own + 1 };
+        let fits = args.len() >= least && {
             args[..own].iter().all(|arg| candidates::can_coerce(&arg.ty, &Type::Text))
         };
         if !fits {

@@ -351,6 +351,15 @@ impl Resolver<'_> {
             return self.read_literal(arg.clone(), &ty);
         }
         let types: Vec<Type> = resolved.iter().map(|arg| arg.ty.clone()).collect();
+        // `date(title)` is a cast, unless there is a function of just that name and type; and where a
+        // cast has a function, such as `int4(price)`, that has the type's name.
+        if let ([from], Some(ty)) = (types.as_slice(), Type::by_own_name(name))
+            && !candidates::has_exact(name, &types)
+            && (coerce::needs_no_function(from, &ty) || coerce::has_own_function(from, &ty))
+        {
+            let arg = resolved.remove(0);
+            return self.coerce(arg, &ty, CastContext::Explicit);
+        }
         let row = candidates::function(name, &types, position)?;
         match row.volatility {
             Volatility::Volatile => {
@@ -361,9 +370,6 @@ impl Resolver<'_> {
             }
             Volatility::Immutable | Volatility::Stable => {}
         }
-        if catalog::unsupported_form(row) {
-            return Err(Error::unsupported(format!("this form of {name}"), position));
-        }
         if catalog::depends_on_machine(name, row.args) {
             let what =
                 format!("{name} of double precision, whose last digit depends on the machine,");
@@ -373,6 +379,9 @@ impl Resolver<'_> {
         let (wanted, result) = polymorphic::settle(&types, &declared, &row.result, position)?;
         let function = arrays::typed(row.function(), result);
         let mut args = self.coerce_all(resolved, &wanted)?;
+        if let ("substring", [Type::Text, Type::Text, Type::Text]) = (name, row.args) {
+            return self.similar_substring(args, position);
+        }
         let function = self.localised(function, &args, position)?;
         if catalog::arrays::wants_type(name) {
             let element = args.first().and_then(|arg| arg.ty.element()).unwrap_or(&Type::Text);

@@ -163,17 +163,110 @@ pub(crate) fn narrow(x: f64) -> Result<f32, EvalError> {
 
 /// float8out with extra_float_digits 1: the shortest text that reads back the same.
 pub(crate) fn output8(x: f64) -> String {
-    shortest(x, format!("{:e}", x.abs()), 15)
+    let x_abs = x.abs();
+    let shortest_of_rust = format!("{x_abs:e}");
+    let rounded = |digits: usize| format!("{x_abs:.digits$e}");
+    let (mantissa, exponent) = (x.to_bits() & ((1 << 52) - 1), (x.to_bits() >> 52) & 0x7ff);
+    let edges = Edges::new(mantissa, exponent as i32, 52, 1075);
+    let reads_back = |text: &str| text.parse() == Ok(x_abs);
+    layout(x, postgresqls(shortest_of_rust, rounded, reads_back, &edges), 15)
 }
 
 /// float4out.
 pub(crate) fn output4(x: f32) -> String {
-    shortest(f64::from(x), format!("{:e}", x.abs()), 6)
+    let x_abs = x.abs();
+    let shortest_of_rust = format!("{x_abs:e}");
+    let rounded = |digits: usize| format!("{x_abs:.digits$e}");
+    let (mantissa, exponent) = (x.to_bits() & ((1 << 23) - 1), (x.to_bits() >> 23) & 0xff);
+    let edges = Edges::new(u64::from(mantissa), exponent as i32, 23, 150);
+    let reads_back = |text: &str| text.parse() == Ok(x_abs);
+    layout(f64::from(x), postgresqls(shortest_of_rust, rounded, reads_back, &edges), 6)
 }
 
-/// From Rust's shortest digits to PostgreSQL's layout: exponents below -4 or from `digits` on are
+/// From Rust's shortest digits to PostgreSQL's. Of two texts that are equally near PostgreSQL takes
+/// the one with the even last digit; and it does not take a text that lies exactly between two
+/// numbers, though reading would round it to this one.
+fn postgresqls(
+    shortest: String,
+    rounded: impl Fn(usize) -> String,
+    reads_back: impl Fn(&str) -> bool,
+    edges: &Edges,
+) -> String {
+    let digits =
+        |text: &str| text.split('e').next().map_or(0, |m| m.len() - usize::from(m.len() > 1));
+    let count = digits(&shortest);
+    if count == 0 || !shortest.contains('e') {
+        return shortest;
+    }
+    let nearest = without_zeros(rounded(count - 1));
+    let mut text = if reads_back(&nearest) { nearest } else { shortest };
+    let mut places = count;
+    while edges.has(&text) {
+        text = without_zeros(rounded(places));
+        places += 1;
+    }
+    text
+}
+
+/// Rounding to a given number of digits may end in zeros.
+fn without_zeros(text: String) -> String {
+    match text.split_once('e') {
+        Some((mantissa, exponent)) if mantissa.contains('.') => {
+            let mantissa = mantissa.trim_end_matches('0').trim_end_matches('.');
+            format!("{mantissa}e{exponent}")
+        }
+        _ => text,
+    }
+}
+
+/// The numbers half way to a float's neighbours, each as an odd number times a power of two.
+struct Edges([(u64, i32); 2]);
+
+impl Edges {
+    fn new(fraction: u64, exponent: i32, bits: u32, bias: i32) -> Self {
+        let (mantissa, power) = match exponent {
+            0 => (fraction, 1 - bias),
+            _ => (fraction | 1 << bits, exponent - bias),
+        };
+        // Below a power of two the neighbour is only half as far.
+        let below = match fraction == 0 && exponent > 1 {
+            true => (4 * mantissa - 1, power - 2),
+            false => ((2 * mantissa).saturating_sub(1), power - 1),
+        };
+        Self([below, (2 * mantissa + 1, power - 1)])
+    }
+
+    /// Is the decimal one of them?
+    fn has(&self, text: &str) -> bool {
+        let Some((mantissa, exponent)) = text.split_once('e') else { return false };
+        let places = mantissa.len().saturating_sub(2) as i32;
+        let bare: String = mantissa.chars().filter(|c| *c != '.').collect();
+        let (Ok(digits), Ok(exponent)) = (bare.parse::<u128>(), exponent.parse::<i32>()) else {
+            return false;
+        };
+        if digits == 0 {
+            return false;
+        }
+        // digits * 10^tens = odd * 2^twos, where odd has no factor but fives on the other side.
+        let tens = exponent - places;
+        let twos = digits.trailing_zeros() as i32 + tens;
+        let odd = digits >> digits.trailing_zeros();
+        let fives = 5u128.checked_pow(tens.unsigned_abs());
+        self.0.iter().any(|&(edge, power)| {
+            let edge = u128::from(edge);
+            let equal = match (fives, tens >= 0) {
+                (None, _) => false,
+                (Some(fives), true) => odd.checked_mul(fives) == Some(edge),
+                (Some(fives), false) => edge.checked_mul(fives) == Some(odd),
+            };
+            equal && power == twos
+        })
+    }
+}
+
+/// From the shortest digits to PostgreSQL's layout: exponents below -4 or from `digits` on are
 /// written as such, with two places at least.
-fn shortest(x: f64, scientific: String, digits: i32) -> String {
+fn layout(x: f64, scientific: String, digits: i32) -> String {
     if x.is_nan() {
         return "NaN".to_owned();
     }

@@ -4,6 +4,7 @@
 //! functions below.
 
 pub(crate) mod array;
+pub(crate) mod array_list;
 pub(crate) mod array_text;
 pub(crate) mod boolean;
 pub(crate) mod bytea;
@@ -25,6 +26,7 @@ pub(crate) mod numeric_functions;
 pub(crate) mod numeric_math;
 pub(crate) mod numeric_text;
 pub(crate) mod oid;
+pub(crate) mod order_key;
 pub(crate) mod pattern;
 pub(crate) mod regex;
 pub(crate) mod similar;

@@ -95,6 +95,15 @@ impl Pattern {
         }
     }
 
+    /// The expression it was compiled from; what raises instead.
+    pub(crate) fn as_regex(&self) -> Result<&Regex, EvalError> {
+        match &self.0 {
+            Kind::Regex(regex, _) => Ok(regex),
+            Kind::Raises(raise) => Err(EvalError::new(*raise)),
+            Kind::Like(_) => Err(EvalError::new(Raise::NotSupported)),
+        }
+    }
+
     /// Can it never match?
     pub(crate) fn never(&self) -> bool {
         matches!(self.0, Kind::Raises(_))
@@ -276,6 +285,16 @@ pub(crate) fn ilike_value<'a>(
 const COMPILE: u64 = 50_000;
 const COMPILE_BYTE: u64 = 100;
 
+/// An expression that a row's value is.
+pub(crate) fn compile(
+    context: &mut Context<'_>,
+    pattern: &str,
+    flavor: Flavor,
+) -> Result<Arc<Regex>, EvalError> {
+    context.charge(COMPILE + COMPILE_BYTE * pattern.len() as u64)?;
+    Regex::of_row(pattern, flavor).map_err(|refused| EvalError::new(refused.raise()))
+}
+
 /// `text ~ pattern`.
 pub(crate) fn regex_value<'a>(
     context: &mut Context<'a>,
@@ -287,8 +306,7 @@ pub(crate) fn regex_value<'a>(
         Value::Pattern(pattern) => pattern.matches(context, text.as_bytes()),
         Value::Text(pattern) => {
             let mut both = || {
-                context.charge(COMPILE + COMPILE_BYTE * pattern.len() as u64)?;
-                let regex = Regex::of_row(pattern, flavor).map_err(Refused::raise)?;
+                let regex = compile(context, pattern, flavor)?;
                 search(context, &regex, flavor.locale, text)
             };
             both()

@@ -10,8 +10,29 @@ use crate::random::Random;
 use crate::samples::Kind;
 use crate::table::Table;
 
+impl Generator<'_> {
+    /// An expression of this kind whose result is worth printing.
+    fn printed(&mut self, kind: Kind, depth: usize) -> Option<String> {
+        match (kind, self.random.below(7)) {
+            (Kind::Text, 3) => Some(self.formed_text()),
+            (Kind::Text, 4) => Some(self.identifier_parts()),
+            (Kind::Text, 5) => Some(self.formed_bytea()),
+            (Kind::Int4, 1 | 2) => Some(self.bucket_or_count()),
+            (Kind::Text, 0) => Some(self.regex_text()),
+            (Kind::Text, 1) => Some(self.regex_array()),
+            (Kind::Text, 2) => Some(self.text_function(depth)),
+            (Kind::Int4, 0) => Some(self.regex_number()),
+            _ => self.math_operand(kind, depth),
+        }
+    }
+}
+
 /// True, false, null, or an error.
-fn ours(clause: &str, compiler: &mut Compiler, schema: &Schema) -> Result<Option<bool>, String> {
+pub fn ours(
+    clause: &str,
+    compiler: &mut Compiler,
+    schema: &Schema,
+) -> Result<Option<bool>, String> {
     let refusal = |e: shape_expr::Error| e.sqlstate().unwrap_or("none").to_owned();
     let predicate = compiler.compile(clause, schema, &[]).map_err(refusal)?.predicate;
     let arena = Bump::new();
@@ -23,11 +44,8 @@ fn ours(clause: &str, compiler: &mut Compiler, schema: &Schema) -> Result<Option
 
 #[test]
 fn digits_are_postgresqls() {
-    let count = crate::from_environment("SHAPE_EXPR_ORACLE_PAIRS").unwrap_or(30_000) / 10;
-    let seed = crate::from_environment("SHAPE_EXPR_ORACLE_SEED").unwrap_or_else(|| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        now.expect("a clock after 1970").as_nanos() as u64
-    });
+    let count = crate::pairs() / 10;
+    let seed = crate::seed();
     println!("digits: seed {seed}");
     let server = Server::start().expect("PostgreSQL starts");
     let mut client = Client::connect(&server.url("postgres"), NoTls).expect("connect");
@@ -51,7 +69,7 @@ fn digits_are_postgresqls() {
         let kind = kinds[random.below(kinds.len())];
         let depth = 1 + random.below(2);
         let mut generator = Generator { random: &mut random, table: &table };
-        let expression = match generator.math_operand(kind, depth) {
+        let expression = match generator.printed(kind, depth) {
             Some(expression) => expression,
             None => generator.json_operand(kind, depth).expect("documents have operands"),
         };

@@ -9,7 +9,7 @@ use shape_expr::{Column, Compiler, Datum, Options, Row, Schema, Vm};
 use crate::datetime;
 use crate::random::Random;
 use crate::samples::Kind;
-use crate::{from_environment, seed};
+use crate::seed;
 
 const KINDS: &[Kind] =
     &[Kind::Date, Kind::Time, Kind::Timetz, Kind::Timestamp, Kind::Timestamptz, Kind::Interval];
@@ -140,7 +140,7 @@ fn text(random: &mut Random, kind: Kind) -> String {
 
 #[test]
 fn texts_are_read_as_postgresql_reads_them() {
-    let count = from_environment("SHAPE_EXPR_ORACLE_PAIRS").unwrap_or(30_000) / 3;
+    let count = crate::pairs() / 3;
     let seed = seed();
     println!("literals: seed {seed}, {count} texts");
     let server = Server::start().expect("PostgreSQL starts");

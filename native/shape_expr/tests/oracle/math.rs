@@ -90,7 +90,8 @@ impl Generator<'_> {
 
     fn float(&mut self, depth: usize) -> String {
         let a = format!("{}::float8", self.parenthesised(Kind::Float8, depth));
-        match self.random.below(11) {
+        match self.random.below(12) {
+            11 => self.formed_number(Kind::Float8),
             0 => format!("(@ {a})"),
             1 => format!("(|/ {a})"),
             2 => {
@@ -126,7 +127,8 @@ impl Generator<'_> {
 
     fn numeric_function(&mut self, depth: usize) -> String {
         let a = self.numeric(depth);
-        match self.random.below(14) {
+        match self.random.below(15) {
+            14 => self.formed_number(Kind::Numeric),
             0 => format!("(@ {a})"),
             1 => {
                 let places = ["0", "1", "2", "-1", "-3", "5", "20", "3000", "-3000", "-4", "4"];

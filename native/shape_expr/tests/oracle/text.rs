@@ -34,7 +34,8 @@ impl Generator<'_> {
 
     /// A condition on text.
     pub fn about_text(&mut self) -> String {
-        match self.random.below(10) {
+        match self.random.below(12) {
+            10 | 11 => self.regex_condition(),
             0..=2 => self.regular(),
             3 => self.similar(),
             4 => {
@@ -94,7 +95,7 @@ impl Generator<'_> {
         format!("{value} {operator} {pattern}")
     }
 
-    fn whole_regex(&mut self) -> String {
+    pub fn whole_regex(&mut self) -> String {
         let mut regex = match self.random.below(24) {
             0 => "(?i)",
             1 => "(?n)",
@@ -247,7 +248,9 @@ impl Generator<'_> {
     pub fn text_function(&mut self, depth: usize) -> String {
         let depth = depth.saturating_sub(1);
         let a = self.text(depth);
-        match self.random.below(30) {
+        match self.random.below(38) {
+            34..=37 => self.formed_text(),
+            30..=33 => self.regex_text(),
             0 | 1 => format!("lower({a})"),
             2 | 3 => format!("upper({a})"),
             4 => format!("initcap({a})"),
@@ -329,7 +332,9 @@ impl Generator<'_> {
         let depth = depth.saturating_sub(1);
         let kind = if self.random.one_in(4) { Kind::Bytea } else { STRINGS[self.random.below(4)] };
         let a = self.operand(kind, depth);
-        match self.random.below(6) {
+        match self.random.below(8) {
+            6 => self.regex_number(),
+            7 => self.bucket_or_count(),
             0 | 1 => {
                 let names = if kind == Kind::Bytea {
                     &["length", "octet_length", "bit_length"][..]
@@ -355,7 +360,8 @@ impl Generator<'_> {
         let a = self.operand(Kind::Bytea, depth);
         let a = format!("{a}::bytea");
         let b = format!("{}::bytea", self.operand(Kind::Bytea, 0));
-        match self.random.below(9) {
+        match self.random.below(11) {
+            9 | 10 => self.formed_bytea(),
             0 => format!("({a} || {b})"),
             1 => format!("substring({a} FROM {}::int FOR {}::int)", self.small(), self.small()),
             2 => format!("substr({a}, {}::int)", self.small()),

@@ -1,9 +1,33 @@
 //! Condition indexes: from a column's value to the shapes that are filed under it.
+//!
+//! | module | conditions |
+//! |---|---|
+//! | `equality` | `=`, `IN`, `= ANY`, booleans, `IS NULL`, a document's keys and fields |
+//! | `element` | `@>`, `&&`, `ANY` of arrays; `@>` of documents |
+//! | `prefix` | `LIKE 'abc%'`, `^@` |
+//! | `interval`, `edge` | `<`, `<=`, `>`, `>=`, `BETWEEN` |
+//! | `infix` | `LIKE '%abc%'`, `ILIKE`, regular expressions with a literal |
+//! | `column` | all of them for one column |
+//! | `scan_list` | what none of them can hold |
 
+mod column;
+mod edge;
+mod element;
 mod equality;
+mod infix;
+mod interval;
+mod posting;
+mod prefix;
+mod scan_list;
 mod slot_set;
 
+pub(crate) use column::{ColumnIndex, Elements, Hashed, Secret};
+pub(crate) use edge::{Edge, edges, words};
+pub(crate) use element::{Mark, mark};
 pub(crate) use equality::EqualityIndex;
+pub(crate) use infix::{InfixIndex, Merge, Seal, Tier, sought};
+pub(crate) use prefix::Beginning;
+pub(crate) use scan_list::ScanList;
 pub(crate) use slot_set::SlotSet;
 
 /// A shape's place in the table of shapes.

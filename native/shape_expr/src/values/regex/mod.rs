@@ -1,10 +1,18 @@
 //! Regular expressions as PostgreSQL has them ("advanced", ARE), answered by automata.
 //!
-//! Only whether there is a match is asked here, and that does not depend on which match comes
-//! first. Every search takes time linear in the text. Back references and lookaround are refused.
+//! Whether there is a match ([`Regex`]) does not depend on which match comes first, and takes time
+//! linear in the text. Where a match and its groups are ([`Groups`]) is PostgreSQL's own choice. Back
+//! references and lookaround are refused.
 
+mod dissect;
+mod groups;
+mod options;
 mod parse;
 mod set;
+mod tree;
+
+pub(crate) use groups::{Groups, Place, Search};
+pub(crate) use options::{Flags, Options, flags};
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
@@ -47,6 +55,8 @@ pub(crate) struct Regex {
     words: bool,
     /// How much work a byte of text can be, in steps.
     steps: usize,
+    /// Where it was compiled to tell where groups are.
+    groups: Option<Groups>,
 }
 
 /// What decides an expression's meaning beside its text.
@@ -55,6 +65,10 @@ pub(crate) struct Flavor {
     /// `~*` rather than `~`.
     pub ignore_case: bool,
     pub locale: Locale,
+    /// What a function's flags say besides.
+    pub options: Options,
+    /// Must it tell where groups are, or only whether there is a match?
+    pub groups: bool,
 }
 
 /// Bytes of an automaton: of a constant's, and of one that a row's value makes.
@@ -108,17 +122,28 @@ impl Regex {
     fn new(pattern: &str, flavor: Flavor, largest: usize) -> Result<Regex, Refused> {
         // Evaluations run on small stacks too.
         stacker::maybe_grow(512 << 10, 2 << 20, || {
-            let parsed = parse::parse(pattern, flavor)?;
+            let parsed = parse::parse(pattern, flavor, flavor.groups)?;
+            let words = parsed.words.is_some();
+            let groups = match flavor.groups {
+                true => Some(Groups::new(&parsed, largest)?),
+                false => None,
+            };
+            let hir = match &parsed.words {
+                Some(words) if !flavor.groups => set::amid_the_whole(parsed.tree.hir, words),
+                _ => parsed.tree.hir,
+            };
+            let captures =
+                if flavor.groups { WhichCaptures::Implicit } else { WhichCaptures::None };
             let config = meta::Config::new()
-                .which_captures(WhichCaptures::None)
+                .which_captures(captures)
                 .nfa_size_limit(Some(largest))
                 .hybrid_cache_capacity(CACHE)
                 .dfa(false)
                 .onepass(false);
-            let built = meta::Builder::new().configure(config).build_from_hir(&parsed.hir);
+            let built = meta::Builder::new().configure(config).build_from_hir(&hir);
             let automaton = built.map_err(|_| Refused::TooLarge)?;
             let steps = 1 + automaton.memory_usage() / (16 << 10);
-            Ok(Regex { automaton, words: parsed.words, steps })
+            Ok(Regex { automaton, words, steps, groups })
         })
     }
 

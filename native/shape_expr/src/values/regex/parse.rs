@@ -1,46 +1,54 @@
 //! PostgreSQL's advanced regular expressions, read as the automata's own syntax tree.
 
-use regex_syntax::hir::{Hir, Look, Repetition};
+use regex_syntax::hir::{Hir, Look};
 
+use super::tree::{self, CAPTURES, LONGER, Node, SHORTER};
 use super::{Flavor, Refused, set};
 use crate::values::ctype::{self, Class, LAST, Locale, complement, normalise};
 
 /// What parsing gives.
 pub(super) struct Parsed {
-    pub hir: Hir,
-    /// It has word boundaries, so texts are searched with their words marked.
-    pub words: bool,
+    /// The whole, and, where groups are asked for, what it is made of.
+    pub tree: Node,
+    /// The word characters, if it has word boundaries: texts are searched with their words marked.
+    pub words: Option<Vec<(u32, u32)>>,
+    /// How many groups it has.
+    pub groups: u32,
 }
 
 type Result<T> = std::result::Result<T, Refused>;
 
-/// Groups within groups.
+/// Groups within groups, and parts after groups.
 const DEEPEST: usize = 100;
 /// The largest count in braces.
 const MOST: u32 = 255;
 
-/// Parses an expression.
-pub(super) fn parse(pattern: &str, flavor: Flavor) -> Result<Parsed> {
+/// Parses an expression; with `captures`, so that it can be told what its groups match.
+pub(super) fn parse(pattern: &str, flavor: Flavor, captures: bool) -> Result<Parsed> {
+    let options = flavor.options;
     let mut parser = Parser {
         text: pattern.chars().collect(),
         at: 0,
         ignore_case: flavor.ignore_case,
         locale: flavor.locale,
-        expanded: false,
-        quoted: false,
-        newline_stops: false,
-        newline_anchors: false,
+        expanded: options.expanded,
+        quoted: options.quoted,
+        newline_stops: options.newline_stops,
+        newline_anchors: options.newline_anchors,
         marked: None,
         depth: 0,
+        captures,
+        groups: 0,
     };
     parser.prefixes()?;
     // Whether there are word boundaries decides how sets are written: known only at the end.
     let start = parser.at;
-    let hir = parser.everything()?;
-    let Some(words) = parser.marked.clone() else { return Ok(Parsed { hir, words: false }) };
-    parser.at = start;
-    let hir = parser.everything()?;
-    Ok(Parsed { hir: set::amid_the_whole(hir, &words), words: true })
+    let mut tree = parser.everything()?;
+    if parser.marked.is_some() {
+        (parser.at, parser.groups) = (start, 0);
+        tree = parser.everything()?;
+    }
+    Ok(Parsed { tree, words: parser.marked, groups: parser.groups })
 }
 
 struct Parser {
@@ -55,6 +63,17 @@ struct Parser {
     /// The word characters, from the first word boundary on.
     marked: Option<Vec<(u32, u32)>>,
     depth: usize,
+    /// Do groups and preferences count?
+    captures: bool,
+    /// Groups opened so far.
+    groups: u32,
+}
+
+/// The part of a branch read so far that has no structure of its own.
+#[derive(Default)]
+struct Plain {
+    parts: Vec<Hir>,
+    flags: u8,
 }
 
 /// What a backslash and what follows it stand for.
@@ -91,6 +110,9 @@ impl Parser {
 
     /// `***=`, `***:` and `(?options)`.
     fn prefixes(&mut self) -> Result<()> {
+        if self.quoted {
+            return Ok(());
+        }
         if self.starts_with("***") && self.text.len() >= 4 {
             self.at = 4;
             match self.text[3] {
@@ -131,14 +153,15 @@ impl Parser {
         }
     }
 
-    fn everything(&mut self) -> Result<Hir> {
+    fn everything(&mut self) -> Result<Node> {
         if self.quoted {
             let characters = self.text[self.at..].to_vec();
-            return Ok(Hir::concat(characters.into_iter().map(|c| self.one(c.into())).collect()));
+            let parts = characters.into_iter().map(|c| self.one(c.into())).collect();
+            return Ok(Node::leaf(Hir::concat(parts), 0));
         }
-        let hir = self.alternatives()?;
+        let tree = self.alternatives()?;
         match self.at == self.text.len() {
-            true => Ok(hir),
+            true => Ok(tree),
             // A closing parenthesis too many.
             false => Err(Refused::Invalid),
         }
@@ -172,29 +195,105 @@ impl Parser {
         }
     }
 
-    fn alternatives(&mut self) -> Result<Hir> {
+    fn alternatives(&mut self) -> Result<Node> {
         let mut all = vec![self.branch()?];
         while self.eat('|') {
             all.push(self.branch()?);
         }
-        Ok(Hir::alternation(all))
+        Ok(match all.pop() {
+            Some(only) if all.is_empty() => only,
+            last => {
+                all.extend(last);
+                Node::alternation(all)
+            }
+        })
     }
 
-    fn branch(&mut self) -> Result<Hir> {
-        let mut parts = Vec::new();
-        loop {
-            self.skip();
-            let c = match self.peek() {
-                None | Some('|' | ')') => return Ok(Hir::concat(parts)),
-                Some(c) => c,
-            };
-            if let Some(look) = self.constraint(c)? {
-                parts.push(Hir::look(look));
-                continue;
-            }
-            let atom = self.atom(c)?;
-            parts.push(self.quantified(atom)?);
+    fn descend(&mut self) -> Result<()> {
+        self.depth += 1;
+        match self.depth > DEEPEST {
+            true => Err(Refused::Unsupported("a regex nested this deep")),
+            false => Ok(()),
         }
+    }
+
+    fn at_end_of_branch(&mut self) -> bool {
+        self.skip();
+        matches!(self.peek(), None | Some('|' | ')'))
+    }
+
+    fn branch(&mut self) -> Result<Node> {
+        let mut plain = Plain::default();
+        while !self.at_end_of_branch() {
+            // What has structure takes the rest of the branch with it.
+            if let Some(node) = self.quantified_atom(&mut plain)? {
+                return Ok(node);
+            }
+        }
+        Ok(Node::leaf(Hir::concat(plain.parts), plain.flags))
+    }
+
+    /// One quantified atom or constraint: into the plain part where it has no groups and no
+    /// preference but that part's; otherwise the branch from its start to its end, as PostgreSQL
+    /// takes it apart.
+    fn quantified_atom(&mut self, plain: &mut Plain) -> Result<Option<Node>> {
+        let Some(c) = self.peek() else { return Ok(None) };
+        if let Some(look) = self.constraint(c)? {
+            plain.parts.push(Hir::look(look));
+            return Ok(None);
+        }
+        let mut atom = self.atom(c)?;
+        let (min, max, prefers) = self.quantifier()?;
+        if max == Some(0) {
+            plain.parts.push(Hir::empty());
+            return Ok(None);
+        }
+        let flags = plain.flags | prefers | atom.flags;
+        if !atom.has_structure() && !tree::is_messy(tree::up(flags)) {
+            plain.parts.push(tree::repeat(atom.hir, min, max));
+            plain.flags = flags;
+            return Ok(None);
+        }
+        let outer = tree::combine(prefers, atom.flags);
+        let own = atom.flags & (LONGER | SHORTER | tree::MIXED);
+        if (min, max) == (1, Some(1)) && (prefers == 0 || own == 0 || prefers == own) {
+        } else if atom.flags & CAPTURES == 0 {
+            atom = Node::leaf(tree::repeat(atom.hir, min, max), outer);
+        } else if min > 0 {
+            // Only the last round counts for groups.
+            let rounds = tree::repeat(atom.hir.clone(), min - 1, max.map(|max| max - 1));
+            let rounds = Node::leaf(rounds, outer & tree::PREFERENCE);
+            atom = Node::concatenation(rounds, atom, outer);
+        } else {
+            atom = Node::iteration(atom, min, max, outer);
+        }
+        let before = std::mem::take(plain);
+        let vacuous = before.parts.is_empty();
+        let prefix = Node::leaf(Hir::concat(before.parts), before.flags);
+        if self.at_end_of_branch() {
+            if vacuous {
+                return Ok(Some(atom));
+            }
+            let flags = before.flags | tree::combine(before.flags, atom.flags);
+            return Ok(Some(Node::concatenation(prefix, atom, flags)));
+        }
+        self.descend()?;
+        let rest = self.branch()?;
+        self.depth -= 1;
+        let outer = outer | tree::combine(outer, rest.flags);
+        let flags = before.flags | tree::combine(before.flags, outer);
+        if vacuous {
+            return Ok(Some(Node::concatenation(atom, rest, flags)));
+        }
+        let joined = tree::up(atom.flags | rest.flags);
+        let tail = match atom.is_leaf() && rest.is_leaf() && !tree::is_messy(joined) {
+            true => {
+                let flags = tree::combine(atom.flags, rest.flags);
+                Node::leaf(Hir::concat(vec![atom.hir, rest.hir]), flags)
+            }
+            false => Node::concatenation(atom, rest, outer),
+        };
+        Ok(Some(Node::concatenation(prefix, tail, flags)))
     }
 
     /// What matches places rather than characters, and takes no quantifier.
@@ -237,23 +336,24 @@ impl Parser {
         look
     }
 
-    fn atom(&mut self, c: char) -> Result<Hir> {
+    fn atom(&mut self, c: char) -> Result<Node> {
         self.at += 1;
-        match c {
-            '*' | '+' | '?' => Err(Refused::Invalid),
-            '{' if self.is_bound() => Err(Refused::Invalid),
-            '.' if self.newline_stops => Ok(self.set(&complement(&[(0x0a, 0x0a)]))),
-            '.' => Ok(self.set(&[(0, LAST)])),
-            '[' => self.bracket(),
-            '(' => self.group(),
-            '\\' => Ok(match self.escape()? {
+        let hir = match c {
+            '*' | '+' | '?' => return Err(Refused::Invalid),
+            '{' if self.is_bound() => return Err(Refused::Invalid),
+            '.' if self.newline_stops => self.set(&complement(&[(0x0a, 0x0a)])),
+            '.' => self.set(&[(0, LAST)]),
+            '[' => self.bracket()?,
+            '(' => return self.group(),
+            '\\' => match self.escape()? {
                 Escape::Character(c) => self.one(c),
                 Escape::Class(class) => self.set(&self.class(class)),
                 Escape::NotClass(class) => self.set(&complement(&self.class(class))),
                 Escape::Look(look) => Hir::look(look),
-            }),
-            c => Ok(self.one(c.into())),
-        }
+            },
+            c => self.one(c.into()),
+        };
+        Ok(Node::leaf(hir, 0))
     }
 
     /// After a `{`: is it a bound, or an ordinary brace?
@@ -267,7 +367,8 @@ impl Parser {
         digit
     }
 
-    fn group(&mut self) -> Result<Hir> {
+    fn group(&mut self) -> Result<Node> {
+        let mut number = None;
         if self.eat('?') {
             match self.peek() {
                 Some(':') => self.at += 1,
@@ -277,45 +378,54 @@ impl Parser {
                 }
                 _ => return Err(Refused::Invalid),
             }
+        } else {
+            self.groups += 1;
+            number = Some(self.groups).filter(|_| self.captures);
         }
-        self.depth += 1;
-        if self.depth > DEEPEST {
-            return Err(Refused::Unsupported("a regex nested this deep"));
-        }
+        self.descend()?;
         let inner = self.alternatives()?;
         self.depth -= 1;
-        match self.eat(')') {
-            true => Ok(inner),
-            false => Err(Refused::Invalid),
+        match (self.eat(')'), number) {
+            (true, Some(number)) => Ok(inner.captured(number)),
+            (true, None) => Ok(inner),
+            (false, _) => Err(Refused::Invalid),
         }
     }
 
-    fn quantified(&mut self, atom: Hir) -> Result<Hir> {
+    /// The least and greatest count, and which of them is preferred.
+    fn quantifier(&mut self) -> Result<(u32, Option<u32>, u8)> {
         self.skip();
         let start = self.at;
-        let Some(c) = self.peek() else { return Ok(atom) };
+        let Some(c) = self.peek() else { return Ok((1, Some(1), 0)) };
         self.at += 1;
-        let (min, max) = match c {
-            '*' => (0, None),
-            '+' => (1, None),
-            '?' => (0, Some(1)),
+        let ((min, max), prefers) = match c {
+            '*' => ((0, None), true),
+            '+' => ((1, None), true),
+            '?' => ((0, Some(1)), true),
             '{' if self.is_bound() => self.bound()?,
             _ => {
                 self.at = start;
-                return Ok(atom);
+                return Ok((1, Some(1), 0));
             }
         };
-        // Lazy or greedy makes no difference to whether there is a match.
-        self.eat('?');
-        Ok(Hir::repetition(Repetition { min, max, greedy: true, sub: Box::new(atom) }))
+        let shorter = self.eat('?');
+        let preference = match (self.captures && prefers, shorter) {
+            (false, _) => 0,
+            (true, false) => LONGER,
+            (true, true) => SHORTER,
+        };
+        Ok((min, max, preference))
     }
 
     /// `m}`, `m,}` or `m,n}`.
-    fn bound(&mut self) -> Result<(u32, Option<u32>)> {
+    /// The counts, and whether there is a preference: `{m}` leaves that to what it repeats.
+    fn bound(&mut self) -> Result<((u32, Option<u32>), bool)> {
+        let mut prefers = false;
         let min = self.number()?;
         self.skip_space();
         let mut max = Some(min);
         if self.eat(',') {
+            prefers = true;
             self.skip_space();
             max = match self.peek() {
                 Some(c) if c.is_ascii_digit() => Some(self.number()?),
@@ -326,7 +436,7 @@ impl Parser {
         if !self.eat('}') || max.is_some_and(|max| max < min) {
             return Err(Refused::Invalid);
         }
-        Ok((min, max))
+        Ok(((min, max), prefers))
     }
 
     fn number(&mut self) -> Result<u32> {

@@ -1,0 +1,245 @@
+//! The condition indexes of a table: what is filed, and what a row looks up.
+
+use crate::filing::{Condition, Filing};
+use crate::index::{ColumnIndex, ConditionIndex, Merge, Seal, Secret, Slot, Tier, sought};
+use shape_expr::Row;
+
+/// A condition that a shape is to be filed under.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Wanted<'p> {
+    Ready(Condition),
+    /// Its place depends on what is filed when it comes to it.
+    Prefix {
+        column: u32,
+        prefix: &'p [u8],
+    },
+    Infix {
+        column: u32,
+        fold: bool,
+        literal: &'p [u8],
+    },
+}
+
+/// An index of literals: its column, and whether they are in lower case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InfixPlace {
+    column: usize,
+    fold: bool,
+}
+
+/// The condition indexes of a table, by column.
+pub(crate) struct Conditions {
+    secret: Secret,
+    by_column: Vec<Option<Box<ColumnIndex>>>,
+    /// The columns that have an index with something in it.
+    indexed: Vec<usize>,
+    /// The indexes of literals, which have something to build now and then.
+    infixes: Vec<InfixPlace>,
+}
+
+impl Conditions {
+    pub fn new(secret: (u64, u64)) -> Self {
+        let secret = Secret(secret);
+        Self { secret, by_column: Vec::new(), indexed: Vec::new(), infixes: Vec::new() }
+    }
+
+    pub fn secret(&self) -> Secret {
+        self.secret
+    }
+
+    pub fn column(&self, column: usize) -> Option<&ColumnIndex> {
+        self.by_column.get(column)?.as_deref()
+    }
+
+    fn column_mut(&mut self, column: usize) -> Option<&mut ColumnIndex> {
+        self.by_column.get_mut(column)?.as_deref_mut()
+    }
+
+    /// Appends the slots that are filed under one of a row's values; where a value is unknown or
+    /// unreadable, all that are filed under its column. How much work that was.
+    pub fn look_up(&self, row: &Row<'_>, out: &mut Vec<Slot>) -> u64 {
+        let look_up = |&column: &usize| {
+            self.column(column).map_or(0, |index| index.look_up(self.secret, row, column, out))
+        };
+        self.indexed.iter().map(look_up).sum()
+    }
+
+    /// About how many units of the budget it takes to seek literals in a row's texts.
+    pub fn infix_units(&self, row: &Row<'_>) -> u64 {
+        let units = |place: &InfixPlace| match self.column(place.column) {
+            // Both indexes of a column are counted with the first.
+            Some(index) if !(place.fold && index.infixes(false).is_some()) => {
+                index.infix_units(row, place.column)
+            }
+            _ => 0,
+        };
+        self.infixes.iter().map(units).sum()
+    }
+
+    /// Files a slot; `None`: there is nothing to file it under.
+    pub fn insert(&mut self, wanted: Option<Vec<Wanted<'_>>>, slot: Slot) -> Filing {
+        let Some(mut wanted) = wanted else { return Filing::Scan };
+        wanted.sort_unstable();
+        wanted.dedup();
+        let mut filed: Vec<Condition> =
+            wanted.into_iter().map(|w| self.insert_one(w, slot)).collect();
+        match (filed.pop(), filed.is_empty()) {
+            (None, _) => Filing::Never,
+            (Some(only), true) => Filing::One(only),
+            (Some(last), false) => {
+                filed.push(last);
+                Filing::Many(filed.into_boxed_slice())
+            }
+        }
+    }
+
+    fn insert_one(&mut self, wanted: Wanted<'_>, slot: Slot) -> Condition {
+        let column = match &wanted {
+            Wanted::Ready(condition) => condition.column(),
+            Wanted::Prefix { column, .. } | Wanted::Infix { column, .. } => *column as usize,
+        };
+        if self.by_column.len() <= column {
+            self.by_column.resize_with(column + 1, || None);
+        }
+        if self.by_column[column].is_none() {
+            self.indexed.push(column);
+        }
+        let secret = self.secret;
+        let index = self.by_column[column].get_or_insert_default();
+        match wanted {
+            Wanted::Ready(condition) => {
+                match &condition {
+                    Condition::Hash { kind, hash, .. } => index.insert_hash(*kind, *hash, slot),
+                    Condition::Element { kind, also, hash, .. } => {
+                        index.insert_element(*kind, *hash, *also, slot);
+                    }
+                    Condition::Words { low, high, .. } => index.insert_words(*low, *high, slot),
+                    Condition::Edges { edges, .. } => index.insert_edges(edges, slot),
+                    // Those come as what they are made of.
+                    Condition::Prefix { .. } | Condition::Infix { .. } => {}
+                }
+                condition
+            }
+            Wanted::Prefix { column, prefix } => {
+                Condition::Prefix { column, beginning: index.insert_prefix(secret, prefix, slot) }
+            }
+            Wanted::Infix { column, fold, literal } => {
+                let literal = index.insert_infix(fold, sought(literal), slot);
+                let place = InfixPlace { column: column as usize, fold };
+                if !self.infixes.contains(&place) {
+                    self.infixes.push(place);
+                }
+                Condition::Infix { column, fold, literal }
+            }
+        }
+    }
+
+    /// Takes a slot from all that it is filed under.
+    pub fn remove(&mut self, filing: &Filing, slot: Slot) {
+        for condition in filing.conditions() {
+            let column = condition.column();
+            let Some(index) = self.column_mut(column) else { continue };
+            match condition {
+                Condition::Hash { kind, hash, .. } => index.remove_hash(*kind, *hash, slot),
+                Condition::Element { kind, also, hash, .. } => {
+                    index.remove_element(*kind, *hash, *also, slot);
+                }
+                Condition::Prefix { beginning, .. } => index.remove_prefix(*beginning, slot),
+                Condition::Words { low, high, .. } => index.remove_words(*low, *high, slot),
+                Condition::Edges { edges, .. } => index.remove_edges(edges, slot),
+                Condition::Infix { fold, literal, .. } => index.remove_infix(*fold, literal, slot),
+            }
+            self.tidy(column);
+        }
+    }
+
+    /// Lets go of a column's indexes if nothing is filed there.
+    fn tidy(&mut self, column: usize) {
+        let by_column = &self.by_column;
+        let index = |column: usize| by_column.get(column).and_then(Option::as_deref);
+        self.infixes.retain(|place| {
+            place.column != column || index(column).is_some_and(|i| i.infixes(place.fold).is_some())
+        });
+        if index(column).is_some_and(ColumnIndex::is_empty) {
+            self.by_column[column] = None;
+            self.indexed.retain(|&c| c != column);
+        }
+    }
+
+    /// How many shapes share a condition.
+    pub fn count(&self, condition: &Condition) -> usize {
+        let Some(index) = self.column(condition.column()) else { return 0 };
+        match condition {
+            Condition::Hash { kind, hash, .. } => index.hashed(*kind).map_or(0, |i| i.count(*hash)),
+            Condition::Element { kind, hash, .. } => {
+                index.elements(*kind).map_or(0, |i| i.count(*hash))
+            }
+            Condition::Prefix { beginning, .. } => {
+                index.prefixes().map_or(0, |i| i.count(*beginning))
+            }
+            Condition::Words { .. } | Condition::Edges { .. } => index.intervals(),
+            Condition::Infix { fold, literal, .. } => {
+                index.infixes(*fold).map_or(0, |i| i.count(literal))
+            }
+        }
+    }
+
+    /// Literals that wait for an automaton, if it is time to build one.
+    pub fn seal(&mut self) -> Option<(InfixPlace, Seal)> {
+        let places = self.infixes.clone();
+        places.into_iter().find_map(|place| Some((place, self.infix(place)?.seal()?)))
+    }
+
+    /// Automata to merge, if it is time for that.
+    pub fn merge(&mut self) -> Option<(InfixPlace, Merge)> {
+        let places = self.infixes.clone();
+        places.into_iter().find_map(|place| Some((place, self.infix(place)?.merge()?)))
+    }
+
+    /// True if there may be something to build.
+    pub fn has_infixes(&self) -> bool {
+        !self.infixes.is_empty()
+    }
+
+    fn infix(&mut self, place: InfixPlace) -> Option<&mut crate::index::InfixIndex> {
+        self.column_mut(place.column)?.infixes_mut(place.fold)
+    }
+
+    pub fn sealed(&mut self, place: InfixPlace, tier: Tier) {
+        if let Some(index) = self.infix(place) {
+            index.sealed(tier);
+        }
+        self.tidy_infixes(place);
+    }
+
+    /// See [`InfixIndex::gather`](crate::index::InfixIndex::gather).
+    pub fn gather(&mut self, place: InfixPlace, merge: &mut Merge, at_most: usize) -> bool {
+        self.infix(place).is_none_or(|index| index.gather(merge, at_most))
+    }
+
+    pub fn merged(&mut self, place: InfixPlace, merge: &Merge, tier: Option<Tier>) {
+        if let Some(index) = self.infix(place) {
+            index.merged(merge, tier);
+        }
+    }
+
+    /// See [`InfixIndex::forget`](crate::index::InfixIndex::forget).
+    pub fn forget(&mut self, place: InfixPlace, merge: &mut Merge, at_most: usize) -> bool {
+        let done = self.infix(place).is_none_or(|index| index.forget(merge, at_most));
+        if done {
+            self.tidy_infixes(place);
+        }
+        done
+    }
+
+    fn tidy_infixes(&mut self, place: InfixPlace) {
+        if let Some(index) = self.column_mut(place.column) {
+            index.tidy_infixes(place.fold);
+            self.tidy(place.column);
+        }
+    }
+
+    pub fn memory_bytes(&self) -> usize {
+        self.by_column.iter().flatten().map(|index| index.memory_bytes()).sum()
+    }
+}

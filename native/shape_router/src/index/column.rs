@@ -1,0 +1,372 @@
+//! All that is filed under conditions on one column.
+
+use super::edge::Edge;
+use super::element::{ElementIndex, Mark};
+use super::infix::InfixIndex;
+use super::interval::IntervalTree;
+use super::prefix::{Beginning, PrefixIndex};
+use super::{ConditionIndex, EqualityIndex, Slot};
+use shape_expr::{Json, OrderKey, Row, Value};
+use siphasher::sip::SipHasher13;
+use std::hash::{BuildHasher, Hasher};
+
+/// What is looked up by one hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Hashed {
+    /// The column's value.
+    Equal,
+    /// NULL, under hash 0.
+    Null,
+    /// Any array that is not NULL, under hash 0.
+    AnyArray,
+    /// A key or string of a document.
+    Key,
+    /// A field of a document, with its text.
+    Field,
+}
+
+const HASHED: usize = 5;
+
+/// What is looked up by the hashes of a row's elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Elements {
+    /// Of an array.
+    Array,
+    /// The leaves of a document.
+    Leaf,
+}
+
+/// The secret that values are hashed with: clients choose the values, and must not choose collisions.
+#[derive(Clone, Copy)]
+pub(crate) struct Secret(pub (u64, u64));
+
+impl BuildHasher for Secret {
+    type Hasher = SipHasher13;
+
+    fn build_hasher(&self) -> SipHasher13 {
+        SipHasher13::new_with_keys(self.0.0, self.0.1)
+    }
+}
+
+impl Secret {
+    /// The keyed hash of a value that can be equal to something.
+    pub fn hash(&self, value: &Value<'_>) -> u64 {
+        let mut hasher = self.build_hasher();
+        value.hash_equality(&mut hasher);
+        hasher.finish()
+    }
+}
+
+/// The indexes of one column; those in which nothing is filed are empty.
+#[derive(Default)]
+pub(crate) struct ColumnIndex {
+    hashed: [Option<EqualityIndex>; HASHED],
+    elements: [Option<ElementIndex>; 2],
+    prefixes: Option<PrefixIndex>,
+    words: Option<IntervalTree<u64>>,
+    edges: Option<IntervalTree<Edge>>,
+    edge_bytes: usize,
+    infixes: [Option<InfixIndex>; 2],
+    /// How many conditions are filed.
+    filed: usize,
+}
+
+/// Lets go of an index in which nothing is left.
+fn tidy<I>(index: &mut Option<I>, is_empty: impl FnOnce(&I) -> bool) {
+    if index.as_ref().is_some_and(is_empty) {
+        *index = None;
+    }
+}
+
+impl ColumnIndex {
+    pub fn is_empty(&self) -> bool {
+        self.filed == 0 && self.infixes.iter().all(Option::is_none)
+    }
+
+    pub fn hashed(&self, kind: Hashed) -> Option<&EqualityIndex> {
+        self.hashed[kind as usize].as_ref()
+    }
+    pub fn elements(&self, kind: Elements) -> Option<&ElementIndex> {
+        self.elements[kind as usize].as_ref()
+    }
+    pub fn prefixes(&self) -> Option<&PrefixIndex> {
+        self.prefixes.as_ref()
+    }
+    pub fn infixes(&self, fold: bool) -> Option<&InfixIndex> {
+        self.infixes[usize::from(fold)].as_ref()
+    }
+    pub fn infixes_mut(&mut self, fold: bool) -> Option<&mut InfixIndex> {
+        self.infixes[usize::from(fold)].as_mut()
+    }
+
+    /// How many intervals there are.
+    pub fn intervals(&self) -> usize {
+        let words = self.words.as_ref().map_or(0, IntervalTree::len);
+        words + self.edges.as_ref().map_or(0, IntervalTree::len)
+    }
+
+    pub fn insert_hash(&mut self, kind: Hashed, hash: u64, slot: Slot) {
+        self.filed += 1;
+        self.hashed[kind as usize].get_or_insert_default().insert(hash, slot);
+    }
+
+    pub fn remove_hash(&mut self, kind: Hashed, hash: u64, slot: Slot) {
+        let Some(index) = &mut self.hashed[kind as usize] else { return };
+        self.filed -= 1;
+        index.remove(hash, slot);
+        tidy(&mut self.hashed[kind as usize], |i| i.keys() == 0);
+    }
+
+    pub fn insert_element(&mut self, kind: Elements, hash: u64, also: Mark, slot: Slot) {
+        self.filed += 1;
+        self.elements[kind as usize].get_or_insert_default().insert(hash, also, slot);
+    }
+
+    pub fn remove_element(&mut self, kind: Elements, hash: u64, also: Mark, slot: Slot) {
+        let Some(index) = &mut self.elements[kind as usize] else { return };
+        self.filed -= 1;
+        index.remove(hash, also, slot);
+        tidy(&mut self.elements[kind as usize], |i| i.keys() == 0);
+    }
+
+    pub fn insert_prefix(&mut self, secret: Secret, prefix: &[u8], slot: Slot) -> Beginning {
+        self.filed += 1;
+        let index = self.prefixes.get_or_insert_default();
+        let beginning = index.place(secret.0, prefix);
+        index.insert(beginning, slot);
+        beginning
+    }
+
+    pub fn remove_prefix(&mut self, beginning: Beginning, slot: Slot) {
+        let Some(index) = &mut self.prefixes else { return };
+        self.filed -= 1;
+        index.remove(beginning, slot);
+        tidy(&mut self.prefixes, |i| i.keys() == 0);
+    }
+
+    pub fn insert_words(&mut self, low: u64, high: u64, slot: Slot) {
+        self.filed += 1;
+        self.words.get_or_insert_default().insert(low, high, slot);
+    }
+
+    pub fn remove_words(&mut self, low: u64, high: u64, slot: Slot) {
+        let Some(tree) = &mut self.words else { return };
+        self.filed -= 1;
+        tree.remove(&low, &high, slot);
+        tidy(&mut self.words, |t| t.len() == 0);
+    }
+
+    pub fn insert_edges(&mut self, edges: &(Edge, Edge), slot: Slot) {
+        self.filed += 1;
+        self.edge_bytes += edges.0.heap_bytes() + edges.1.heap_bytes();
+        let tree = self.edges.get_or_insert_default();
+        tree.insert(edges.0.clone(), edges.1.clone(), slot);
+    }
+
+    pub fn remove_edges(&mut self, edges: &(Edge, Edge), slot: Slot) {
+        let Some(tree) = &mut self.edges else { return };
+        self.filed -= 1;
+        self.edge_bytes -= edges.0.heap_bytes() + edges.1.heap_bytes();
+        tree.remove(&edges.0, &edges.1, slot);
+        tidy(&mut self.edges, |t| t.len() == 0);
+    }
+
+    pub fn insert_infix(&mut self, fold: bool, literal: &[u8], slot: Slot) -> std::sync::Arc<[u8]> {
+        self.filed += 1;
+        self.infixes[usize::from(fold)].get_or_insert_default().insert(literal, slot)
+    }
+
+    pub fn remove_infix(&mut self, fold: bool, literal: &[u8], slot: Slot) {
+        let Some(index) = &mut self.infixes[usize::from(fold)] else { return };
+        self.filed -= 1;
+        index.remove(literal, slot);
+        self.tidy_infixes(fold);
+    }
+
+    /// Lets go of an index of literals in which nothing is left, if nothing is built for it.
+    pub fn tidy_infixes(&mut self, fold: bool) {
+        let index = &mut self.infixes[usize::from(fold)];
+        if index.as_ref().is_some_and(|i| i.len() == 0 && i.is_idle()) {
+            crate::reaper::dispose(index.take());
+        }
+    }
+
+    /// Appends the slots filed under a condition that a row's column satisfies; where its value is
+    /// unknown or unreadable, all. How much work that was, in units of the budget.
+    pub fn look_up(
+        &self,
+        secret: Secret,
+        row: &Row<'_>,
+        column: usize,
+        out: &mut Vec<Slot>,
+    ) -> u64 {
+        match row.value(column) {
+            Ok(Value::Null) => {
+                if let Some(index) = self.hashed(Hashed::Null) {
+                    index.get(0, out);
+                }
+                1
+            }
+            Ok(Value::Unknown) | Err(_) => {
+                let before = out.len();
+                self.all(out);
+                (out.len() - before) as u64 / 32
+            }
+            Ok(value) => {
+                if let Some(index) = self.hashed(Hashed::Equal) {
+                    index.get(secret.hash(&value), out);
+                }
+                // Most columns have nothing else.
+                match self.hashed(Hashed::Equal).map_or(0, ConditionIndex::keys) == self.filed {
+                    true => 1,
+                    false => 1 + self.look_up_others(secret, row, &value, out),
+                }
+            }
+        }
+    }
+
+    /// About how many units of the budget it takes to seek literals in a row's text.
+    pub fn infix_units(&self, row: &Row<'_>, column: usize) -> u64 {
+        let Ok(Value::Text(text) | Value::Bpchar(text)) = row.value(column) else { return 0 };
+        self.infixes.iter().flatten().map(|index| index.steps(text.len()) as u64).sum()
+    }
+
+    fn look_up_others<'a>(
+        &self,
+        secret: Secret,
+        row: &Row<'a>,
+        value: &Value<'a>,
+        out: &mut Vec<Slot>,
+    ) -> u64 {
+        let arena = row.arena();
+        let mut units = 0;
+        if self.words.is_some() || self.edges.is_some() {
+            match (value.order_key(arena), &self.words, &self.edges) {
+                (Some(OrderKey::Word(point)), Some(words), None) => words.stab(point, out),
+                (Some(OrderKey::Bytes(point)), None, Some(edges)) => edges.stab(point, out),
+                (_, words, edges) => {
+                    words.iter().for_each(|t| t.all(out));
+                    edges.iter().for_each(|t| t.all(out));
+                }
+            }
+            units += 10;
+        }
+        if let Value::Text(text) | Value::Bpchar(text) = *value {
+            if let Some(index) = &self.prefixes {
+                index.get(secret.0, text.as_bytes(), out);
+                units += index.steps(text.len()) as u64;
+            }
+            if let Some(index) = self.infixes(false) {
+                index.get(text.as_bytes(), arena, out);
+                units += index.steps(text.len()) as u64;
+            }
+            if let Some(index) = self.infixes(true) {
+                let lower = lower_case(text, arena);
+                index.get(lower.as_bytes(), arena, out);
+                units += index.steps(text.len()) as u64;
+            }
+        } else {
+            self.prefixes.iter().for_each(|i| i.all(out));
+            self.infixes.iter().flatten().for_each(|i| i.all(out));
+        }
+        match value {
+            Value::Array(array) => {
+                if let Some(index) = self.hashed(Hashed::AnyArray) {
+                    index.get(0, out);
+                }
+                if let Some(index) = self.elements(Elements::Array) {
+                    let mut hashes = bumpalo::collections::Vec::new_in(arena);
+                    let elements = array.iter().filter(|item| !item.is_null());
+                    hashes.extend(elements.map(|item| secret.hash(&item)));
+                    index.get(&mut hashes, out);
+                    units += 3 * hashes.len() as u64;
+                }
+            }
+            Value::Json(json) => units += self.look_up_json(secret, *json, arena, out),
+            _ => {
+                let kinds = [Hashed::AnyArray, Hashed::Key, Hashed::Field];
+                kinds.into_iter().filter_map(|k| self.hashed(k)).for_each(|i| i.all(out));
+                self.elements.iter().flatten().for_each(|i| i.all(out));
+            }
+        }
+        units
+    }
+
+    fn look_up_json(
+        &self,
+        secret: Secret,
+        json: Json<'_>,
+        arena: &bumpalo::Bump,
+        out: &mut Vec<Slot>,
+    ) -> u64 {
+        let mut hashes = bumpalo::collections::Vec::new_in(arena);
+        let mut units = 0;
+        if let Some(index) = self.elements(Elements::Leaf) {
+            json.leaf_hashes(&secret, &mut |hash| hashes.push(hash));
+            index.get(&mut hashes, out);
+            units += 3 * hashes.len() as u64;
+        }
+        if let Some(index) = self.hashed(Hashed::Key) {
+            hashes.clear();
+            json.key_hashes(&secret, &mut |hash| hashes.push(hash));
+            units += 3 * hashes.len() as u64;
+            get_each(index, &mut hashes, out);
+        }
+        if let Some(index) = self.hashed(Hashed::Field) {
+            hashes.clear();
+            json.field_hashes(&secret, &mut |hash| hashes.push(hash));
+            units += 3 * hashes.len() as u64;
+            get_each(index, &mut hashes, out);
+        }
+        units
+    }
+
+    /// Appends all slots; one that is filed twice comes twice.
+    fn all(&self, out: &mut Vec<Slot>) {
+        self.hashed.iter().flatten().for_each(|i| i.all(out));
+        self.elements.iter().flatten().for_each(|i| i.all(out));
+        self.prefixes.iter().for_each(|i| i.all(out));
+        self.words.iter().for_each(|i| i.all(out));
+        self.edges.iter().for_each(|i| i.all(out));
+        self.infixes.iter().flatten().for_each(|i| i.all(out));
+    }
+
+    pub fn memory_bytes(&self) -> usize {
+        let sum = |sizes: &mut dyn Iterator<Item = usize>| sizes.sum::<usize>();
+        size_of::<Self>()
+            + self.edge_bytes
+            + sum(&mut self.hashed.iter().flatten().map(ConditionIndex::memory_bytes))
+            + sum(&mut self.elements.iter().flatten().map(ElementIndex::memory_bytes))
+            + sum(&mut self.prefixes.iter().map(PrefixIndex::memory_bytes))
+            + sum(&mut self.words.iter().map(IntervalTree::memory_bytes))
+            + sum(&mut self.edges.iter().map(IntervalTree::memory_bytes))
+            + sum(&mut self.infixes.iter().flatten().map(InfixIndex::memory_bytes))
+    }
+}
+
+/// A document may have one key or field in many places; its slots are wanted once.
+fn get_each(index: &EqualityIndex, hashes: &mut [u64], out: &mut Vec<Slot>) {
+    hashes.sort_unstable();
+    let mut last = None;
+    for &hash in hashes.iter() {
+        if last.replace(hash) != Some(hash) {
+            index.get(hash, out);
+        }
+    }
+}
+
+/// [`shape_expr::lower_case`], in the arena.
+fn lower_case<'a>(text: &'a str, arena: &'a bumpalo::Bump) -> &'a str {
+    if text.is_ascii() {
+        if !text.bytes().any(|b| b.is_ascii_uppercase()) {
+            return text;
+        }
+        let lower = arena.alloc_str(text);
+        lower.make_ascii_lowercase();
+        return lower;
+    }
+    match shape_expr::lower_case(text) {
+        std::borrow::Cow::Borrowed(same) => same,
+        std::borrow::Cow::Owned(lower) => arena.alloc_str(&lower),
+    }
+}

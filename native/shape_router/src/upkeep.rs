@@ -1,0 +1,82 @@
+//! What condition indexes have to build, done where no reader waits for it.
+//!
+//! Each step takes the state's lock for a fraction of a millisecond; what takes long (building an
+//! automaton) is done without it, and if it takes very long, on a thread of its own.
+
+use crate::conditions::InfixPlace;
+use crate::index::Merge;
+use crate::reaper;
+use crate::router::State;
+use parking_lot::RwLock;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, OnceLock};
+
+/// So many literals are looked at under one lock.
+const STEP: usize = 1024;
+/// A merge of so many literals is done by whoever added the shape that made it due: tens of
+/// microseconds each time, a few for each shape.
+const SMALL: usize = 256;
+
+/// Builds what is due. `patient`: the caller may take as long as it takes.
+pub(crate) fn run(state: &Arc<RwLock<State>>, patient: bool) {
+    if !state.read().conditions.has_infixes() {
+        return;
+    }
+    loop {
+        let due = state.write().conditions.seal();
+        let Some((place, mut seal)) = due else { break };
+        let Some(tier) = seal.build() else { break };
+        state.write().conditions.sealed(place, tier);
+    }
+    loop {
+        let due = state.write().conditions.merge();
+        let Some((place, merge)) = due else { break };
+        if patient || merge.size() <= SMALL {
+            perform(state, place, merge);
+            continue;
+        }
+        let shared = Arc::downgrade(state);
+        later(Box::new(move || {
+            if let Some(state) = shared.upgrade() {
+                perform(&state, place, merge);
+                run(&state, true);
+                // Whoever drops the last handle frees the state: not this thread's work.
+                reaper::dispose(state);
+            }
+        }));
+    }
+}
+
+fn perform(state: &RwLock<State>, place: InfixPlace, mut merge: Merge) {
+    while !state.write().conditions.gather(place, &mut merge, STEP) {}
+    let empty = merge.is_empty();
+    let tier = if empty { None } else { merge.build() };
+    if tier.is_none() && !empty {
+        // Too large for an automaton: those that there are serve on.
+        return;
+    }
+    state.write().conditions.merged(place, &merge, tier);
+    while !state.write().conditions.forget(place, &mut merge, STEP) {}
+    reaper::dispose(merge);
+}
+
+type Task = Box<dyn FnOnce() + Send>;
+
+/// Runs a task on the builder's thread. If there is none, here and now.
+fn later(task: Task) {
+    static BUILDER: OnceLock<Option<Sender<Task>>> = OnceLock::new();
+    let builder = BUILDER.get_or_init(|| {
+        let (sender, receiver) = channel::<Task>();
+        let thread = std::thread::Builder::new().name("shape-builder".into());
+        let spawned = thread.spawn(move || receiver.into_iter().for_each(|task| task()));
+        spawned.ok().map(|_| sender)
+    });
+    match builder {
+        Some(sender) => {
+            if let Err(unsent) = sender.send(task) {
+                unsent.0();
+            }
+        }
+        None => task(),
+    }
+}
