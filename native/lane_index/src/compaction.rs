@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::Error;
+use crate::disk::Disk;
 use crate::hash::LaneMap;
 use crate::levels::{self, MAX_RUNS, Reason, Thresholds};
 use crate::merge::{Layers, Merged, merge};
-use crate::segment::{Memory, Segment, SegmentBuilder, SegmentOptions};
+use crate::segment::{Segment, SegmentBuilder, SegmentOptions};
 use crate::state::{Change, Core};
 use crate::view::{Frozen, NO_REMOVAL, Run, View};
 
@@ -151,40 +152,11 @@ struct Build<'a> {
     oldest_removal: u64,
 }
 
-/// Where a segment is built.
-enum Output {
-    File(SegmentBuilder, String),
-    Memory(SegmentBuilder<Memory>),
-}
-
 impl Build<'_> {
     /// Builds a run of the layers; none where nothing is left of them.
     fn run(&self, frozen: &[Arc<Frozen>], runs: &[Arc<Run>]) -> Result<Option<Arc<Run>>, Error> {
-        let options = SegmentOptions { lanes: self.lanes.lanes().into(), level: self.level.into() };
-        let mut output = match &self.core.disk {
-            Some(disk) => {
-                let name = disk.new_name()?;
-                Output::File(SegmentBuilder::new(&*disk.storage, &name, options)?, name)
-            }
-            None => Output::Memory(SegmentBuilder::in_memory(options)?),
-        };
-        let name = match &output {
-            Output::File(_, name) => name.clone(),
-            Output::Memory(_) => String::new(),
-        };
-        let segment = self.fill(&mut output, frozen, runs).and_then(|keys| match output {
-            _ if keys == 0 => Ok(None),
-            Output::Memory(builder) => builder.finish().map(Some),
-            Output::File(builder, _) => {
-                let meta = builder.finish()?;
-                // Every byte is read back and verified before the index depends on it.
-                self.core
-                    .disk
-                    .as_ref()
-                    .map(|disk| Segment::open(&*disk.storage, &meta, disk.open_options))
-                    .transpose()
-            }
-        });
+        let name = self.core.disk.as_ref().map(Disk::new_name).transpose()?.unwrap_or_default();
+        let segment = self.segment(&name, frozen, runs);
         if let (Some(disk), Err(_) | Ok(None)) = (&self.core.disk, &segment) {
             // No manifest names it.
             disk.remove(std::iter::once(name.clone()));
@@ -206,11 +178,34 @@ impl Build<'_> {
         })))
     }
 
-    fn fill(
+    fn segment(
         &self,
-        output: &mut Output,
+        name: &str,
         frozen: &[Arc<Frozen>],
         runs: &[Arc<Run>],
+    ) -> Result<Option<Segment>, Error> {
+        let options = SegmentOptions { lanes: self.lanes.lanes().into(), level: self.level.into() };
+        let Some(disk) = &self.core.disk else {
+            let mut builder = SegmentBuilder::in_memory(options)?;
+            let keys =
+                self.fill(frozen, runs, |p| builder.push(p.lane, p.hash, p.adds, p.removes))?;
+            return if keys == 0 { Ok(None) } else { builder.finish().map(Some) };
+        };
+        let mut builder = SegmentBuilder::new(&*disk.storage, name, options)?;
+        let keys = self.fill(frozen, runs, |p| builder.push(p.lane, p.hash, p.adds, p.removes))?;
+        if keys == 0 {
+            return Ok(None);
+        }
+        let meta = builder.finish()?;
+        // Every byte is read back and verified before the index depends on it.
+        Segment::open(&*disk.storage, &meta, disk.open_options).map(Some)
+    }
+
+    fn fill(
+        &self,
+        frozen: &[Arc<Frozen>],
+        runs: &[Arc<Run>],
+        mut push: impl FnMut(Merged<'_>) -> Result<(), Error>,
     ) -> Result<u64, Error> {
         let layers = Layers {
             overlays: frozen.iter().map(|frozen| &*frozen.overlay).collect(),
@@ -222,11 +217,7 @@ impl Build<'_> {
             if keys % CHECK_EVERY == 0 && self.core.closed.load(Ordering::Relaxed) {
                 return Err(Error::Closed);
             }
-            let Merged { lane, hash, adds, removes } = posting;
-            match output {
-                Output::File(builder, _) => builder.push(lane, hash, adds, removes),
-                Output::Memory(builder) => builder.push(lane, hash, adds, removes),
-            }
+            push(posting)
         })?;
         Ok(keys)
     }

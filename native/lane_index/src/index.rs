@@ -15,11 +15,11 @@ use crate::journal::{Journal, JournalOptions, JournalStart, Op};
 use crate::merge::{Layers, merge};
 use crate::options::{Journaling, Options};
 use crate::segment::Segment;
-use crate::state::{Beginning, Core};
+use crate::state::{Beginning, Change, Core};
 use crate::stats::{Stats, Timer};
 use crate::storage::{Directory, Storage};
 use crate::trigger;
-use crate::view::{NO_REMOVAL, Run, View};
+use crate::view::{Frozen, NO_REMOVAL, Run, View};
 
 /// How many look-ups of a batch are prepared before the first of them is made.
 const BATCH: usize = 32;
@@ -299,28 +299,41 @@ impl LaneIndex {
     /// # Errors
     /// What a flush, or a merge that has to make room for it, ran into. The state is the one before it.
     pub fn flush(&self) -> Result<(), Error> {
+        // What had been written when the call began; what others write meanwhile is not waited for.
+        let mut waited_for: Option<Vec<Arc<Frozen>>> = None;
         loop {
-            self.check_open()?;
-            self.core.freeze_active(Duration::ZERO);
-            let view = self.core.view.load();
-            let done = view.frozen.is_empty() && view.active.len() == 0;
-            let room = compaction::flush_is_due(&view);
-            let frozen = view.frozen.len();
-            drop(view);
-            if done {
-                return Ok(());
+            self.core.check_open()?;
+            if waited_for.is_none() && self.core.freeze_active(Duration::ZERO) {
+                waited_for = Some(self.core.view.load().frozen.clone());
             }
-            if room {
+            let view = self.core.view.load();
+            let waits = |one: &Arc<Frozen>| view.frozen.iter().any(|two| Arc::ptr_eq(one, two));
+            if waited_for.as_ref().is_some_and(|frozen| !frozen.iter().any(waits)) {
+                drop(view);
+                return self.cover_all();
+            }
+            let (is_due, is_waiting) = (compaction::flush_is_due(&view), !view.frozen.is_empty());
+            drop(view);
+            if is_due {
                 trigger::guarded(&self.core, || compaction::flush(&self.core))?;
-            } else if frozen > 0 {
+            } else if is_waiting {
+                // There are as many runs as there may be.
                 trigger::guarded(&self.core, || compaction::merge_runs(&self.core, Which::Due))?;
             }
-            // One round may find that writers went on; what was there when it began is in a segment.
-            let view = self.core.view.load();
-            if view.frozen.is_empty() && frozen < 2 {
-                return Ok(());
-            }
         }
+    }
+
+    /// Writes that left nothing to flush count as applied too: the journal need not keep them.
+    fn cover_all(&self) -> Result<(), Error> {
+        let (Some(disk), Some(seq)) = (&self.core.disk, self.core.settled_seq()) else {
+            return Ok(());
+        };
+        if seq <= disk.applied_seq()? {
+            return Ok(());
+        }
+        trigger::guarded(&self.core, || {
+            self.core.install(Change { applied_seq: Some(seq), ..Change::default() })
+        })
     }
 
     /// Merges everything into one segment, and waits for it: tombstones and what they hide are gone.
@@ -340,7 +353,7 @@ impl LaneIndex {
     /// # Errors
     /// As for [`LaneIndex::flush`].
     pub fn maintain(&self) -> Result<bool, Error> {
-        self.check_open()?;
+        self.core.check_open()?;
         self.core.freeze_active(self.core.options.max_age);
         let flushed = trigger::guarded(&self.core, || compaction::flush(&self.core))?;
         let merged =
@@ -432,10 +445,6 @@ impl LaneIndex {
     #[must_use]
     pub fn stats(&self) -> Stats {
         crate::stats::collect(&self.core)
-    }
-
-    fn check_open(&self) -> Result<(), Error> {
-        if self.core.closed.load(Ordering::Relaxed) { Err(Error::Closed) } else { Ok(()) }
     }
 
     /// Ends the index: waits for a flush or merge that runs to stop, makes the journal durable and

@@ -42,7 +42,8 @@ pub struct Options {
     /// The most entries that overlays may hold while merges are behind; then writes are refused with
     /// [`Error::Behind`]. `None`: one million, growing with the index.
     pub backlog_limit: Option<usize>,
-    /// The most ids the index may hold, an id counted under each of its keys.
+    /// The most ids the index may hold, an id counted under each of its keys; a removal of what is not
+    /// there counts as one until it is merged.
     pub max_entries: Option<u64>,
     /// The most bytes, in memory and on disk, that it may take.
     pub max_bytes: Option<u64>,

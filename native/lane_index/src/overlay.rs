@@ -5,11 +5,10 @@
 //! entries are never taken back. A table that is full is copied into a bigger one; readers of the old
 //! one keep it alive.
 //!
-//! A key's deltas form a chain, newest first. Adding is O(1), however long the chain; an id that is
-//! among the newest [`NEAR`] of its key is changed in place. A longer chain may therefore mention an id
-//! twice; the newer mention counts.
+//! A key's deltas form a chain, newest first. Adding is O(1), however long the chain; the newest delta
+//! of a key is changed in place. A chain may mention an id several times; the newest mention counts.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use smallvec::SmallVec;
 
@@ -46,6 +45,8 @@ pub(crate) struct Overlay {
     entries: Box<[AtomicU64]>,
     used: AtomicU32,
     removes: AtomicU32,
+    /// Ids added less ids removed.
+    balance: AtomicI64,
 }
 
 impl Overlay {
@@ -59,6 +60,7 @@ impl Overlay {
             entries: zeroed(room * 2),
             used: AtomicU32::new(0),
             removes: AtomicU32::new(0),
+            balance: AtomicI64::new(0),
         }
     }
 
@@ -72,6 +74,11 @@ impl Overlay {
         self.removes.load(Ordering::Relaxed) as usize
     }
 
+    /// How many ids more the index holds with it than without, if all that was removed was there.
+    pub(crate) fn balance(&self) -> i64 {
+        self.balance.load(Ordering::Relaxed)
+    }
+
     /// The bytes it holds in memory.
     pub(crate) fn bytes(&self) -> usize {
         (self.slots.len() + self.entries.len()) * size_of::<AtomicU64>()
@@ -82,6 +89,14 @@ impl Overlay {
     /// `oldest` says that nothing lies below this table, so that a removal of what is not here has
     /// nothing to hide.
     pub(crate) fn write(&self, hash: u64, id: u32, removed: bool, oldest: bool) -> Written {
+        self.put(hash, id, removed, oldest, 1)
+    }
+
+    /// As `write`; `in_place` of the newest deltas of the key may be changed where they are.
+    ///
+    /// Under readers that is only the newest one: a reader that has come past a delta must not see an
+    /// older one change, or it would see a later write without an earlier one.
+    fn put(&self, hash: u64, id: u32, removed: bool, oldest: bool, in_place: usize) -> Written {
         let Some(slot) = self.find_slot(hash) else {
             return if removed && oldest { Written::Same } else { Written::Full };
         };
@@ -94,12 +109,16 @@ impl Overlay {
                 if (at & REMOVED != 0) == removed {
                     return Written::Same;
                 }
+                if looked_at >= in_place {
+                    break;
+                }
                 word.store(at ^ REMOVED, Ordering::Release);
                 if removed {
                     self.removes.fetch_add(1, Ordering::Relaxed);
                 } else {
                     self.removes.fetch_sub(1, Ordering::Relaxed);
                 }
+                self.balance.fetch_add(if removed { -1 } else { 1 }, Ordering::Relaxed);
                 return Written::Done;
             }
             entry = next(at);
@@ -119,6 +138,7 @@ impl Overlay {
         // Whoever sees the slot sees the entry, and everything behind it.
         self.slots[slot].store(tag(hash) | u64::from(number), Ordering::Release);
         self.used.store(number, Ordering::Release);
+        self.balance.fetch_add(if removed { -1 } else { 1 }, Ordering::Relaxed);
         if removed {
             self.removes.fetch_add(1, Ordering::Relaxed);
         }
@@ -161,12 +181,20 @@ impl Overlay {
     /// left behind.
     pub(crate) fn grown(&self, oldest: bool) -> Self {
         let kept = self.len() - if oldest { self.removes().min(self.len()) } else { 0 };
-        let copy = Self::with_room((kept * 2).max(6));
-        for delta in self.deltas() {
-            // There is room by construction; of an older mention of an id, `write` makes nothing new.
-            copy.write(delta.hash, delta.id, delta.removed, oldest);
+        let mut room = (kept * 2).max(3);
+        loop {
+            let copy = Self::with_room(room);
+            // Nobody reads the copy yet: older mentions of an id may give way.
+            let is_full = self.deltas().any(|delta| {
+                copy.put(delta.hash, delta.id, delta.removed, oldest, NEAR) == Written::Full
+            });
+            // Removals of an id whose older mention is far back in its chain have to be kept as well.
+            if !is_full {
+                copy.balance.store(self.balance(), Ordering::Relaxed);
+                return copy;
+            }
+            room *= 2;
         }
-        copy
     }
 
     /// The slot of `hash`, or the empty one where it would be; none where the table has no slots.
@@ -245,5 +273,77 @@ impl Iterator for Chain<'_> {
         let at = self.overlay.word(self.entry).load(Ordering::Acquire);
         self.entry = next(at);
         Some((at as u32, at & REMOVED != 0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    fn ids(overlay: &Overlay, hash: u64) -> Vec<u32> {
+        let mut ids = vec![];
+        overlay.chain(hash).apply(&mut ids, 0);
+        ids
+    }
+
+    fn write(overlay: &mut Overlay, hash: u64, id: u32, removed: bool, oldest: bool) {
+        while overlay.write(hash, id, removed, oldest) == Written::Full {
+            *overlay = overlay.grown(oldest);
+        }
+    }
+
+    #[test]
+    fn a_reader_that_came_before_a_write_sees_none_behind_it() {
+        let overlay = Overlay::with_room(10);
+        overlay.write(1, 1, false, true);
+        let early = overlay.chain(1);
+        // An id moves: the new one comes before the old one goes.
+        overlay.write(1, 2, false, true);
+        overlay.write(1, 1, true, true);
+        let mut seen = vec![];
+        early.apply(&mut seen, 0);
+        assert_eq!(seen, [1], "the removal is visible without what came before it");
+        assert_eq!(ids(&overlay, 1), [2]);
+    }
+
+    /// Regression: a copy made room only for what was added, and dropped a removal that it needed.
+    #[test]
+    fn a_copy_has_room_for_removals_far_back_in_a_chain() {
+        let mut overlay = Overlay::with_room(0);
+        (0..40).for_each(|id| write(&mut overlay, 1, id, false, true));
+        (0..39).for_each(|id| write(&mut overlay, 1, id, true, true));
+        for _ in 0..3 {
+            overlay = overlay.grown(true);
+            assert_eq!(ids(&overlay, 1), [39]);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn deltas_lie_over_what_is_below(
+            below in prop::collection::btree_set(0_u32..30, 0..20),
+            writes in prop::collection::vec((0_u64..3, 0_u32..30, any::<bool>()), 0..200),
+        ) {
+            // Slots and tags of these keys are alike in every way that two keys' can be.
+            let hash = |key: u64| [5, 5 << 32, u64::MAX][key as usize];
+            let (mut over, mut alone) = (Overlay::with_room(0), Overlay::with_room(0));
+            let mut want = [below.clone(), below.clone(), below.clone()];
+            let mut want_alone = [const { BTreeSet::new() }; 3];
+            for (key, id, removed) in writes {
+                write(&mut over, hash(key), id, removed, false);
+                write(&mut alone, hash(key), id, removed, true);
+                for want in [&mut want[key as usize], &mut want_alone[key as usize]] {
+                    if removed { want.remove(&id) } else { want.insert(id) };
+                }
+            }
+            for key in 0..3 {
+                let mut got: Vec<u32> = below.iter().copied().collect();
+                over.chain(hash(key)).apply(&mut got, 0);
+                prop_assert!(got.iter().eq(&want[key as usize]), "{:?}", got);
+                prop_assert!(ids(&alone, hash(key)).iter().eq(&want_alone[key as usize]));
+            }
+        }
     }
 }

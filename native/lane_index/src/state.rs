@@ -84,6 +84,8 @@ pub(crate) struct Writer {
     /// Entries and bytes of everything below the active overlay.
     below_entries: u64,
     below_bytes: u64,
+    /// Ids filed less ids taken away, below the active overlay.
+    below_live: i64,
     frozen_entries: usize,
     /// From how many entries on the active overlay is frozen.
     room: usize,
@@ -101,6 +103,8 @@ pub(crate) struct Change {
     pub added: Option<Arc<Run>>,
     /// The lane count from now on.
     pub lanes: Option<u16>,
+    /// Everything up to this sequence number is in the runs.
+    pub applied_seq: Option<u64>,
 }
 
 /// What an index begins with.
@@ -132,6 +136,7 @@ impl Core {
             since: None,
             below_entries: 0,
             below_bytes: 0,
+            below_live: 0,
             frozen_entries: 0,
             room: 0,
             closed: false,
@@ -244,8 +249,8 @@ impl Core {
             return Ok(());
         }
         if let Some(limit) = self.options.max_entries {
-            let live = writer.active.len() - writer.active.removes().min(writer.active.len());
-            let got = writer.below_entries + (live + ops.len()) as u64;
+            let live = writer.below_live + writer.active.balance();
+            let got = live.max(0) as u64 + ops.len() as u64;
             if got > limit {
                 return Err(Error::Limit { what: "entries of the index", got, limit });
             }
@@ -282,17 +287,19 @@ impl Core {
     }
 
     /// Freezes what has been written, so that the next flush takes it. With `older_than`, only what
-    /// waits that long already.
-    pub(crate) fn freeze_active(&self, older_than: Duration) {
+    /// waits that long already. Whether nothing is left in the overlay that is written to.
+    pub(crate) fn freeze_active(&self, older_than: Duration) -> bool {
         let mut writer = self.writer.lock();
         if writer.since.is_some_and(|since| since.elapsed() >= older_than) {
             self.freeze(&mut writer);
         }
+        writer.active.len() == 0
     }
 
     /// Changes the runs, on disk first. What fails before the view is swapped changes nothing.
     pub(crate) fn install(&self, change: Change) -> Result<(), Error> {
         let _install = self.install.lock();
+        self.check_open()?;
         let view = self.view.load_full();
         let mut runs = view.runs.clone();
         let at = match change.replaced.first() {
@@ -306,7 +313,8 @@ impl Core {
         runs.splice(at..at + change.replaced.len(), change.added);
         let lanes = change.lanes.unwrap_or(self.lanes.load(Ordering::Relaxed));
         if let Some(disk) = &self.disk {
-            let applied = change.flushed.iter().map(|frozen| frozen.applied_seq).max();
+            let flushed = change.flushed.iter().map(|frozen| frozen.applied_seq);
+            let applied = flushed.chain(change.applied_seq).max();
             let journal = self.journal();
             disk.commit(&runs, lanes, applied, journal.as_deref())?;
         }
@@ -329,18 +337,20 @@ impl Core {
         Ok(())
     }
 
+    pub(crate) fn check_open(&self) -> Result<(), Error> {
+        if self.closed.load(Ordering::Relaxed) { Err(Error::Closed) } else { Ok(()) }
+    }
+
     /// Empties the index, or declares it whole again.
     pub(crate) fn restart(&self, empty: bool, degraded: bool) -> Result<(), Error> {
         let _flushing = self.flushing.lock();
         let _merging = self.merging.lock();
         let _install = self.install.lock();
+        self.check_open()?;
         let view = self.view.load_full();
         let runs = if empty { Vec::new() } else { view.runs.clone() };
         // Held to the end, so that no write falls between the manifest and the view.
         let mut writer = self.writer.lock();
-        if writer.closed {
-            return Err(Error::Closed);
-        }
         if let Some(disk) = &self.disk {
             let applied = empty.then_some(if writer.journal.is_some() { writer.seq } else { 0 });
             disk.restart(&runs, degraded, applied, writer.journal.as_deref())?;
@@ -374,6 +384,9 @@ impl Core {
     /// Refuses everything from now on, and lets go of the layers and of the journal.
     pub(crate) fn shut(&self) -> Option<Arc<Journal>> {
         self.closed.store(true, Ordering::Relaxed);
+        // What is being installed is put in place first: it must not take the layers that are let go of
+        // here for all that there are.
+        let _install = self.install.lock();
         let mut writer = self.writer.lock();
         writer.closed = true;
         writer.active = Arc::new(Overlay::with_room(0));
@@ -383,6 +396,13 @@ impl Core {
         });
         self.recount(&mut writer);
         writer.journal.take()
+    }
+
+    /// The sequence number of the last write, if no overlay holds anything.
+    pub(crate) fn settled_seq(&self) -> Option<u64> {
+        let writer = self.writer.lock();
+        let settled = writer.active.len() == 0 && self.view.load().frozen.is_empty();
+        settled.then_some(writer.seq)
     }
 
     /// The number of the last operation, and the number up to which every removal has been purged.
@@ -407,6 +427,7 @@ impl Core {
     /// Takes a segment that turned out to be damaged out of the index, and puts its file aside.
     pub(crate) fn quarantine(&self, name: &str) -> Result<(), Error> {
         let _install = self.install.lock();
+        self.check_open()?;
         let view = self.view.load_full();
         let Some(disk) = self.disk.as_ref().filter(|_| view.runs.iter().any(|r| r.name == name))
         else {
@@ -442,6 +463,9 @@ impl Core {
         writer.frozen_entries = view.frozen.iter().map(|frozen| frozen.overlay.len()).sum();
         let frozen_bytes: usize = view.frozen.iter().map(|frozen| frozen.overlay.bytes()).sum();
         let runs: u64 = view.runs.iter().map(|run| run.adds).sum();
+        let live = view.runs.iter().map(|run| run.adds as i64 - run.removes as i64);
+        let frozen = view.frozen.iter().map(|frozen| frozen.overlay.balance());
+        writer.below_live = live.chain(frozen).sum();
         writer.below_entries = runs + writer.frozen_entries as u64;
         writer.below_bytes =
             frozen_bytes as u64 + view.runs.iter().map(|run| run.bytes).sum::<u64>();

@@ -293,7 +293,7 @@ fn another_version_is_refused_and_left_alone() {
     index.close().expect("closed");
     let manifest = storage.read(names::MANIFEST).expect("read");
     let text = String::from_utf8(manifest).expect("text").replace("\"version\":1", "\"version\":2");
-    let (body, _) = text.split_once(",\"checksum\"").expect("a checksum");
+    let (body, _) = text.rsplit_once(",\"checksum\"").expect("a checksum");
     let checksum = xxhash_rust::xxh3::xxh3_64(body.as_bytes());
     storage
         .put(names::MANIFEST, format!("{body},\"checksum\":\"{checksum:016x}\"}}\n").into_bytes());
