@@ -1,8 +1,8 @@
 //! The directory of an index, as the rest of the crate sees it: everything that is read or written
 //! goes through [`Storage`], so that tests can lose power, run out of space and fail at any step.
 //!
-//! [`Directory`] is the real one. The feature `simulation` adds [`simulation::SimStorage`], which
-//! loses at a crash what was not synced, and [`simulation::FaultStorage`], which fails at a chosen
+//! [`Directory`] is the real one. The feature `simulation` adds `simulation::SimStorage`, which
+//! loses at a crash what was not synced, and `simulation::FaultStorage`, which fails at a chosen
 //! step of whatever it wraps.
 
 mod aligned;
