@@ -205,7 +205,7 @@ impl Generator {
         for jump in jumps {
             match &mut self.ops[*jump] {
                 Op::When { end, .. } | Op::RowStep { end, .. } => *end = to,
-                Op::Jump(end) | Op::Coalesce(end) => *end = to,
+                Op::Jump(end) | Op::Coalesce(end) | Op::UnlessKnown(end) => *end = to,
                 _ => {}
             }
         }
@@ -258,6 +258,22 @@ impl Generator {
                 let (function, name) = (function.implementation, function.name);
                 self.ops.push(Op::AnyArray { function, name, all: *all });
                 self.push();
+            }
+            Node::Subscript { function, args } => {
+                let mut unless = None;
+                for (at, arg) in args.iter().enumerate() {
+                    self.expression(arg);
+                    if at == 0 {
+                        unless = Some(self.ops.len());
+                        self.ops.push(Op::UnlessKnown(0));
+                    }
+                }
+                let argc = args.len() as u16;
+                let (function, name) = (function.implementation, function.name);
+                self.ops.push(Op::Call { function, name, argc, strict: false });
+                self.depth -= args.len();
+                self.push();
+                self.land(unless.as_slice());
             }
             Node::Map { function, args } => {
                 self.all(args);

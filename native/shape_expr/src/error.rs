@@ -323,6 +323,10 @@ pub enum Raise {
     NullNotAllowed,
     /// 42883: an element type without the operator that the function needs.
     UndefinedFunction,
+    /// 42804: rows of different types side by side.
+    DatatypeMismatch,
+    /// 42P22: two collations, and nothing says which one counts.
+    IndeterminateCollation,
     /// 22P05: an escape that stands for no character of the encoding.
     UntranslatableCharacter,
     /// 54001: a value nested too deep.
@@ -366,6 +370,8 @@ impl Raise {
             Raise::DataException => "22000",
             Raise::NullNotAllowed => "22004",
             Raise::UndefinedFunction => "42883",
+            Raise::DatatypeMismatch => "42804",
+            Raise::IndeterminateCollation => "42P22",
             Raise::UntranslatableCharacter => "22P05",
             Raise::TooDeep => "54001",
             Raise::InvalidLogarithm => "2201E",
@@ -399,6 +405,8 @@ impl Raise {
             Raise::DataException => "argument must be empty or one-dimensional array",
             Raise::NullNotAllowed => "an argument must not be NULL",
             Raise::UndefinedFunction => "the element type lacks the operator that is needed",
+            Raise::DatatypeMismatch => "cannot compare rows of different types",
+            Raise::IndeterminateCollation => "could not determine which collation to use",
             Raise::UntranslatableCharacter => "unsupported Unicode escape",
             Raise::TooDeep => "nested too deep",
             Raise::InvalidLogarithm => "invalid argument for a logarithm",

@@ -69,6 +69,11 @@ pub(crate) enum Node {
         function: Function,
         args: Vec<Expr>,
     },
+    /// `value[...]`: where the first argument, the value, is NULL, the subscripts are not looked at.
+    Subscript {
+        function: Function,
+        args: Vec<Expr>,
+    },
     And(Vec<Expr>),
     Or(Vec<Expr>),
     Not(Box<Expr>),
@@ -167,6 +172,7 @@ impl Expr {
         match &self.node {
             Node::Const(_) | Node::Late(_) | Node::Raise(_) | Node::Column(_) => {}
             Node::Call { args, .. }
+            | Node::Subscript { args, .. }
             | Node::And(args)
             | Node::Or(args)
             | Node::Coalesce(args)
@@ -203,7 +209,11 @@ impl Expr {
 
     /// Is there a node that stands for a function that its operands' type does not have?
     pub(crate) fn lacks_a_function(&self) -> bool {
-        let mut found = matches!(self.node, Node::Raise(Raise::UndefinedFunction));
+        let mut found = match &self.node {
+            Node::Raise(raise) => *raise == Raise::UndefinedFunction,
+            Node::Call { function, .. } => function.name == "undefined" && !function.strict,
+            _ => false,
+        };
         self.children(&mut |child| found |= child.lacks_a_function());
         found
     }

@@ -3,6 +3,7 @@
 
 use bumpalo::Bump;
 
+use crate::catalog;
 use crate::constants::{Const, InSet};
 use crate::error::{EvalError, Raise};
 use crate::expr::{Expr, Function, Node, Strategy, Volatility};
@@ -15,6 +16,24 @@ use crate::vm::{self, Context, Limits};
 
 mod control;
 
+/// The function that makes a regular expression of the pattern in `substring(... SIMILAR ...)`, which
+/// is strict as a whole: where the text is NULL, its pattern is not looked at.
+pub(crate) const SIMILAR: &str = "similar_to_escape of substring";
+
+/// Is it `substring(NULL SIMILAR ...)`?
+fn is_similar_of_null(args: &[Expr], zone: &Zone) -> Result<bool, Raise> {
+    let [text, Expr { node: Node::Call { function, args }, .. }] = args else { return Ok(false) };
+    if function.name != SIMILAR {
+        return Ok(false);
+    }
+    let mut null = false;
+    for arg in std::iter::once(text).chain(args) {
+        let arg = fold(arg.clone(), zone)?;
+        null |= arg.as_const().is_some_and(Const::is_null);
+    }
+    Ok(null)
+}
+
 /// Folds a tree. `Err` means that the whole clause raises, whatever the row.
 pub(crate) fn fold(expr: Expr, zone: &Zone) -> Result<Expr, Raise> {
     let Expr { ty, position, node } = expr;
@@ -25,6 +44,9 @@ pub(crate) fn fold(expr: Expr, zone: &Zone) -> Result<Expr, Raise> {
                 "overlaps" => fold_lengths(args, position, zone)?,
                 _ => args,
             };
+            if is_similar_of_null(&args, zone)? {
+                return Ok(Expr { ty, position, node: Node::Const(Const::Null) });
+            }
             let mut args = fold_all(args, zone)?;
             let mut function = function;
             if function.strategy == Strategy::Turned {
@@ -35,6 +57,9 @@ pub(crate) fn fold(expr: Expr, zone: &Zone) -> Result<Expr, Raise> {
             {
                 Node::Const(Const::Null)
             } else {
+                if let Some((test, fields)) = catalog::tested_row(&function, &args) {
+                    return fold_row_test(test, fields, position, zone);
+                }
                 let stable = function.volatility == Volatility::Stable;
                 match values(&args) {
                     None => match certain_raise(&args) {
@@ -69,7 +94,10 @@ pub(crate) fn fold(expr: Expr, zone: &Zone) -> Result<Expr, Raise> {
             let args = [fold(left, zone)?, fold(right, zone)?];
             match values(&args) {
                 None => Node::Distinct { function, args: Box::new(args), negated },
-                Some((values, late)) => known(distinct(&function, &values, negated, zone), late)?,
+                Some((values, late)) => {
+                    let late = late || function.volatility == Volatility::Stable;
+                    known(distinct(&function, &values, negated, zone), late)?
+                }
             }
         }
         Node::AnyOf { function, left, items, all } => {
@@ -77,7 +105,9 @@ pub(crate) fn fold(expr: Expr, zone: &Zone) -> Result<Expr, Raise> {
             let items = fold_all(items, zone)?;
             match (left.as_value(), values(&items)) {
                 (Some(value), Some((values, late))) => {
-                    let late = late || matches!(left.node, Node::Late(_));
+                    let late = late
+                        || matches!(left.node, Node::Late(_))
+                        || function.volatility == Volatility::Stable;
                     known(any_of(&function, value, values, all, zone), late)?
                 }
                 (None, Some(_)) => Node::AnyOf { function, left: Box::new(left), items, all },

@@ -66,6 +66,8 @@ pub(crate) enum Op {
     When { next: u32, end: u32 },
     /// Go there.
     Jump(u32),
+    /// Where the top is NULL or not known, jump: then so is what would be made of it.
+    UnlessKnown(u32),
     /// Where the top is certainly NULL, take it off; otherwise jump, an unknown value being unknown
     /// from there on.
     Coalesce(u32),
@@ -159,6 +161,7 @@ pub(crate) fn key(ops: &[Op], access: &Plan) -> Arc<[u64]> {
             }
             Op::Jump(to) => word(17, 0, to.into()),
             Op::Coalesce(to) => word(18, 0, to.into()),
+            Op::UnlessKnown(to) => word(25, 0, to.into()),
             Op::NullIf { function, .. } => {
                 functions.push(function as usize as u64);
                 word(19, 0, 0);
@@ -214,6 +217,7 @@ pub(crate) fn listing(ops: &[Op], constant: &dyn Fn(u32) -> String) -> String {
             Op::When { next, end } => format!("when, else -> {next}, unknown -> {end}"),
             Op::Jump(to) => format!("jump -> {to}"),
             Op::Coalesce(to) => format!("coalesce -> {to}"),
+            Op::UnlessKnown(to) => format!("unless known -> {to}"),
             Op::NullIf { name, .. } => format!("nullif by {name}"),
             Op::MinMax { name, argc, greatest, .. } => {
                 format!("{}/{argc} by {name}", if *greatest { "greatest" } else { "least" })

@@ -58,12 +58,17 @@ enum Slot<'a> {
     Failed(EvalError),
 }
 
+/// How many bytes of a column's text are decoded in a step, about.
+const BYTES_A_STEP: u64 = 16;
+
 /// One row. Columns are decoded when first asked for and kept, whatever the number of predicates.
 pub struct Row<'a> {
     arena: &'a Bump,
     schema: &'a Schema,
     source: &'a dyn RowSource,
     slots: &'a [Cell<Slot<'a>>],
+    /// Bytes decoded that nobody has accounted for.
+    decoded: Cell<u64>,
 }
 
 impl<'a> Row<'a> {
@@ -71,7 +76,7 @@ impl<'a> Row<'a> {
     pub fn new(arena: &'a Bump, schema: &'a Schema, source: &'a dyn RowSource) -> Row<'a> {
         let count = schema.columns().len();
         let slots = arena.alloc_slice_fill_with(count, |_| Cell::new(Slot::Unread));
-        Row { arena, schema, source, slots }
+        Row { arena, schema, source, slots, decoded: Cell::new(0) }
     }
 
     /// The column's value.
@@ -92,6 +97,9 @@ impl<'a> Row<'a> {
     #[cold]
     fn read(&self, column: usize, slot: &Cell<Slot<'a>>) -> Eval<'a> {
         let datum = self.source.datum(column);
+        if let Datum::Text(bytes) = datum {
+            self.decoded.set(self.decoded.get() + bytes.len() as u64);
+        }
         let result = match &self.schema.columns()[column].ty {
             Some(ty) => decode(ty, datum, self.arena),
             None => Ok(match datum {
@@ -106,6 +114,11 @@ impl<'a> Row<'a> {
             Err(error) => Slot::Failed(error),
         });
         result
+    }
+
+    /// Fuel for what was decoded since this was last asked.
+    pub(crate) fn take_work(&self) -> u64 {
+        self.decoded.take() / BYTES_A_STEP
     }
 
     /// The arena that values built for this row live in.

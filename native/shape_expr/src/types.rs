@@ -57,6 +57,10 @@ pub enum Type {
     AnyCompatibleArray,
     /// `anynonarray`
     AnyNonArray,
+    /// The table's own row type, which no column has.
+    Composite,
+    /// `record`: rows written out, which no column has.
+    Record,
     /// `json`
     Json,
     /// `jsonb`
@@ -86,6 +90,7 @@ pub(crate) enum Category {
     User,
     Array,
     Enum,
+    Composite,
     Pseudo,
     Unknown,
 }
@@ -103,6 +108,7 @@ impl Category {
             Category::User => 'U',
             Category::Array => 'A',
             Category::Enum => 'E',
+            Category::Composite => 'C',
             Category::Pseudo => 'P',
             Category::Unknown => 'X',
         }
@@ -162,6 +168,7 @@ pub(crate) static TYPES: &[TypeRow] = &[
     row(Type::AnyCompatible, "anycompatible", &[], 5077, Category::Pseudo, false),
     row(Type::AnyCompatibleArray, "anycompatiblearray", &[], 5078, Category::Pseudo, false),
     row(Type::AnyNonArray, "anynonarray", &[], 2776, Category::Pseudo, false),
+    row(Type::Record, "record", &[], 2249, Category::Pseudo, false),
     row(Type::Json, "json", &[], 114, Category::User, false),
     row(Type::Jsonb, "jsonb", &[], 3802, Category::User, false),
     row(
@@ -288,6 +295,7 @@ impl Type {
         match self {
             Type::Array(_) => Category::Array,
             Type::Enum(_) => Category::Enum,
+            Type::Composite => Category::Composite,
             ty => ty.row().category,
         }
     }
@@ -323,7 +331,7 @@ impl Type {
 
     /// Of no column and no value.
     pub(crate) fn is_pseudo(&self) -> bool {
-        *self == Type::Unknown || self.category() == Category::Pseudo
+        matches!(self.category(), Category::Unknown | Category::Composite | Category::Pseudo)
     }
 
     /// By any of its names, in lower case, without a modifier.
@@ -373,7 +381,7 @@ impl Type {
                 let own = element.oid();
                 ARRAYS.iter().find(|(element, _)| *element == own).map_or(0, |(_, array)| *array)
             }
-            Type::Enum(_) => 0,
+            Type::Enum(_) | Type::Composite => 0,
             ty => ty.row().oid,
         }
     }
@@ -384,6 +392,7 @@ impl fmt::Display for Type {
         match self {
             Type::Array(element) => write!(f, "{}[]", **element),
             Type::Enum(labels) => f.write_str(labels.name().unwrap_or("enum")),
+            Type::Composite => f.write_str("the table's row type"),
             ty => f.write_str(ty.row().name),
         }
     }

@@ -112,7 +112,9 @@ impl Vm {
         Vm { limits, used: 0 }
     }
 
-    /// Fuel used since the last [`Vm::take_fuel`].
+    /// Fuel used since the last [`Vm::take_fuel`]. Decoding columns counts for the evaluation that
+    /// comes to each of them first; it does not count for the limit, or answers would depend on
+    /// who that is.
     #[must_use]
     pub fn fuel_used(&self) -> u64 {
         self.used
@@ -140,7 +142,7 @@ impl Vm {
             let stack = row.arena().alloc_slice_fill_copy(template.depth, Value::Null);
             execute(template, constants, row, &mut context, stack)
         };
-        self.used += self.limits.fuel - context.fuel;
+        self.used += self.limits.fuel - context.fuel + row.take_work();
         result
     }
 }
@@ -262,6 +264,14 @@ fn execute<'a>(
                 }
             }
             Op::Jump(target) => at = target as usize,
+            Op::UnlessKnown(target) => match stack[top - 1] {
+                Value::Null => at = target as usize,
+                Value::Unknown | Value::Maybe(_) | Value::Opaque => {
+                    stack[top - 1] = Value::Unknown;
+                    at = target as usize;
+                }
+                _ => {}
+            },
             Op::Coalesce(target) => match stack[top - 1] {
                 Value::Null => top -= 1,
                 Value::Maybe(truth) if !truth.may_be_null() => at = target as usize,
@@ -346,6 +356,11 @@ fn in_set<'a>(
     let found = match value {
         Value::Null => return Ok(Value::Null),
         Value::Unknown | Value::Maybe(_) | Value::Opaque => return Ok(Value::Unknown),
+        Value::Json(json) => {
+            // It is read through for its hash.
+            context.charge(json.bytes().len() as u64 / 16)?;
+            set.contains(value)
+        }
         value => set.contains(value),
     };
     Ok(match (found, set.has_null()) {

@@ -142,3 +142,12 @@ fn nulls_among_arguments_are_counted() {
     let clause = "num_nulls(a, b, 1) = 1 AND num_nonnulls(a, b, NULL) = 1";
     assert_eq!(eval(clause, &columns, &[None, Some("x")]), Ok(Some(true)));
 }
+
+#[test]
+fn a_cast_may_be_written_as_a_call_of_the_types_name() {
+    let columns = [("s", "int2"), ("t", "text"), ("f", "float8")];
+    let row = [Some("1"), Some("2024-02-29"), Some("2.5")];
+    for clause in ["bool(s)", "date(t) = '2024-02-29'", "int4(f) = 2", "float8(s) = 1.0"] {
+        assert_eq!(eval(clause, &columns, &row), Ok(Some(true)), "{clause}");
+    }
+}

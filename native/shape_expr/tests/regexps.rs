@@ -29,6 +29,7 @@ fn a_similar_pattern_marks_its_part_with_its_escape() {
     prints("substring('abcdefg' FROM '%#\"b_d#\"%' FOR '#')", "bcd");
     is_null("substring('abc' SIMILAR 'b#\"c#\"' ESCAPE '#')");
     assert_eq!(constant("substring('a' SIMILAR 'a' ESCAPE 'xy') = 'a'"), Err("22025"));
+    is_null("substring(NULL SIMILAR 'a' ESCAPE 'xy')");
 }
 
 #[test]
@@ -90,6 +91,14 @@ fn word_boundaries_beyond_ascii_divide_too() {
     prints("regexp_match('é dä x', '\\m(\\w+)\\M (.)')", "{é,d}");
     prints("regexp_replace('éa bö', '\\y', '|', 'g')", "|éa| |bö|");
     prints("regexp_split_to_array('ä-ö', '\\M')", "{ä,-ö}");
+}
+
+#[test]
+fn no_match_ends_within_the_marks_of_a_word() {
+    prints("regexp_split_to_array('c\näA', '(?i)[^a]{2}\\M')", "{\"c\näA\"}");
+    let regex = "((?:1|1{1,2})*|(b{1,1}?)([ab]ab{1,2}?){0,3}?)*?[^a]{1}\
+                 (日{0,2}b{0,3}?(\\Z|a{0})){1,1}?\\M";
+    prints(&format!("substring('_1ä1abaab' FROM '{regex}')"), "");
 }
 
 #[test]

@@ -6,7 +6,9 @@ use crate::program::Implementation;
 use crate::types::Type;
 
 mod build;
+mod clash;
 mod contain;
+mod enums;
 mod slice;
 mod text;
 
@@ -35,6 +37,8 @@ macro_rules! functions {
         }),*]
     };
 }
+
+pub(crate) use clash::clashing;
 
 pub(super) static OPERATORS: &[&[Operator]] = &[rows! {
     AnyArray "=" AnyArray -> Bool = contain::eq, Equal;
@@ -82,6 +86,13 @@ pub(super) static FUNCTIONS: &[FunctionRow] = functions! {
         build::replace, false, Immutable;
     array_to_string(AnyArray, Text) -> Text = text::to_string, true, Stable;
     array_to_string(AnyArray, Text, Text) -> Text = text::to_string, false, Stable;
+    array_fill(AnyElement, INT4_ARRAY) -> AnyArray = build::fill, false, Immutable;
+    array_fill(AnyElement, INT4_ARRAY, INT4_ARRAY) -> AnyArray = build::fill, false, Immutable;
+    trim_array(AnyArray, Int4) -> AnyArray = slice::trim, true, Immutable;
+    enum_first(AnyEnum) -> AnyEnum = enums::first, false, Stable;
+    enum_last(AnyEnum) -> AnyEnum = enums::last, false, Stable;
+    enum_range(AnyEnum) -> AnyArray = enums::range, false, Stable;
+    enum_range(AnyEnum, AnyEnum) -> AnyArray = enums::range, false, Stable;
     string_to_array(Text, Text) -> TEXT_ARRAY = text::from_string, false, Immutable;
     string_to_array(Text, Text, Text) -> TEXT_ARRAY = text::from_string, false, Immutable;
 };

@@ -5,7 +5,6 @@ use std::cmp::Ordering;
 use super::datetime::timetz;
 use super::{Operator, wrong_kind};
 use crate::value::{Eval, Value};
-use crate::values::json::Json;
 use crate::values::{float, json_order, text};
 use crate::vm::Context;
 
@@ -51,7 +50,39 @@ order!(bpchars, Bpchar, Bpchar, |a: &&str, b: &&str| {
 });
 order!(bytes, Bytes, Bytes, |a: &&[u8], b: &&[u8]| a.cmp(b));
 order!(uuids, Uuid, Uuid, |a: &[u8; 16], b: &[u8; 16]| a.cmp(b));
-order!(jsonbs, Json, Json, |a: &Json<'_>, b: &Json<'_>| json_order::compare(*a, *b));
+
+/// Documents, which cost what they are long.
+pub(super) mod jsonbs {
+    use super::*;
+
+    fn order<'a>(
+        context: &mut Context<'a>,
+        args: &[Value<'a>],
+        is: fn(Ordering) -> bool,
+    ) -> Eval<'a> {
+        let [Value::Json(a), Value::Json(b)] = args else { return wrong_kind() };
+        context.charge(a.bytes().len().min(b.bytes().len()) as u64 / 16)?;
+        Ok(Value::Bool(is(json_order::compare(*a, *b))))
+    }
+
+    macro_rules! orders {
+        ($($name:ident $is:ident;)*) => {
+            $(pub fn $name<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
+                order(context, args, Ordering::$is)
+            })*
+        };
+    }
+
+    orders! {
+        eq is_eq;
+        ne is_ne;
+        lt is_lt;
+        le is_le;
+        gt is_gt;
+        ge is_ge;
+    }
+}
+
 order!(timestamps, Timestamp, Timestamp, |a: &i64, b: &i64| a.cmp(b));
 order!(dates, Date, Date, |a: &i32, b: &i32| a.cmp(b));
 order!(times, Time, Time, |a: &i64, b: &i64| a.cmp(b));

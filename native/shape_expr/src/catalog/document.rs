@@ -20,6 +20,31 @@ const FORMS: &[(&str, &str, &str)] = &[
     ("`[NOT] IN (...)`", "a IN (1, 2, 3)", "equality"),
     ("`[NOT] BETWEEN [SYMMETRIC]`", "a BETWEEN SYMMETRIC 5 AND 1", "none"),
     ("`[NOT] LIKE`", "t LIKE 'a%'", "none"),
+    ("`[NOT] ILIKE`, `SIMILAR TO`, `ESCAPE`", "t ILIKE 'a!%%' ESCAPE '!'", "none"),
+    ("`= ANY`, `op ANY`, `SOME`, `ALL` of an array", "a = ANY (l) AND 5 > ALL (l)", "equality"),
+    ("`CASE`", "CASE a WHEN 1 THEN c ELSE CASE WHEN c THEN b = 2 END END", "none"),
+    ("`COALESCE`, `NULLIF`", "COALESCE(NULLIF(a, 0), b) = 1", "none"),
+    ("`GREATEST`, `LEAST`", "GREATEST(a, b, 5) < 7", "none"),
+    ("`ARRAY[...]`", "l = ARRAY[a, b, 3]", "none"),
+    ("subscripts and slices of an array", "l[1] = 2 AND l[2:] = l[:1]", "none"),
+    ("subscripts of a `jsonb`", "j['tags'][0] = '1'", "none"),
+    ("rows compared", "(a, b) = (1, 2) AND ROW(a, b) < (3, a)", "by their parts"),
+    (
+        "rows in a list or a range",
+        "(a, b) IN ((1, 2), (3, 4)) OR (a, b) BETWEEN (1, 2) AND (3, 4)",
+        "by their parts",
+    ),
+    ("rows within rows, and rows as values", "(a, (b, t)) = (1, (2::int8, 'x'::text))", "none"),
+    ("the whole row, `t.*`", "todos IS NOT NULL AND ROW(todos.*) IS NOT NULL", "none"),
+    ("`AT TIME ZONE`", "w AT TIME ZONE 'Europe/Vienna' < '2024-06-01'", "none"),
+    ("`OVERLAPS`", "(w, w + interval '1 day') OVERLAPS (w, w)", "none"),
+    (
+        "`EXTRACT`, `POSITION`, `SUBSTRING`, `OVERLAY`, `TRIM`",
+        "EXTRACT(year FROM w) = 2024 AND POSITION('a' IN t) = 1 AND SUBSTRING(t FROM 2 FOR 1) = TRIM(BOTH 'x' FROM t)",
+        "none",
+    ),
+    ("`COLLATE` with C, POSIX, C.UTF-8 or ucs_basic", "t COLLATE \"C\" < 'b'", "none"),
+    ("typed literals", "w > timestamptz '2024-01-01' AND w - w < interval '1' day", "as a literal"),
     ("`CAST`, `::`", "CAST(a AS text) = '1' OR t::int4 = 1", "none"),
     ("`$1` parameters", "a = $1", "as a literal"),
     ("qualified and quoted names", "todos.\"a\" = 1", "as the column"),
@@ -141,8 +166,17 @@ fn every_form_of_the_page_compiles() {
     use crate::{Column, Compiler, Options, Param, Schema};
     let column =
         |name: &str, ty: &str| Column { name: name.into(), ty: Some(ty.parse().expect("a type")) };
-    let columns =
-        vec![column("a", "int8"), column("b", "int8"), column("c", "bool"), column("t", "text")];
+    let columns = [
+        ("a", "int8"),
+        ("b", "int8"),
+        ("c", "bool"),
+        ("t", "text"),
+        ("l", "int8[]"),
+        ("j", "jsonb"),
+        ("w", "timestamptz"),
+    ]
+    .map(|(name, ty)| column(name, ty))
+    .to_vec();
     let schema = Schema::new("todos", columns).expect("a schema");
     let mut compiler = Compiler::new(Options::default()).expect("a compiler");
     for (form, example, _) in FORMS {

@@ -1,12 +1,7 @@
 //! Operators, functions and casts of jsonb and json.
 
-use smallvec::SmallVec;
-
 use super::{FunctionRow, Operator, functions, operators, wrong_kind};
 use crate::error::{EvalError, Raise};
-use crate::expr::{Function, Strategy, Volatility};
-use crate::program::Implementation;
-use crate::types::Type;
 use crate::value::{Eval, Value};
 use crate::values::json::{self, Builder, Json, Node};
 use crate::values::json_get::{self, Step};
@@ -14,7 +9,7 @@ use crate::values::json_scan::Token;
 use crate::values::{json_order, json_scan, json_text};
 use crate::vm::Context;
 
-const INVALID: EvalError = EvalError::new(Raise::InvalidParameter);
+pub(super) const INVALID: EvalError = EvalError::new(Raise::InvalidParameter);
 
 /// A part of a document as text: strings bare, `null` as NULL.
 fn as_text<'a>(json: Json<'a>, context: &mut Context<'a>) -> Eval<'a> {
@@ -75,26 +70,7 @@ fn element_text<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
     found(element_of(args)?, true, context)
 }
 
-/// A path out of an array of texts; `None` if it holds a NULL.
-fn path_of<'p>(path: Json<'p>) -> Option<SmallVec<[Step<'p>; 8]>> {
-    texts(path).map(|text| text.map(Step::of_path)).collect()
-}
-
-/// The texts of an array.
-///
-/// The arrays here are literals that the resolver has read (see `Resolver::json_path`).
-fn texts<'p>(array: Json<'p>) -> impl Iterator<Item = Option<&'p str>> {
-    let array = match array.node() {
-        Node::Array(array) => Some(array),
-        _ => None,
-    };
-    array.into_iter().flat_map(|array| array.iter()).map(|item| match item.node() {
-        Node::String(bytes) => Some(json::text(bytes)),
-        _ => None,
-    })
-}
-
-fn extract<'a>(
+pub(super) fn extract<'a>(
     context: &mut Context<'a>,
     document: &Value<'a>,
     path: Option<&[Step<'_>]>,
@@ -127,37 +103,6 @@ fn in_text<'a>(
     }
     context.reserve(found.raw().len())?;
     Ok(found.text(context.arena()).map_or(Value::Null, Value::Text))
-}
-
-fn path<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
-    let [document, Value::Json(path)] = args else { return wrong_kind() };
-    extract(context, document, path_of(*path).as_deref(), false)
-}
-
-fn path_text<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
-    let [document, Value::Json(path)] = args else { return wrong_kind() };
-    extract(context, document, path_of(*path).as_deref(), true)
-}
-
-/// A path that is written argument by argument.
-fn arguments<'a>(context: &mut Context<'a>, args: &[Value<'a>], text: bool) -> Eval<'a> {
-    let Some((document, rest)) = args.split_first() else { return wrong_kind() };
-    let path: Option<SmallVec<[Step<'_>; 8]>> = rest
-        .iter()
-        .map(|value| match value {
-            Value::Text(text) => Some(Step::of_path(text)),
-            _ => None,
-        })
-        .collect();
-    extract(context, document, path.as_deref(), text)
-}
-
-fn extract_path<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
-    arguments(context, args, false)
-}
-
-fn extract_path_text<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
-    arguments(context, args, true)
 }
 
 fn json_step<'a>(context: &mut Context<'a>, args: &[Value<'a>], text: bool) -> Eval<'a> {
@@ -196,27 +141,11 @@ fn exists<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
     Ok(Value::Bool(json_order::exists(*json, key.as_bytes(), context)?))
 }
 
-/// NULLs among the keys do not count.
-fn exists_some<'a>(context: &mut Context<'a>, args: &[Value<'a>], all: bool) -> Eval<'a> {
-    let [Value::Json(json), Value::Json(keys)] = args else { return wrong_kind() };
-    for key in texts(*keys).flatten() {
-        if json_order::exists(*json, key.as_bytes(), context)? != all {
-            return Ok(Value::Bool(!all));
-        }
-    }
-    Ok(Value::Bool(all))
-}
-
-fn exists_any<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
-    exists_some(context, args, false)
-}
-
-fn exists_all<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
-    exists_some(context, args, true)
-}
-
 /// A document of about this size is going to be built.
-fn builder<'a>(bytes: usize, context: &mut Context<'a>) -> Result<Builder<'a>, EvalError> {
+pub(super) fn builder<'a>(
+    bytes: usize,
+    context: &mut Context<'a>,
+) -> Result<Builder<'a>, EvalError> {
     context.reserve(2 * bytes + 32)?;
     Ok(Builder::new(bytes + 32, context.arena()))
 }
@@ -450,45 +379,3 @@ pub(super) static FUNCTIONS: &[FunctionRow] = functions! {
     jsonb_delete(Jsonb, TEXT_ARRAY) -> Jsonb = delete_keys;
     jsonb_strip_nulls(Jsonb) -> Jsonb = strip_nulls;
 };
-
-fn function(name: &'static str, implementation: Implementation, result: Type) -> Function {
-    Function {
-        name,
-        implementation,
-        result,
-        strict: true,
-        volatility: Volatility::Immutable,
-        strategy: Strategy::Plain,
-        is_cast: false,
-    }
-}
-
-/// The operators whose right side is a text[], for this left type.
-pub(crate) fn path_operator(name: &str, left: &Type) -> Option<Function> {
-    Some(match (name, left) {
-        ("#>", Type::Jsonb | Type::Json) => function("#>", path, left.clone()),
-        ("#>>", Type::Jsonb | Type::Json) => function("#>>", path_text, Type::Text),
-        ("?|", Type::Jsonb) => function("?|", exists_any, Type::Bool),
-        ("?&", Type::Jsonb) => function("?&", exists_all, Type::Bool),
-        _ => return None,
-    })
-}
-
-/// The functions that take a document and, one by one, the texts of a path.
-pub(crate) fn path_function(name: &str) -> Option<(Type, Function)> {
-    Some(match name {
-        "jsonb_extract_path" => {
-            (Type::Jsonb, function("jsonb_extract_path", extract_path, Type::Jsonb))
-        }
-        "jsonb_extract_path_text" => {
-            (Type::Jsonb, function("jsonb_extract_path_text", extract_path_text, Type::Text))
-        }
-        "json_extract_path" => {
-            (Type::Json, function("json_extract_path", extract_path, Type::Json))
-        }
-        "json_extract_path_text" => {
-            (Type::Json, function("json_extract_path_text", extract_path_text, Type::Text))
-        }
-        _ => return None,
-    })
-}

@@ -19,10 +19,13 @@ mod document;
 mod format;
 mod identifiers;
 mod json;
+mod json_make;
+mod json_paths;
 mod math;
 mod normal;
 mod refused;
 mod regexps;
+mod rows;
 mod strings;
 mod text;
 
@@ -34,11 +37,14 @@ use crate::program::Implementation;
 use crate::types::Type;
 
 pub(crate) use casts::{Context as CastContext, cast, length_coercion, text_to, to_text};
-pub(crate) use json::{path_function, path_operator};
+pub(crate) use json_make::{from_values, wants_own_type};
+pub(crate) use json_paths::{Default, defaults, jsonb_subscript, path_function};
 pub(crate) use math::depends_on_machine;
 pub(crate) use refused::{
     Refusal, foreign, foreign_arguments, missing_function, missing_operator, missing_type, refusal,
+    takes_path,
 };
+pub(crate) use rows::{NO_EQUALITY, row, row_test, tested_row};
 pub(crate) use strings::{counting, variadic};
 pub(crate) use text::{depends_on_case, prepare, under_c};
 
@@ -116,6 +122,8 @@ static OPERATORS: &[&[&[Operator]]] = &[
     boolean::OPERATORS,
     arrays::OPERATORS,
     json::OPERATORS,
+    json_paths::OPERATORS,
+    rows::OPERATORS,
     bits::OPERATORS,
     math::OPERATORS,
     datetime::OPERATORS,
@@ -139,6 +147,9 @@ static FUNCTIONS: &[&[FunctionRow]] = &[
     bytea::STABLE,
     arrays::FUNCTIONS,
     json::FUNCTIONS,
+    json_make::FUNCTIONS,
+    json_paths::FUNCTIONS,
+    json_paths::LENIENT,
     bits::FUNCTIONS,
     math::FUNCTIONS,
     datetime::FUNCTIONS,
@@ -208,6 +219,58 @@ impl FunctionRow {
 /// Stands for functions that a clause cannot be compiled with.
 fn unsupported<'a>(_: &mut crate::vm::Context<'a>, _: &[crate::Value<'a>]) -> crate::Eval<'a> {
     Err(crate::error::EvalError::new(crate::error::Raise::NotSupported))
+}
+
+/// Stands for a function that its operands' type does not have. PostgreSQL looks for it when it comes
+/// to it: `strict` ones do not where an argument is NULL.
+pub(crate) fn undefined(strict: bool, result: &Type) -> Function {
+    Function {
+        name: "undefined",
+        implementation: raise_undefined,
+        result: result.clone(),
+        strict,
+        volatility: Volatility::Immutable,
+        strategy: Strategy::Plain,
+        is_cast: false,
+    }
+}
+
+/// Does a function look for one text in another, for which PostgreSQL wants to know a collation?
+pub(crate) fn searches_text(function: &Function) -> bool {
+    const NAMES: &[&str] = &[
+        "strpos",
+        "position",
+        "replace",
+        "split_part",
+        "starts_with",
+        "^@",
+        "~<~",
+        "~<=~",
+        "~>~",
+        "~>=~",
+    ];
+    NAMES.contains(&function.name)
+}
+
+/// Stands for a comparison of texts whose collations contradict each other.
+pub(crate) fn undetermined(function: &Function) -> Function {
+    Function {
+        name: "undetermined",
+        implementation: raise_undetermined,
+        strategy: Strategy::Plain,
+        ..function.clone()
+    }
+}
+
+fn raise_undetermined<'a>(
+    _: &mut crate::vm::Context<'a>,
+    _: &[crate::Value<'a>],
+) -> crate::Eval<'a> {
+    Err(crate::error::EvalError::new(crate::error::Raise::IndeterminateCollation))
+}
+
+fn raise_undefined<'a>(_: &mut crate::vm::Context<'a>, _: &[crate::Value<'a>]) -> crate::Eval<'a> {
+    Err(crate::error::EvalError::new(crate::error::Raise::UndefinedFunction))
 }
 
 /// A function was given a kind of value its row does not name: a fault of the tables, not of the

@@ -10,6 +10,8 @@ pub(crate) enum Refusal {
     Volatile,
     Aggregate,
     Window,
+    /// It gives rows, not a value.
+    Set,
 }
 
 const VOLATILE: &[&str] = &[
@@ -101,12 +103,57 @@ const WINDOW: &[&str] = &[
     "nth_value",
 ];
 
+const SETS: &[&str] = &[
+    "unnest",
+    "generate_series",
+    "generate_subscripts",
+    "regexp_matches",
+    "regexp_split_to_table",
+    "string_to_table",
+    "json_array_elements",
+    "json_array_elements_text",
+    "json_each",
+    "json_each_text",
+    "json_object_keys",
+    "json_populate_recordset",
+    "json_to_recordset",
+    "jsonb_array_elements",
+    "jsonb_array_elements_text",
+    "jsonb_each",
+    "jsonb_each_text",
+    "jsonb_object_keys",
+    "jsonb_path_query",
+    "jsonb_path_query_tz",
+    "jsonb_populate_recordset",
+    "jsonb_to_recordset",
+];
+
+/// What takes a jsonpath, which is a language of its own.
+const PATHS: &[&str] = &[
+    "@?",
+    "@@",
+    "jsonb_path_exists",
+    "jsonb_path_exists_tz",
+    "jsonb_path_match",
+    "jsonb_path_match_tz",
+    "jsonb_path_query_array",
+    "jsonb_path_query_array_tz",
+    "jsonb_path_query_first",
+    "jsonb_path_query_first_tz",
+];
+
+/// Is this the name of an operator or a function that takes a jsonpath?
+pub(crate) fn takes_path(name: &str) -> bool {
+    PATHS.contains(&name)
+}
+
 /// Is the function of this name refused, and why?
 pub(crate) fn refusal(name: &str) -> Option<Refusal> {
     let lists = [
         (VOLATILE, Refusal::Volatile),
         (AGGREGATES, Refusal::Aggregate),
         (WINDOW, Refusal::Window),
+        (SETS, Refusal::Set),
     ];
     lists.into_iter().find(|(names, _)| names.contains(&name)).map(|(_, why)| why)
 }
@@ -114,35 +161,16 @@ pub(crate) fn refusal(name: &str) -> Option<Refusal> {
 /// Operators PostgreSQL has for types that this crate knows, but this crate has not.
 const OPERATORS: &[&str] = &[
     "~~*", "!~~*", "~", "!~", "~*", "!~*", "^", "|/", "||/", "@", "&", "|", "#", "<<", ">>", "^@",
-    "->", "->>", "#>", "#>>", "#-", "?", "?|", "?&", "~<~", "~<=~", "~>~", "~>=~", "@@", "@?",
-    "-|-",
+    "->", "->>", "#>", "#>>", "#-", "?", "?|", "?&", "~<~", "~<=~", "~>~", "~>=~", "-|-",
 ];
 
 /// The same for functions.
 const FUNCTIONS: &[&str] = &[
-    "jsonb_path_exists",
-    "jsonb_path_match",
-    "jsonb_path_query_array",
-    "jsonb_path_query_first",
-    "jsonb_delete_path",
-    "jsonb_exists_any",
-    "jsonb_exists_all",
-    "jsonb_set",
-    "jsonb_set_lax",
-    "jsonb_insert",
-    "jsonb_pretty",
-    "jsonb_object",
-    "jsonb_build_object",
-    "jsonb_build_array",
-    "json_build_object",
-    "json_build_array",
-    "json_object",
-    "json_strip_nulls",
-    "to_json",
-    "to_jsonb",
     "row_to_json",
-    "array_to_json",
-    "regexp_matches",
+    "json_populate_record",
+    "json_to_record",
+    "jsonb_populate_record",
+    "jsonb_to_record",
     "to_ascii",
     "pg_size_pretty",
     "pg_size_bytes",
@@ -200,11 +228,13 @@ const TYPES: &[&str] = &[
 
 /// All names that are refused, by the reason, for the page that lists them.
 #[cfg(test)]
-pub(super) fn lists() -> [(&'static str, &'static [&'static str]); 8] {
+pub(super) fn lists() -> [(&'static str, &'static [&'static str]); 10] {
     [
         ("Depending on time, chance or the session", VOLATILE),
         ("Aggregates", AGGREGATES),
         ("Window functions", WINDOW),
+        ("Functions that return sets", SETS),
+        ("What takes a jsonpath", PATHS),
         ("Operators that are not supported yet, or not in every form", OPERATORS),
         ("Functions that are not supported yet, or not in every form", FUNCTIONS),
         (
@@ -219,7 +249,7 @@ pub(super) fn lists() -> [(&'static str, &'static [&'static str]); 8] {
 
 /// Does PostgreSQL have an operator of this name, and this crate none?
 pub(crate) fn missing_operator(name: &str) -> bool {
-    OPERATORS.contains(&name)
+    OPERATORS.contains(&name) || takes_path(name)
 }
 
 /// What is refused where PostgreSQL has a function of this name, and this crate none.
@@ -228,6 +258,7 @@ pub(crate) fn missing_function(name: &str) -> Option<String> {
         (FUNCTIONS, ""),
         (MACHINE, ", whose last digit depends on the machine,"),
         (TEMPLATES, ", which works by a template,"),
+        (PATHS, ", which takes a jsonpath,"),
     ];
     let found = why.into_iter().find(|(names, _)| names.contains(&name));
     found.map(|(_, why)| format!("function {name}{why}"))
@@ -246,6 +277,8 @@ pub(crate) fn foreign(name: &str, prefix: bool) -> &'static [Category] {
         ("@>" | "<@" | "&&", false) => &[Category::DateTime, Category::User],
         // Of points, boxes, networks and bit strings.
         ("#" | "&" | "|" | "<<" | ">>", false) => &[Category::DateTime, Category::User],
+        // Of points.
+        ("?|", false) => &[Category::User],
         ("~", true) => &[Category::User],
         ("-", true) | ("+" | "-" | "*" | "/", false) => &[Category::DateTime, Category::User],
         _ => &[],

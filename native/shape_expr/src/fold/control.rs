@@ -5,7 +5,7 @@ use bumpalo::Bump;
 use super::{any_of, fold as fold_one, fold_all, known, truth, values};
 use crate::constants::Const;
 use crate::error::{EvalError, Raise};
-use crate::expr::{Expr, Node, RowPair};
+use crate::expr::{Expr, Node, RowPair, Volatility};
 use crate::truth::Truth;
 use crate::types::Type;
 use crate::value::Value;
@@ -29,6 +29,7 @@ pub(super) fn fold(expr: Expr, zone: &Zone) -> Result<Expr, Raise> {
             match values(&args) {
                 None => Node::NullIf { function, args: Box::new(args) },
                 Some((values, late)) => {
+                    let late = late || function.volatility == Volatility::Stable;
                     let evaluated = evaluate(zone, &values, |context, values| {
                         control::null_if(function.implementation, [values[0], values[1]], context)
                     });
@@ -49,11 +50,15 @@ pub(super) fn fold(expr: Expr, zone: &Zone) -> Result<Expr, Raise> {
             }
         }
         Node::RowCompare { strategy, pairs } => {
+            // The left row before the right one.
             let mut folded = Vec::with_capacity(pairs.len());
             for RowPair { equal, less, args: [left, right] } in pairs {
-                let args = [fold_one(left, zone)?, fold_one(right, zone)?];
-                folded.push(RowPair { equal, less, args });
+                folded.push((equal, less, fold_one(left, zone)?, right));
             }
+            let fold_right = |(equal, less, left, right)| -> Result<RowPair, Raise> {
+                Ok(RowPair { equal, less, args: [left, fold_one(right, zone)?] })
+            };
+            let folded = folded.into_iter().map(fold_right).collect::<Result<Vec<_>, Raise>>()?;
             Node::RowCompare { strategy, pairs: folded }
         }
         Node::Row(fields) => Node::Row(fold_all(fields, zone)?),
@@ -62,7 +67,9 @@ pub(super) fn fold(expr: Expr, zone: &Zone) -> Result<Expr, Raise> {
         Node::AnyArray { function, all, args } => {
             let [left, array] = *args;
             let (left, array) = (fold_one(left, zone)?, fold_one(array, zone)?);
-            let late = matches!(array.node, Node::Late(_)) || matches!(left.node, Node::Late(_));
+            let late = matches!(array.node, Node::Late(_))
+                || matches!(left.node, Node::Late(_))
+                || function.volatility == Volatility::Stable;
             match (left.as_value(), array.as_value()) {
                 (Some(left), Some(Const::Array(items))) => {
                     known(any_of(&function, left, items.items().to_vec(), all, zone), late)?
@@ -80,9 +87,24 @@ pub(super) fn fold(expr: Expr, zone: &Zone) -> Result<Expr, Raise> {
                 _ => Node::AnyArray { function, all, args: Box::new([left, array]) },
             }
         }
+        Node::Subscript { function, args } => {
+            let args = fold_all(args, zone)?;
+            if args.first().and_then(Expr::as_const).is_some_and(Const::is_null) {
+                return Ok(Expr::constant(ty, position, Const::Null));
+            }
+            match values(&args) {
+                None => Node::Subscript { function, args },
+                Some((values, late)) => {
+                    let evaluated = evaluate(zone, &values, |context, values| {
+                        (function.implementation)(context, values)
+                    });
+                    known(evaluated, late)?
+                }
+            }
+        }
         Node::Map { function, args } => {
             let args = fold_all(args, zone)?;
-            let stable = function.volatility == crate::expr::Volatility::Stable;
+            let stable = function.volatility == Volatility::Stable;
             match values(&args) {
                 None => Node::Map { function, args },
                 Some((values, late)) => {

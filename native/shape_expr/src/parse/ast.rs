@@ -81,6 +81,8 @@ pub(crate) enum AstKind {
         greatest: bool,
     },
     Row(Vec<Ast>),
+    /// `t.*`; a table's name alone is a column that no table has.
+    WholeRow(Vec<String>),
     Collate {
         value: Box<Ast>,
         name: String,

@@ -139,7 +139,10 @@ impl Tree<'_> {
         for field in column.fields {
             match field.node {
                 Some(Node::String(name)) => names.push(name.sval),
-                _ => return Err(Error::unsupported("a whole-row reference", position)),
+                Some(Node::AStar(_)) if !names.is_empty() => {
+                    return Ok(Ast::new(position, AstKind::WholeRow(names)));
+                }
+                _ => return Err(Error::unsupported("* without a table", position)),
             }
         }
         Ok(Ast::new(position, AstKind::Column(names)))

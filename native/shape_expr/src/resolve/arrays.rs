@@ -65,6 +65,9 @@ impl Resolver<'_> {
         if value.ty == Type::Name {
             return Err(Error::unsupported("a subscript of a name", position));
         }
+        if value.ty == Type::Jsonb {
+            return self.jsonb_subscript(value, subscripts, position);
+        }
         let Some(element) = value.ty.element().cloned() else {
             let message =
                 format!("cannot subscript type {} because it does not support it", value.ty);
@@ -76,7 +79,7 @@ impl Resolver<'_> {
         // One slice makes slices of all.
         let slice = subscripts.iter().any(|s| matches!(s, Subscript::Slice(..)));
         let ty = if slice { value.ty.clone() } else { element };
-        let mut args = vec![value];
+        let (mut args, mut lowers) = (vec![value], Vec::new());
         for subscript in subscripts {
             let (lower, upper) = match subscript {
                 Subscript::Index(upper) if slice => (None, Some(upper)),
@@ -87,18 +90,20 @@ impl Resolver<'_> {
                 Subscript::Slice(lower, upper) => (lower.as_ref(), upper.as_ref()),
             };
             let single = matches!(subscript, Subscript::Index(_));
-            for bound in [lower, upper] {
+            // PostgreSQL evaluates all upper bounds before any lower one.
+            for (bound, bounds) in [(lower, &mut lowers), (upper, &mut args)] {
                 // Whether a bound is there, and the bound.
                 let given = bound.is_some() || single;
-                args.push(Expr::constant(Type::Bool, position, Const::Bool(given)));
-                args.push(match bound {
+                bounds.push(Expr::constant(Type::Bool, position, Const::Bool(given)));
+                bounds.push(match bound {
                     Some(bound) => self.index(bound)?,
                     None => Expr::constant(Type::Int4, position, Const::Int(1)),
                 });
             }
         }
+        args.append(&mut lowers);
         let function = arrays::subscript(slice, ty.clone());
-        Ok(Expr::new(ty, position, Node::Call { function, args }))
+        Ok(Expr::new(ty, position, Node::Subscript { function, args }))
     }
 
     fn index(&mut self, index: &Ast) -> Result<Expr, Error> {
@@ -206,8 +211,9 @@ impl Resolver<'_> {
             .coerce(right, &array_ty, CastContext::Implicit)
             .map_err(|error| self.blame(&[&blame], error))?;
         let function = found.function();
-        self.check_order(&function, &[left.clone(), right.clone()], position)?;
         let args = Box::new([left, right]);
+        self.check_order(&function, args.as_slice(), position)?;
+        let function = self.collated_comparison(function, args.as_slice())?;
         Ok(Expr::new(Type::Bool, position, Node::AnyArray { function, all, args }))
     }
 

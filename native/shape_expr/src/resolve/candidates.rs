@@ -2,7 +2,7 @@
 
 use crate::catalog::{self, CastContext, FunctionRow, Operator};
 use crate::error::Error;
-use crate::types::{Category, Type};
+use crate::types::{Category, TYPES, Type};
 
 use super::polymorphic;
 
@@ -11,7 +11,12 @@ pub(super) fn can_coerce(from: &Type, to: &Type) -> bool {
     if let (Type::Array(from), Type::Array(to)) = (from, to) {
         return can_coerce(from, to);
     }
-    from == to || *from == Type::Unknown || catalog::cast(from, to, CastContext::Implicit).is_some()
+    // The table's row type is a record too.
+    let is_record = (from, to) == (&Type::Composite, &Type::Record);
+    from == to
+        || *from == Type::Unknown
+        || is_record
+        || catalog::cast(from, to, CastContext::Implicit).is_some()
 }
 
 /// The operator of this name for these operand types (one type: a prefix operator).
@@ -23,7 +28,8 @@ pub(super) fn operator(
     let prefix = types.len() == 1;
     let rows = catalog::named_operators(name, prefix);
     if rows.is_empty() && catalog::missing_operator(name) {
-        return Err(Error::unsupported(format!("operator {name}"), position));
+        let what = if catalog::takes_path(name) { ", which takes a jsonpath," } else { "" };
+        return Err(Error::unsupported(format!("operator {name}{what}"), position));
     }
     let arguments = |row: &&'static Operator| -> Vec<&'static Type> {
         row.left.iter().chain([&row.right]).collect()
@@ -62,6 +68,20 @@ pub(super) fn operator(
 pub(super) fn has_exact(name: &str, types: &[Type]) -> bool {
     let matches = |args: &[Type]| args.len() == types.len() && args.iter().eq(types);
     catalog::named_functions(name).iter().any(|row| matches(row.args))
+}
+
+/// Of the functions that cast to a type, the argument of the one that takes this type.
+pub(super) fn cast_through(from: &Type, to: &Type) -> Option<Type> {
+    let known = TYPES.iter().map(|row| &row.ty);
+    let all = known
+        .filter(|ty| *ty != to && super::coerce::has_own_function(ty, to))
+        .filter(|ty| !super::coerce::needs_no_function(ty, to))
+        .map(|ty| (vec![ty], ty))
+        .collect();
+    match select(std::slice::from_ref(from), all, &[]) {
+        Selected::One(ty) => Some(ty.clone()),
+        Selected::None | Selected::Many => None,
+    }
 }
 
 /// The function of this name for these argument types.

@@ -62,6 +62,9 @@ impl Resolver<'_> {
         if expr.ty == *ty || *ty == Type::AnyNonArray {
             return Ok(expr);
         }
+        if (&expr.ty, ty) == (&Type::Composite, &Type::Record) {
+            return Ok(Expr { ty: Type::Record, ..expr });
+        }
         if expr.ty == Type::Unknown {
             if let Node::Collate { name, bytewise, inner } = expr.node {
                 let inner = self.coerce(*inner, ty, context)?;
@@ -73,6 +76,9 @@ impl Resolver<'_> {
                 return Ok(Expr::new(ty.clone(), expr.position, node));
             }
             return self.read_literal(expr, ty);
+        }
+        if super::rows::is_row(&expr.ty) && ty.category() == Category::String {
+            return Err(Error::unsupported("a row as text", expr.position));
         }
         if let (Type::Array(_), Type::Array(_)) = (&expr.ty, ty) {
             let (from, position) = (expr.ty.clone(), expr.position);

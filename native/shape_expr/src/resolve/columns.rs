@@ -3,6 +3,7 @@
 use crate::constants::Const;
 use crate::error::Error;
 use crate::expr::{Expr, Node};
+use crate::parse::ast::AstKind;
 use crate::types::{Category, ColumnType, Type};
 
 use super::Resolver;
@@ -13,6 +14,9 @@ impl Resolver<'_> {
         let Some((name, qualifiers)) = names.split_last() else {
             return Err(Error::syntax("a name is missing", position));
         };
+        if let Some(table) = self.is_whole_row(&AstKind::Column(names.to_vec())) {
+            return self.whole_row(table, position);
+        }
         if !self.schema.is_called(qualifiers) {
             return Err(Error::UnknownTable { name: qualifiers.join("."), position });
         }

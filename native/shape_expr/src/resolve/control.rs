@@ -1,14 +1,11 @@
-//! CASE, COALESCE, NULLIF, GREATEST, LEAST, COLLATE, and comparisons of rows.
+//! CASE, COALESCE, NULLIF, GREATEST, LEAST, COLLATE.
 
-use crate::catalog::CastContext;
+use crate::catalog::{self, CastContext};
 use crate::constants::Const;
-use crate::error::{Error, EvalError, Raise};
-use crate::expr::{Expr, Function, Node, RowPair, Strategy, Volatility};
-use crate::parse::ast::{Ast, AstKind};
-use crate::program::Test;
+use crate::error::Error;
+use crate::expr::{Expr, Function, Node};
+use crate::parse::ast::Ast;
 use crate::types::{Category, Type};
-use crate::value::{Eval, Value};
-use crate::vm::Context;
 
 use super::Resolver;
 use super::forms::common_of;
@@ -57,8 +54,7 @@ impl Resolver<'_> {
                     // PostgreSQL forgets here that it was explicit, and may then not know which of
                     // two collations counts (42P22).
                     if super::collation::check(&left)?.is_some() {
-                        let what = "an explicit collation of what CASE compares";
-                        return Err(Error::unsupported(what, operand.position));
+                        left = super::collation::implicit(left);
                     }
                     let right = self.expression(condition)?;
                     let equal = self.operator("=", Some(left), right, condition.position)?;
@@ -120,11 +116,7 @@ impl Resolver<'_> {
             // else is wrong with it comes first.
             Err(error) if ty == Type::Json => {
                 self.late.get_or_insert(error);
-                // What is constant it runs while it plans, before anything around it can drop it.
-                let node = match args.iter().any(Expr::reads_columns) {
-                    true => Node::Raise(Raise::UndefinedFunction),
-                    false => Node::Call { function: incomparable(what, &ty), args: Vec::new() },
-                };
+                let node = Node::Call { function: catalog::undefined(false, &ty), args };
                 return Ok(Expr::new(ty, position, node));
             }
             Err(error) => return Err(error),
@@ -134,6 +126,7 @@ impl Resolver<'_> {
             Err(other) => return Ok(Expr { ty, ..other }),
         };
         self.check_order(&less, &args, position)?;
+        let less = self.collated_comparison(less, &args)?;
         Ok(Expr::new(ty, position, Node::MinMax { less, args, greatest }))
     }
 
@@ -170,169 +163,6 @@ impl Resolver<'_> {
         let (left, right) = (self.side(left)?, self.side(right)?);
         self.compare_sides(name, left, right, position)
     }
-
-    /// An operand, maybe a row. PostgreSQL looks at all operands before it looks for operators.
-    pub(super) fn side(&mut self, ast: &Ast) -> Result<Side, Error> {
-        Ok(match &ast.kind {
-            AstKind::Row(fields) => {
-                self.grow(1, ast.position)?;
-                Side::Row(fields.iter().map(|field| self.side(field)).collect::<Result<_, _>>()?)
-            }
-            _ => Side::One(self.expression(ast)?),
-        })
-    }
-
-    pub(super) fn compare_sides(
-        &mut self,
-        name: &str,
-        left: Side,
-        right: Side,
-        position: usize,
-    ) -> Result<Expr, Error> {
-        match (left, right) {
-            (Side::One(left), Side::One(right)) => self.operator(name, Some(left), right, position),
-            (Side::Row(left), Side::Row(right)) => self.rows(name, left, right, position),
-            _ => Err(Error::unsupported("a row beside what is no row", position)),
-        }
-    }
-
-    /// `make_row_comparison_op`.
-    fn rows(
-        &mut self,
-        name: &str,
-        left: Vec<Side>,
-        right: Vec<Side>,
-        position: usize,
-    ) -> Result<Expr, Error> {
-        if left.len() != right.len() {
-            return Err(Error::syntax("unequal number of entries in row expressions", position));
-        }
-        if left.is_empty() {
-            return Err(Error::unsupported("comparing rows of no columns", position));
-        }
-        let mut compared = Vec::with_capacity(left.len());
-        for (a, b) in left.into_iter().zip(right) {
-            let one = self.compare_sides(name, a, b, position)?;
-            if one.ty != Type::Bool {
-                let message =
-                    format!("row comparison operator must yield type boolean, not type {}", one.ty);
-                return Err(Error::mismatch(message, position));
-            }
-            compared.push(one);
-        }
-        if compared.len() == 1 {
-            return compared.pop().ok_or_else(|| Error::syntax("a row is missing", position));
-        }
-        let node = match name {
-            "=" => Node::And(compared),
-            "<>" | "!=" => Node::Or(compared),
-            "<" | "<=" | ">" | ">=" => return self.ordered_rows(name, compared, position),
-            _ => {
-                let what = format!("operator {name} between rows");
-                return Err(Error::unsupported(what, position));
-            }
-        };
-        Ok(Expr::new(Type::Bool, position, node))
-    }
-
-    fn ordered_rows(
-        &mut self,
-        name: &str,
-        compared: Vec<Expr>,
-        position: usize,
-    ) -> Result<Expr, Error> {
-        let strategy = match name {
-            "<" => Strategy::Less,
-            "<=" => Strategy::LessEqual,
-            ">" => Strategy::Greater,
-            _ => Strategy::GreaterEqual,
-        };
-        let mut pairs = Vec::with_capacity(compared.len());
-        for one in compared {
-            let args = match parts(one) {
-                Ok((_, args)) => args,
-                Err(other) if matches!(other.node, Node::Const(_)) => return Ok(other),
-                Err(_) => return Err(Error::unsupported("ordering rows within rows", position)),
-            };
-            let named = |this: &mut Self, name: &str| -> Result<Function, Error> {
-                let [left, right] = args.clone();
-                match parts(this.operator(name, Some(left), right, position)?) {
-                    Ok((function, _)) => Ok(function),
-                    Err(_) => Err(Error::unsupported("ordering these rows", position)),
-                }
-            };
-            let (equal, less) = (named(self, "=")?, named(self, "<")?);
-            pairs.push(RowPair { equal, less, args });
-        }
-        Ok(Expr::new(Type::Bool, position, Node::RowCompare { strategy, pairs }))
-    }
-
-    /// `(a, b) IS DISTINCT FROM (c, d)`.
-    pub(super) fn distinct_rows(
-        &mut self,
-        left: &[Ast],
-        right: &[Ast],
-        negated: bool,
-        position: usize,
-    ) -> Result<Expr, Error> {
-        if left.len() != right.len() {
-            return Err(Error::syntax("unequal number of entries in row expressions", position));
-        }
-        let left: Vec<Side> = left.iter().map(|a| self.side(a)).collect::<Result<_, _>>()?;
-        let right: Vec<Side> = right.iter().map(|b| self.side(b)).collect::<Result<_, _>>()?;
-        let mut arms = Vec::with_capacity(left.len());
-        for (a, b) in left.into_iter().zip(right) {
-            let equal = self.compare_sides("=", a, b, position)?;
-            arms.push(match parts(equal) {
-                Ok((function, args)) => {
-                    let (args, negated) = (Box::new(args), false);
-                    let node = Node::Distinct { function, args, negated };
-                    Expr::new(Type::Bool, position, node)
-                }
-                Err(other) if matches!(other.node, Node::Const(_)) => other,
-                Err(_) => return Err(Error::unsupported("a row within a row", position)),
-            });
-        }
-        let any = Expr::new(Type::Bool, position, Node::Or(arms));
-        Ok(match negated {
-            true => Expr::new(Type::Bool, position, Node::Not(Box::new(any))),
-            false => any,
-        })
-    }
-
-    /// `ROW(...) IS [NOT] NULL`: all columns are, or all are not. A row within it never is.
-    pub(super) fn row_test(
-        &mut self,
-        test: Test,
-        columns: &[Ast],
-        position: usize,
-    ) -> Result<Expr, Error> {
-        let mut fields = Vec::with_capacity(columns.len());
-        for column in columns {
-            fields.push(match &column.kind {
-                AstKind::Row(_) => return Err(Error::unsupported("a row within a row", position)),
-                _ => self.expression(column)?,
-            });
-        }
-        let row = Expr::new(Type::Unknown, position, Node::Row(fields));
-        Ok(Expr::new(Type::Bool, position, Node::Test(test, Box::new(row))))
-    }
-}
-
-/// An operand: a value or a row.
-#[derive(Clone)]
-pub(super) enum Side {
-    One(Expr),
-    Row(Vec<Side>),
-}
-
-impl Side {
-    pub(super) fn size(&self) -> usize {
-        match self {
-            Side::One(expr) => expr.size(),
-            Side::Row(fields) => fields.iter().map(Side::size).sum(),
-        }
-    }
 }
 
 /// An operator's function and operands; what is no operator (the stand-in for what an open schema
@@ -347,21 +177,5 @@ pub(super) fn parts(expr: Expr) -> Result<(Function, [Expr; 2]), Expr> {
             }
         },
         node => Err(Expr { ty: expr.ty, position: expr.position, node }),
-    }
-}
-
-/// What folding runs where constants cannot be compared: it raises.
-fn incomparable(name: &'static str, ty: &Type) -> Function {
-    fn raise<'a>(_: &mut Context<'a>, _: &[Value<'a>]) -> Eval<'a> {
-        Err(EvalError::new(Raise::UndefinedFunction))
-    }
-    Function {
-        name,
-        implementation: raise,
-        result: ty.clone(),
-        strict: false,
-        volatility: Volatility::Immutable,
-        strategy: Strategy::Plain,
-        is_cast: false,
     }
 }

@@ -96,7 +96,7 @@ impl Resolver<'_> {
         let common = match constant.len() > 1 {
             // Of arrays there are no arrays: those are compared one by one.
             true => common_type(std::iter::once(&operand).chain(&constant))
-                .filter(|ty| ty.element().is_none()),
+                .filter(|ty| ty.element().is_none() && !super::rows::is_row(ty)),
             false => None,
         };
         let mut arms = Vec::new();
@@ -164,7 +164,9 @@ impl Resolver<'_> {
         let mut args = args.into_iter();
         let text = args.next();
         let text_type = [Type::Text, Type::Text];
-        let function = candidates::function("similar_to_escape", &text_type, position)?.function();
+        let mut function =
+            candidates::function("similar_to_escape", &text_type, position)?.function();
+        function.name = crate::fold::SIMILAR;
         let pattern = Node::Call { function, args: args.collect() };
         let pattern = Expr::new(Type::Text, position, pattern);
         let args: Vec<Expr> = text.into_iter().chain([pattern]).collect();
@@ -202,6 +204,9 @@ impl Resolver<'_> {
             converted.push(self.coerce(item, right, CastContext::Implicit)?);
         }
         let all = name == "<>";
+        converted.insert(0, *left);
+        let function = self.collated_comparison(function, &converted)?;
+        let left = Box::new(converted.remove(0));
         let node = Node::AnyOf { function, left, items: converted, all };
         Ok(Expr::new(Type::Bool, position, node))
     }

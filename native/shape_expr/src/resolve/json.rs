@@ -1,21 +1,20 @@
-//! What jsonb and json need beyond the tables: paths, which are arrays of text.
+//! What jsonb and json need beyond the tables: subscripts, and paths of any number of arguments.
 
 use crate::catalog;
 use crate::catalog::CastContext;
 use crate::constants::Const;
 use crate::error::Error;
 use crate::expr::{Expr, Node};
+use crate::parse::ast::Subscript;
 use crate::types::Type;
-use crate::values::json::Builder;
-use crate::values::json_get;
 
+use super::Resolver;
 use super::candidates::can_coerce;
-use super::{Resolver, coerce};
 
 impl Resolver<'_> {
     /// An undetermined column on the left of an operator that only jsonb and json have is jsonb.
     pub(super) fn settle_json(&mut self, name: &str, args: &mut [Expr]) -> Result<(), Error> {
-        if !matches!(name, "->" | "->>" | "#>" | "#>>" | "?" | "?|" | "?&") {
+        if !matches!(name, "->" | "->>" | "#>" | "#>>" | "#-" | "?" | "?|" | "?&") {
             return Ok(());
         }
         if let [left, _] = args {
@@ -24,64 +23,88 @@ impl Resolver<'_> {
         Ok(())
     }
 
-    /// `document #> '{a,b}'` and its like. The path is a literal here, read as text[] at once and
-    /// kept as a jsonb array of strings; this is the place to take any other text[].
-    pub(super) fn json_path(
+    /// `document['a'][0]`: each subscript is a text, or an int4 where it can be one.
+    pub(super) fn jsonb_subscript(
+        &mut self,
+        value: Expr,
+        subscripts: &[Subscript],
+        position: usize,
+    ) -> Result<Expr, Error> {
+        let mut args = vec![value];
+        for subscript in subscripts {
+            let subscript = match subscript {
+                Subscript::Index(subscript) => subscript,
+                Subscript::Slice(lower, upper) => {
+                    let message = "jsonb subscript does not support slices";
+                    let bound = lower.as_ref().or(upper.as_ref());
+                    return Err(Error::mismatch(message, bound.map_or(position, |b| b.position)));
+                }
+            };
+            let subscript = self.expression(subscript)?;
+            let subscript = self.settle(subscript, &Type::Text)?;
+            let ty = match &subscript.ty {
+                Type::Unknown => Type::Text,
+                from => match (can_coerce(from, &Type::Int4), can_coerce(from, &Type::Text)) {
+                    (true, false) => Type::Int4,
+                    (false, true) => Type::Text,
+                    _ => {
+                        let message = format!("subscript type {from} is not supported");
+                        return Err(Error::mismatch(message, subscript.position));
+                    }
+                },
+            };
+            args.push(self.coerce(subscript, &ty, CastContext::Implicit)?);
+        }
+        let function = catalog::jsonb_subscript();
+        Ok(Expr::new(Type::Jsonb, position, Node::Subscript { function, args }))
+    }
+
+    /// `jsonb_build_object('a', 1, ...)` and its like, and `jsonb_delete` of several keys.
+    pub(super) fn json_of_values(
         &mut self,
         name: &str,
-        args: &[Expr],
+        args: &mut Vec<Expr>,
         position: usize,
     ) -> Result<Option<Expr>, Error> {
-        let ([left, right], "#>" | "#>>" | "?|" | "?&") = (args, name) else { return Ok(None) };
-        let left = match (name, &left.ty) {
-            ("?&", Type::Unknown) => self.read_literal(left.clone(), &Type::Jsonb)?,
-            // json and jsonb have the others, and points have `?|`.
-            (_, Type::Unknown) => {
-                let what = format!("operator unknown {name} {}", right.ty);
-                return Err(Error::Ambiguous { what, position });
-            }
-            _ => left.clone(),
-        };
-        let Some(function) = catalog::path_operator(name, &left.ty) else {
-            let signature = format!("{} {name} {}", left.ty, right.ty);
-            return Err(Error::UnknownOperator { signature, position });
-        };
-        let path = match (&right.node, &right.ty) {
-            (Node::Const(Const::Text(text)), Type::Unknown) => {
-                let items = json_get::parse_path(text).map_err(|error| {
-                    let sqlstate = error.sqlstate();
-                    match sqlstate {
-                        "0A000" => {
-                            Error::unsupported("a path of several dimensions", right.position)
-                        }
-                        _ => coerce::invalid(&Type::Text, text, sqlstate, right.position),
-                    }
-                })?;
-                self.scratch.reset();
-                let mut array = Builder::new(text.len(), &self.scratch);
-                array.open(false);
-                let built = items.iter().try_for_each(|item| array.string(item.as_deref()));
-                match built.and_then(|()| array.close()) {
-                    Ok(()) => Const::Json(array.finish().bytes().into()),
-                    Err(e) => {
-                        return Err(coerce::invalid(
-                            &Type::Text,
-                            text,
-                            e.sqlstate(),
-                            right.position,
-                        ));
-                    }
+        if name == "jsonb_delete" && args.len() > 2 {
+            let keys = args.split_off(1);
+            let mut texts = Vec::with_capacity(keys.len());
+            for key in keys {
+                if !can_coerce(&key.ty, &Type::Text) {
+                    let signature = format!("{name}(..., {})", key.ty);
+                    return Err(Error::UnknownFunction { signature, position });
                 }
+                texts.push(self.coerce(key, &Type::Text, CastContext::Implicit)?);
             }
-            (Node::Const(Const::Null), Type::Unknown) => Const::Null,
-            (_, ty) => {
-                let signature = format!("{} {name} {ty}", left.ty);
-                return Err(Error::UnknownOperator { signature, position });
+            let function = catalog::arrays::constructor(false, Type::TEXT_ARRAY);
+            let keys = Node::Call { function, args: texts };
+            args.push(Expr::new(Type::TEXT_ARRAY, position, keys));
+            return Ok(None);
+        }
+        let Some(function) = catalog::from_values(name) else { return Ok(None) };
+        let mut typed = Vec::with_capacity(2 * args.len());
+        for arg in args.drain(..) {
+            let arg = match arg.ty {
+                Type::Unknown => self.coerce(arg, &Type::Text, CastContext::Implicit)?,
+                _ => arg,
+            };
+            let ty = Const::Type(arg.ty.clone().into());
+            let ty = Expr::constant(Type::Unknown, arg.position, ty);
+            typed.extend([arg, ty]);
+        }
+        let result = function.result.clone();
+        Ok(Some(Expr::new(result, position, Node::Call { function, args: typed })))
+    }
+
+    /// Arguments that PostgreSQL declares a default for, where they are left out.
+    pub(super) fn add_defaults(&self, name: &str, args: &mut Vec<Expr>, position: usize) {
+        let defaults = catalog::defaults(name, args.len());
+        args.extend(defaults.iter().map(|default| match default {
+            catalog::Default::Bool(b) => Expr::constant(Type::Bool, position, Const::Bool(*b)),
+            catalog::Default::Text(text) => {
+                Expr::constant(Type::Text, position, Const::Text((*text).into()))
             }
-        };
-        let path = Expr::constant(Type::Jsonb, right.position, path);
-        let args = vec![left, path];
-        Ok(Some(Expr::new(function.result.clone(), position, Node::Call { function, args })))
+        }));
     }
 
     /// `jsonb_extract_path(document, 'a', 'b')` and its like.

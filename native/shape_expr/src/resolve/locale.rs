@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::expr::{Expr, Function, Node};
 use crate::types::{Category, Collation, Type};
 
-use super::{Resolver, candidates, coerce};
+use super::{Resolver, candidates, coerce, collation};
 
 /// PostgreSQL calls no function with more arguments than this.
 const MOST_ARGUMENTS: usize = 100;
@@ -18,15 +18,29 @@ impl Resolver<'_> {
         args: &[Expr],
         position: usize,
     ) -> Result<Function, Error> {
-        if !catalog::depends_on_case(&function) {
+        let searches =
+            catalog::searches_text(&function) && !args.iter().any(|arg| arg.ty == Type::Bpchar);
+        if !searches && !catalog::depends_on_case(&function) {
             return Ok(function);
         }
-        let collation = args.iter().try_fold(None, |all, arg| merge(all, self.collation(arg)?));
+        // An explicit collation counts alone; two contradict each other, which is reported later.
+        let explicit = args.iter().find_map(|arg| match collation::check(arg) {
+            Ok(None) => None,
+            _ => Some(self.collation(arg)),
+        });
+        let collation = explicit.unwrap_or_else(|| self.common_collation(args));
+        if searches {
+            return Ok(match collation {
+                Some(_) => function,
+                None => catalog::undetermined(&function),
+            });
+        }
         let ascii = match collation.map(|found| found.unwrap_or_default()) {
             Some(Collation::Default) => self.options.ascii_case,
             Some(Collation::C) => true,
             Some(Collation::CUtf8) => false,
-            Some(Collation::Other) | None => {
+            None => return Ok(catalog::undetermined(&function)),
+            Some(Collation::Other) => {
                 let what = "case and classes of letters under such a collation";
                 return Err(Error::unsupported(what, position));
             }
@@ -37,9 +51,14 @@ impl Resolver<'_> {
         })
     }
 
+    /// The collation of expressions together; `None` if they clash.
+    pub(super) fn common_collation(&self, args: &[Expr]) -> Option<Option<Collation>> {
+        args.iter().try_fold(None, |all, arg| merge(all, self.collation(arg)?))
+    }
+
     /// The collation of an expression, which what is no text has not. The outer `None` is a conflict.
-    fn collation(&self, expr: &Expr) -> Option<Option<Collation>> {
-        let of = |ty: &Type| match ty {
+    pub(super) fn collation(&self, expr: &Expr) -> Option<Option<Collation>> {
+        let of = |ty: &Type| match ty.element().unwrap_or(ty) {
             Type::Name => Some(Collation::C),
             ty if ty.category() == Category::String => Some(Collation::Default),
             _ => None,
@@ -49,7 +68,7 @@ impl Resolver<'_> {
                 let column = self.schema.columns().get(*column).and_then(|c| c.ty.as_ref());
                 Some(match column {
                     Some(ty) if ty.collation == Collation::Default => of(&ty.ty),
-                    Some(ty) if ty.ty.category() == Category::String => Some(ty.collation),
+                    Some(ty) if of(&ty.ty).is_some() => Some(ty.collation),
                     _ => of(&expr.ty),
                 })
             }
@@ -58,9 +77,17 @@ impl Resolver<'_> {
                 if own.is_none() {
                     return Some(None);
                 }
+                // What only its text form makes a name of has the collation of names.
+                if let (Type::Name, [Expr { node: Node::Call { args: inner, .. }, .. }], true) =
+                    (&function.result, args.as_slice(), function.is_cast)
+                    && inner.first().is_some_and(|arg| of(&arg.ty).is_none())
+                {
+                    return Some(own);
+                }
                 let found = args.iter().try_fold(None, |all, arg| merge(all, self.collation(arg)?));
                 found.map(|found| found.or(own))
             }
+            Node::Collate { name, inner, .. } if name.is_empty() => self.collation(inner),
             Node::Collate { name, .. } => Some(Some(Collation::named(name))),
             Node::Const(_) | Node::Late(_) | Node::Raise(_) => Some(of(&expr.ty)),
             _ => {

@@ -10,6 +10,7 @@ mod forms;
 mod json;
 mod locale;
 mod polymorphic;
+mod rows;
 
 use bumpalo::Bump;
 
@@ -170,7 +171,8 @@ impl Resolver<'_> {
             AstKind::Coalesce(args) => self.coalesce(args, position),
             AstKind::NullIf(args) => self.null_if(args, position),
             AstKind::MinMax { args, greatest } => self.min_max(args, *greatest, position),
-            AstKind::Row(_) => Err(Error::unsupported("a row here", position)),
+            AstKind::Row(fields) => self.row_value(fields, position),
+            AstKind::WholeRow(table) => self.whole_row(table, position),
             AstKind::Collate { value, name } => self.collate(value, name, position),
             AstKind::Array(items) => self.array(items, None, position),
             AstKind::AnyArray { name, left, array, all } => {
@@ -237,15 +239,15 @@ impl Resolver<'_> {
         if let Some(placeholder) = self.settle_together(&mut args, position)? {
             return Ok(placeholder);
         }
-        if let Some(call) = self.json_path(name, &args, position)? {
-            return Ok(call);
-        }
         let types: Vec<Type> = args.iter().map(|arg| arg.ty.clone()).collect();
         let found = match candidates::operator(name, &types, position) {
             Ok(found) => found,
             Err(error) => return Err(self.blame(&args.iter().collect::<Vec<_>>(), error)),
         };
         let declared: Vec<&Type> = found.left.iter().chain([&found.right]).collect();
+        if found.right != Type::Record && types.iter().any(rows::is_row) {
+            return Err(Error::unsupported(format!("a row as an operand of {name}"), position));
+        }
         let (wanted, result) = polymorphic::settle(&types, &declared, &found.result, position)?;
         let function = arrays::typed(found.function(), result);
         let mut args = self.coerce_all(args, &wanted)?;
@@ -256,9 +258,10 @@ impl Resolver<'_> {
         }
         let function = self.localised(function, &args, position)?;
         self.check_order(&function, &args, position)?;
+        let function = self.collated_comparison(function, &args)?;
         if lacks_operator(&found.right, function.strategy, &args) {
-            let raise = Node::Raise(crate::error::Raise::UndefinedFunction);
-            return Ok(Expr::new(function.result, position, raise));
+            let function = catalog::undefined(true, &function.result);
+            return Ok(Expr::new(function.result.clone(), position, Node::Call { function, args }));
         }
         Ok(Expr::new(function.result.clone(), position, Node::Call { function, args }))
     }
@@ -287,9 +290,7 @@ impl Resolver<'_> {
             function.strategy,
             Strategy::Less | Strategy::LessEqual | Strategy::Greater | Strategy::GreaterEqual
         );
-        let text = args
-            .iter()
-            .any(|arg| arg.ty.element().unwrap_or(&arg.ty).category() == Category::String);
+        let text = args.iter().any(|arg| is_ordered_as_text(arg.ty.element().unwrap_or(&arg.ty)));
         if !orders || !text || self.options.order_any_collation_by_bytes {
             return Ok(());
         }
@@ -329,6 +330,10 @@ impl Resolver<'_> {
                 return Err(Error::VolatileFunction { name: owned(), position });
             }
             Some(Refusal::Aggregate) => return Err(Error::Aggregate { name: owned(), position }),
+            Some(Refusal::Set) => {
+                let what = format!("function {name}, which returns a set,");
+                return Err(Error::unsupported(what, position));
+            }
             Some(Refusal::Window) => return Err(Error::WindowFunction { name: owned(), position }),
             None => {}
         }
@@ -337,6 +342,9 @@ impl Resolver<'_> {
             let arg = self.expression(arg)?;
             // Of an undetermined column a function says nothing: text is the commonest argument.
             resolved.push(self.settle(arg, &Type::Text)?);
+        }
+        if resolved.iter().any(|arg| rows::is_row(&arg.ty)) {
+            return Err(Error::unsupported(format!("a row as an argument of {name}"), position));
         }
         if let Some(call) = self.json_path_call(name, &resolved, position)? {
             return Ok(call);
@@ -350,6 +358,10 @@ impl Resolver<'_> {
         {
             return self.read_literal(arg.clone(), &ty);
         }
+        if let Some(call) = self.json_of_values(name, &mut resolved, position)? {
+            return Ok(call);
+        }
+        self.add_defaults(name, &mut resolved, position);
         let types: Vec<Type> = resolved.iter().map(|arg| arg.ty.clone()).collect();
         // `date(title)` is a cast, unless there is a function of just that name and type; and where a
         // cast has a function, such as `int4(price)`, that has the type's name.
@@ -358,6 +370,14 @@ impl Resolver<'_> {
             && (coerce::needs_no_function(from, &ty) || coerce::has_own_function(from, &ty))
         {
             let arg = resolved.remove(0);
+            return self.coerce(arg, &ty, CastContext::Explicit);
+        }
+        // Or such a function takes it once it is cast unasked: `bool(smallint)` is `bool(integer)`.
+        if let ([from], Some(ty), true) =
+            (types.as_slice(), Type::by_own_name(name), catalog::named_functions(name).is_empty())
+            && let Some(middle) = candidates::cast_through(from, &ty)
+        {
+            let arg = self.coerce(resolved.remove(0), &middle, CastContext::Implicit)?;
             return self.coerce(arg, &ty, CastContext::Explicit);
         }
         let row = candidates::function(name, &types, position)?;
@@ -383,6 +403,11 @@ impl Resolver<'_> {
             return self.similar_substring(args, position);
         }
         let function = self.localised(function, &args, position)?;
+        let function = self.collated_comparison(function, &args)?;
+        if catalog::wants_own_type(name) {
+            let ty = args.first().map_or(Type::Text, |arg| arg.ty.clone());
+            args.push(Expr::constant(Type::Unknown, position, Const::Type(ty.into())));
+        }
         if catalog::arrays::wants_type(name) {
             let element = args.first().and_then(|arg| arg.ty.element()).unwrap_or(&Type::Text);
             let ty = Const::Type(element.clone().into());
@@ -398,13 +423,24 @@ impl Resolver<'_> {
         if let (Test::Null | Test::NotNull, AstKind::Row(columns)) = (test, &inner.kind) {
             return self.row_test(test, columns, position);
         }
+        if let (Test::Null | Test::NotNull, Some(table)) = (test, self.is_whole_row(&inner.kind)) {
+            return self.whole_row_test(test, table, (inner.position, position));
+        }
         let inner = match test {
             // Any type will do, and an open schema's column stays undetermined.
             Test::Null | Test::NotNull => self.expression(inner)?,
             _ => self.condition(inner, "IS")?,
         };
+        if matches!(inner.ty, Type::Record | Type::Composite) {
+            return Ok(self.record_test(test, inner, position));
+        }
         Ok(Expr::new(Type::Bool, position, Node::Test(test, Box::new(inner))))
     }
+}
+
+/// Text, and rows, which may hold text.
+fn is_ordered_as_text(ty: &Type) -> bool {
+    ty.category() == Category::String || *ty == Type::Record
 }
 
 /// Arrays are compared by their elements' operators, which some types do not have.

@@ -12,7 +12,7 @@ struct Bound {
 }
 
 fn is_polymorphic(ty: &Type) -> bool {
-    ty.category() == Category::Pseudo
+    ty.category() == Category::Pseudo && *ty != Type::Record
 }
 
 /// Do these actual types fit those declared ones, all together?
@@ -52,6 +52,10 @@ fn bind(actual: &[Type], declared: &[&Type]) -> Option<Bound> {
             Some(known) if known != element => return None,
             _ => bound.element = Some(element.clone()),
         }
+    }
+    // An enum must be a known one.
+    if bound.element.is_none() && declared.iter().any(|ty| **ty == Type::AnyEnum) {
+        return None;
     }
     // An array of what already is an array there is not.
     let arrays = declared.iter().any(|ty| **ty == Type::AnyArray);

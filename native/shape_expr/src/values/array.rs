@@ -82,6 +82,10 @@ impl ConstArray {
 }
 
 impl<'a> Array<'a> {
+    /// The empty array.
+    pub(crate) const NONE: Array<'static> =
+        Array(Repr::Built(&Built { dimensions: &[], items: &[] }));
+
     /// An array of these elements; their number must be what the dimensions say.
     pub(crate) fn build(
         arena: &'a Bump,

@@ -74,6 +74,9 @@ impl std::fmt::Debug for Json<'_> {
 }
 
 impl<'a> Json<'a> {
+    /// `null`.
+    pub(crate) const NULL: Json<'static> = Json(&[NULL]);
+
     /// jsonb_in.
     pub(crate) fn parse(text: &str, arena: &'a Bump) -> Result<Json<'a>, EvalError> {
         let mut builder = Builder::new(text.len() + text.len() / 2 + 16, arena);
@@ -346,6 +349,20 @@ impl<'a> Builder<'a> {
         self.complete()
     }
 
+    pub(crate) fn boolean(&mut self, b: bool) -> Result<(), EvalError> {
+        self.bytes.push(if b { TRUE } else { FALSE });
+        self.complete()
+    }
+
+    /// A number of these words of a numeric.
+    pub(crate) fn number(&mut self, words: &[i16]) -> Result<(), EvalError> {
+        for word in words {
+            self.bytes.extend_from_slice(&word.to_le_bytes());
+        }
+        self.bytes.push(NUMBER);
+        self.complete()
+    }
+
     fn string_token(&mut self, span: Span<'_>) {
         let bytes = &mut self.bytes;
         match span.token {
@@ -382,11 +399,7 @@ impl<'t> Visitor<'t> for Builder<'_> {
             Token::True => self.bytes.push(TRUE),
             Token::False => self.bytes.push(FALSE),
             Token::Number => {
-                let words = numeric_text::parse(scalar.text)?.words()?;
-                for word in words {
-                    self.bytes.extend_from_slice(&word.to_le_bytes());
-                }
-                self.bytes.push(NUMBER);
+                return self.number(&numeric_text::parse(scalar.text)?.words()?);
             }
             Token::String { .. } => {
                 self.string_token(scalar);

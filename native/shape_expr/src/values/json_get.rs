@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::json::{Json, Node};
 use super::json_scan::{self, Span, Token, Visitor};
-use crate::error::{EvalError, Raise};
+use crate::error::EvalError;
 
 /// One step into a document: into an object by name, into an array by subscript.
 #[derive(Clone, Copy, Debug)]
@@ -229,75 +229,4 @@ pub(crate) fn json_array_length(text: &str) -> Result<Option<i64>, EvalError> {
         }
         _ => Ok(None),
     }
-}
-
-/// A one-dimensional array literal of text, as a path is written: `{a,"b c",NULL}`.
-///
-/// Arrays as such are another family's; this is what the path operators' right side needs while it
-/// is a literal.
-pub(crate) fn parse_path(text: &str) -> Result<Vec<Option<String>>, EvalError> {
-    let bad = EvalError::new(Raise::InvalidText);
-    let word = super::text::trim_space(text);
-    let inside = word.strip_prefix('{').ok_or(bad)?;
-    let mut characters = inside.chars().peekable();
-    let mut items = Vec::new();
-    let skip = |characters: &mut std::iter::Peekable<std::str::Chars<'_>>| {
-        while characters.next_if(|c| c.is_ascii() && super::text::is_space(*c as u8)).is_some() {}
-    };
-    skip(&mut characters);
-    if characters.next_if_eq(&'}').is_some() {
-        return if characters.next().is_none() { Ok(items) } else { Err(bad) };
-    }
-    loop {
-        skip(&mut characters);
-        let (mut item, mut quoted, mut kept) = (String::new(), false, 0);
-        match characters.peek() {
-            // More dimensions than one.
-            Some('{') => return Err(EvalError::new(Raise::NotSupported)),
-            Some('"') => {
-                quoted = true;
-                characters.next();
-                loop {
-                    match characters.next().ok_or(bad)? {
-                        '"' => break,
-                        '\\' => item.push(characters.next().ok_or(bad)?),
-                        c => item.push(c),
-                    }
-                }
-                skip(&mut characters);
-            }
-            _ => {
-                while let Some(&c) = characters.peek() {
-                    match c {
-                        ',' | '}' => break,
-                        '{' | '"' => return Err(bad),
-                        '\\' => {
-                            characters.next();
-                            item.push(characters.next().ok_or(bad)?);
-                            kept = item.len();
-                        }
-                        c => {
-                            characters.next();
-                            item.push(c);
-                            if !(c.is_ascii() && super::text::is_space(c as u8)) {
-                                kept = item.len();
-                            }
-                        }
-                    }
-                }
-                item.truncate(kept);
-                if item.is_empty() {
-                    return Err(bad);
-                }
-            }
-        }
-        let null = !quoted && item.eq_ignore_ascii_case("null");
-        items.push((!null).then_some(item));
-        match characters.next() {
-            Some(',') => {}
-            Some('}') => break,
-            _ => return Err(bad),
-        }
-    }
-    if characters.next().is_none() { Ok(items) } else { Err(bad) }
 }

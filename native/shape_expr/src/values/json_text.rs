@@ -41,13 +41,14 @@ pub(crate) fn output<'a>(json: Json<'_>, arena: &'a Bump) -> &'a str {
     text.into_bump_str()
 }
 
-fn write(json: Json<'_>, text: &mut BumpString<'_>) {
+pub(crate) fn write(json: Json<'_>, text: &mut BumpString<'_>) {
     match json.node() {
         Node::Null => text.push_str("null"),
         Node::Bool(true) => text.push_str("true"),
         Node::Bool(false) => text.push_str("false"),
         Node::Number(n) => {
-            text.push_str(&numeric_text::output(Numeric::from_words(&n.words())));
+            // A string takes everything.
+            let _ = numeric_text::write(Numeric::from_words(&n.words()), text);
         }
         Node::String(bytes) => quote(json::text(bytes), text),
         Node::Array(array) => {
@@ -79,7 +80,75 @@ fn write(json: Json<'_>, text: &mut BumpString<'_>) {
     }
 }
 
-fn quote(string: &str, text: &mut BumpString<'_>) {
+/// What a level of jsonb_pretty is indented by.
+const INDENT: usize = 4;
+
+/// At least as many bytes as [`pretty`] writes, inside so many levels.
+pub(crate) fn pretty_size(json: Json<'_>, level: usize) -> usize {
+    let line = (level + 1) * INDENT + 4;
+    match json.node() {
+        Node::Array(array) => deep(|| {
+            array.iter().fold(line, |sum, item| {
+                sum.saturating_add(pretty_size(item, level + 1)).saturating_add(line)
+            })
+        }),
+        Node::Object(object) => deep(|| {
+            object.iter().fold(line, |sum, (key, value)| {
+                sum.saturating_add(quoted_size(key) + line)
+                    .saturating_add(pretty_size(value, level + 1))
+            })
+        }),
+        _ => size(json),
+    }
+}
+
+/// jsonb_pretty.
+pub(crate) fn pretty<'a>(json: Json<'_>, arena: &'a Bump) -> &'a str {
+    let mut text = BumpString::with_capacity_in(2 * json.bytes().len(), arena);
+    write_pretty(json, 0, &mut text);
+    text.into_bump_str()
+}
+
+fn write_pretty(json: Json<'_>, level: usize, text: &mut BumpString<'_>) {
+    let line = |level: usize, text: &mut BumpString<'_>| {
+        text.push('\n');
+        for _ in 0..level * INDENT {
+            text.push(' ');
+        }
+    };
+    match json.node() {
+        Node::Array(array) => {
+            text.push('[');
+            deep(|| {
+                for (at, item) in array.iter().enumerate() {
+                    text.push_str(if at > 0 { "," } else { "" });
+                    line(level + 1, text);
+                    write_pretty(item, level + 1, text);
+                }
+            });
+            line(level, text);
+            text.push(']');
+        }
+        Node::Object(object) => {
+            text.push('{');
+            deep(|| {
+                for (at, (key, value)) in object.iter().enumerate() {
+                    text.push_str(if at > 0 { "," } else { "" });
+                    line(level + 1, text);
+                    quote(json::text(key), text);
+                    text.push_str(": ");
+                    write_pretty(value, level + 1, text);
+                }
+            });
+            line(level, text);
+            text.push('}');
+        }
+        _ => write(json, text),
+    }
+}
+
+/// A string as JSON writes it.
+pub(crate) fn quote(string: &str, text: &mut BumpString<'_>) {
     text.push('"');
     for c in string.chars() {
         match c {

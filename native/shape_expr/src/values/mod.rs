@@ -15,8 +15,10 @@ pub(crate) mod enumeration;
 pub(crate) mod float;
 pub(crate) mod int;
 pub(crate) mod json;
+pub(crate) mod json_edit;
 pub(crate) mod json_get;
 pub(crate) mod json_keys;
+pub(crate) mod json_make;
 pub(crate) mod json_order;
 pub(crate) mod json_scan;
 pub(crate) mod json_text;
@@ -64,7 +66,9 @@ pub(crate) fn input<'a>(ty: &Type, text: &'a str, arena: &'a Bump) -> Eval<'a> {
         | Type::AnyEnum
         | Type::AnyCompatible
         | Type::AnyCompatibleArray
-        | Type::AnyNonArray => return Err(EvalError::new(Raise::NotSupported)),
+        | Type::AnyNonArray
+        | Type::Composite
+        | Type::Record => return Err(EvalError::new(Raise::NotSupported)),
         Type::Json => {
             json_scan::validate(text)?;
             Value::Text(text)
@@ -198,7 +202,7 @@ pub(crate) fn output_in<'a>(
         Value::Int(i) => arena.alloc_str(&i.to_string()),
         Value::Float(x) if *ty == Type::Float4 => arena.alloc_str(&float::output4(*x as f32)),
         Value::Float(x) => arena.alloc_str(&float::output8(*x)),
-        Value::Numeric(n) => arena.alloc_str(&numeric_text::output(*n)),
+        Value::Numeric(n) => numeric_text::output_in(*n, arena),
         Value::Text(s) | Value::Bpchar(s) => s,
         Value::Uuid(bytes) => arena.alloc_str(&uuid::output(bytes)),
         Value::Timestamp(t) => {

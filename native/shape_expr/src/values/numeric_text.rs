@@ -1,5 +1,9 @@
 //! numeric's text form, in and out.
 
+use std::fmt;
+
+use bumpalo::Bump;
+use bumpalo::collections::String as BumpString;
 use smallvec::SmallVec;
 
 use super::numeric::{DEC_DIGITS, Kind, Numeric, NumericVar};
@@ -119,37 +123,64 @@ fn build(kind: Kind, decimals: &[u8], point: i64, scale: i64) -> Result<NumericV
 
 /// numeric_out.
 pub(crate) fn output(n: Numeric<'_>) -> String {
+    let mut text = String::new();
+    // A string takes everything.
+    let _ = write(n, &mut text);
+    text
+}
+
+/// The same into the arena.
+pub(crate) fn output_in<'a>(n: Numeric<'_>, arena: &'a Bump) -> &'a str {
+    let size = n.scale().max(0) as usize + 4 * n.weight().max(0) as usize + 8;
+    let mut text = BumpString::with_capacity_in(size, arena);
+    let _ = write(n, &mut text);
+    text.into_bump_str()
+}
+
+/// The same to wherever text goes.
+pub(crate) fn write(n: Numeric<'_>, text: &mut impl fmt::Write) -> fmt::Result {
     match n.kind() {
-        Kind::NaN => return "NaN".to_owned(),
-        Kind::Infinity => return "Infinity".to_owned(),
-        Kind::NegativeInfinity => return "-Infinity".to_owned(),
+        Kind::NaN => return text.write_str("NaN"),
+        Kind::Infinity => return text.write_str("Infinity"),
+        Kind::NegativeInfinity => return text.write_str("-Infinity"),
         Kind::Positive | Kind::Negative => {}
     }
     let digit = |power: i32| -> i16 {
         let at = n.weight() - power;
         usize::try_from(at).ok().and_then(|at| n.digits().get(at)).copied().unwrap_or(0)
     };
-    let mut text = String::new();
     if n.kind() == Kind::Negative {
-        text.push('-');
+        text.write_char('-')?;
     }
     if n.weight() < 0 || n.is_zero() {
-        text.push('0');
+        text.write_char('0')?;
     } else {
-        text.push_str(&digit(n.weight()).to_string());
+        let first = decimals(digit(n.weight()));
+        let zeros = first.iter().take(3).take_while(|d| **d == b'0').count();
+        put(&first[zeros..], text)?;
         for power in (0..n.weight()).rev() {
-            text.push_str(&format!("{:04}", digit(power)));
+            put(&decimals(digit(power)), text)?;
         }
     }
     if n.scale() > 0 {
-        text.push('.');
-        let start = text.len();
+        text.write_char('.')?;
+        let mut left = n.scale() as usize;
         let mut power = -1;
-        while text.len() < start + n.scale() as usize {
-            text.push_str(&format!("{:04}", digit(power)));
+        while left > 0 {
+            let shown = left.min(DEC_DIGITS as usize);
+            put(&decimals(digit(power))[..shown], text)?;
+            left -= shown;
             power -= 1;
         }
-        text.truncate(start + n.scale() as usize);
     }
-    text
+    Ok(())
+}
+
+/// The four decimals of a digit.
+fn decimals(digit: i16) -> [u8; 4] {
+    [1000, 100, 10, 1].map(|unit| b'0' + (digit / unit % 10) as u8)
+}
+
+fn put(decimals: &[u8], text: &mut impl fmt::Write) -> fmt::Result {
+    decimals.iter().try_for_each(|decimal| text.write_char(char::from(*decimal)))
 }

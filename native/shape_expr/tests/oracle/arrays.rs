@@ -124,7 +124,7 @@ pub fn broken(random: &mut Random, element: Kind) -> String {
 }
 
 impl Generator<'_> {
-    fn element(&mut self) -> &'static Kind {
+    pub fn element(&mut self) -> &'static Kind {
         if !self.random.one_in(4) {
             let own: Vec<&'static Kind> = self
                 .table
@@ -182,7 +182,35 @@ impl Generator<'_> {
         if depth == 0 {
             return self.operand(kind, 0);
         }
-        match self.random.below(16) {
+        match self.random.below(18) {
+            16 => {
+                let value = self.operand(*element, 0);
+                let lengths = ["'{2}'", "'{1,2}'", "'{}'", "'{0,3}'", "'{-1}'", "'{NULL}'", "NULL"];
+                let lengths = self.random.pick(&lengths);
+                let lowers = ["'{2}'", "'{0,-1}'", "'{}'", "'{2147483647}'", "'{{1}}'", "NULL"];
+                let lowers = match self.random.one_in(2) {
+                    true => format!(", {}", self.random.pick(&lowers)),
+                    false => String::new(),
+                };
+                match self.random.one_in(3) {
+                    true => format!("array_fill({value}, {lengths}{lowers})"),
+                    false => {
+                        format!("array_fill(({value})::{}, {lengths}{lowers})", element.name())
+                    }
+                }
+            }
+            17 if *element == Kind::Mood => {
+                let (a, b) = (self.operand(Kind::Mood, 0), self.operand(Kind::Mood, 0));
+                match self.random.one_in(3) {
+                    true => format!("enum_range({a})"),
+                    false => format!("enum_range({a}, {b})"),
+                }
+            }
+            17 => {
+                let array = self.array(element, depth - 1);
+                let count = self.random.pick(&["0", "1", "2", "-1", "NULL", "9"]);
+                format!("trim_array({array}, {count})")
+            }
             0..=5 => self.operand(kind, 0),
             6 | 7 => self.constructor(element, depth),
             8 => {
@@ -323,8 +351,13 @@ impl Generator<'_> {
             }
             14 => {
                 let array = self.array(element, depth);
-                let indices =
-                    self.random.pick(&["[1]", "[1][2]", "[0]", "[NULL]", "['1']", "[1.4]"]);
+                let indices = match self.random.one_in(4) {
+                    true => format!("[1 / {}]", self.operand(Kind::Int4, 0)),
+                    false => {
+                        let all = ["[1]", "[1][2]", "[0]", "[NULL]", "['1']", "[1.4]"];
+                        self.random.pick(&all).to_owned()
+                    }
+                };
                 let not = self.random.pick(&["", "NOT "]);
                 format!("({array}){indices} IS {not}NULL")
             }
@@ -342,10 +375,34 @@ impl Generator<'_> {
     pub fn row_condition(&mut self) -> String {
         let count = 1 + self.random.below(3);
         let kinds: Vec<Kind> = (0..count).map(|_| self.kind()).collect();
-        let row = |this: &mut Self| {
-            let fields: Vec<String> = kinds.iter().map(|kind| this.operand(*kind, 1)).collect();
-            format!("ROW({})", fields.join(", "))
+        // Rows within rows are compared only where their fields have the same types.
+        let nested = self.random.below(2 * kinds.len() + 2);
+        let fields = |this: &mut Self| -> Vec<String> {
+            let operand = |(at, kind): (usize, &Kind)| match at == nested {
+                true if this.random.one_in(12) => this.operand(*kind, 1),
+                true => {
+                    let (a, b) = (this.operand(*kind, 0), this.operand(*kind, 0));
+                    let cast =
+                        if this.random.one_in(8) { "" } else { &format!("::{}", kind.name()) };
+                    format!("ROW(({a}){cast}, ({b}){cast})")
+                }
+                false => this.operand(*kind, 1),
+            };
+            kinds.iter().enumerate().map(operand).collect()
         };
+        let row = |this: &mut Self| match this.random.below(20) {
+            0 if this.has_table() => "ROW(t.*)".to_owned(),
+            _ => format!("ROW({})", fields(this).join(", ")),
+        };
+        match self.random.below(10) {
+            6 => return self.record_condition(),
+            7 if self.has_table() => {
+                let not = self.random.pick(&["", "NOT "]);
+                let whole = self.random.pick(&["t", "t.*", "(t)", "public.t.*", "ROW(t.*)"]);
+                return format!("{whole} IS {not}NULL");
+            }
+            _ => {}
+        }
         match self.random.below(6) {
             0 | 1 => {
                 let operator = self.random.pick(&["=", "<>", "<", "<=", ">", ">="]);
@@ -364,6 +421,44 @@ impl Generator<'_> {
                 format!("{} IS {not}DISTINCT FROM {}", row(self), row(self))
             }
             _ => format!("{} BETWEEN {} AND {}", row(self), row(self), row(self)),
+        }
+    }
+
+    /// Is there a table whose row a clause could speak of?
+    fn has_table(&self) -> bool {
+        !self.table.columns.is_empty()
+    }
+
+    /// Conditions on rows that are values.
+    fn record_condition(&mut self) -> String {
+        let kinds: Vec<Kind> = (0..1 + self.random.below(3)).map(|_| self.kind()).collect();
+        let row = |this: &mut Self| {
+            let fields: Vec<String> = kinds
+                .iter()
+                .map(|kind| match this.random.one_in(10) {
+                    true => this.operand(*kind, 0),
+                    false => format!("({})::{}", this.operand(*kind, 0), kind.name()),
+                })
+                .collect();
+            match this.random.below(12) {
+                0 if this.has_table() => "t".to_owned(),
+                1 => format!("CASE WHEN {} THEN ROW({}) END", this.boolean(0), fields.join(", ")),
+                2 => "NULL".to_owned(),
+                _ => format!("ROW({})", fields.join(", ")),
+            }
+        };
+        let (a, b, c) = (row(self), row(self), row(self));
+        let operator = self.random.pick(&["=", "<>", "<", "<=", ">", ">="]);
+        let not = self.random.pick(&["", "NOT "]);
+        match self.random.below(8) {
+            0 => format!("{a} {operator} ANY (ARRAY[{b}, {c}])"),
+            1 => format!("CASE {a} WHEN {b} THEN true WHEN {c} THEN false END"),
+            2 => format!("COALESCE({a}, {b}) {operator} {c}"),
+            3 => format!("GREATEST({a}, {b}) {operator} {c}"),
+            4 => format!("NULLIF({a}, {b}) IS {not}NULL"),
+            5 => format!("(CASE WHEN true THEN {a} END) IS {not}NULL"),
+            6 => format!("{a} IS {not}DISTINCT FROM {b}"),
+            _ => format!("{a} {not}IN ({b}, {c})"),
         }
     }
 
@@ -387,8 +482,14 @@ impl Generator<'_> {
             }
             1 => {
                 let on = self.kind();
-                // Without an explicit collation: under one, PostgreSQL may not know which counts.
-                let operand = self.operand(on, 0);
+                // An explicit collation does not count as one there.
+                let operand = match on.is_string() && self.random.one_in(4) {
+                    true => {
+                        let collation = self.random.pick(&["C", "C.utf8"]);
+                        format!("({} COLLATE \"{collation}\")", self.operand(on, 0))
+                    }
+                    false => self.operand(on, 0),
+                };
                 let arms: String = (0..1 + self.random.below(2))
                     .map(|_| {
                         let (value, result) = (self.operand(on, 0), self.operand(kind, depth));
@@ -418,6 +519,10 @@ impl Generator<'_> {
                     format!("({} COLLATE \"{collation}\")", self.operand(kind, depth))
                 }
                 Kind::Array(_) => self.operand(kind, depth),
+                Kind::Mood if self.random.one_in(2) => {
+                    let name = self.random.pick(&["enum_first", "enum_last"]);
+                    format!("{name}({}::mood)", self.operand(Kind::Mood, 0))
+                }
                 kind => {
                     let own = ARRAYS.iter().find_map(|array| match array {
                         Kind::Array(element) if **element == kind => Some(*element),

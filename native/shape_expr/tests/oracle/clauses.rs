@@ -85,6 +85,13 @@ impl Generator<'_> {
                 }
             };
         }
+        match crate::family() {
+            Some("json") => return self.json_condition(),
+            Some("arrays") => return self.array_condition(),
+            Some("rows") => return self.row_condition(),
+            Some("control") => return self.control(Kind::Bool, 3),
+            _ => {}
+        }
         if self.random.one_in(8) {
             return self.time_condition();
         }
@@ -297,6 +304,21 @@ impl Generator<'_> {
             _ => self.kind(),
         };
         let value = self.operand(from, depth - 1);
+        // A cast may be written as a call.
+        let function = match kind {
+            Kind::Bool => "bool",
+            Kind::Int2 => "int2",
+            Kind::Int4 => "int4",
+            Kind::Int8 => "int8",
+            Kind::Float4 => "float4",
+            Kind::Float8 => "float8",
+            Kind::Text | Kind::Name | Kind::Uuid | Kind::Bytea | Kind::Jsonb => kind.name(),
+            Kind::Oid | Kind::Date | Kind::Timestamptz => kind.name(),
+            _ => "",
+        };
+        if !function.is_empty() && self.random.one_in(8) {
+            return format!("{function}({value})");
+        }
         let modified = match kind {
             Kind::Varchar => self.random.pick(&["varchar", "varchar(2)", "character varying(5)"]),
             Kind::Bpchar => self.random.pick(&["bpchar", "char", "char(3)", "character(6)"]),

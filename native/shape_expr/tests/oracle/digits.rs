@@ -52,7 +52,7 @@ fn digits_are_postgresqls() {
     client.batch_execute("SET TimeZone = 'UTC'; SET extra_float_digits = 1").expect("settings");
     let mut random = Random::new(seed);
     let schema = Schema::new("t", Vec::new()).expect("a schema");
-    let table = Table { columns: Vec::new(), collated: Vec::new(), schema, zone: "UTC" };
+    let table = Table { columns: Vec::new(), collated: Default::default(), schema, zone: "UTC" };
     let mut compiler = Compiler::new(Options::default()).expect("default options");
     let (mut printed, mut raised, mut bad) = (0, 0, Vec::new());
     for _ in 0..count {

@@ -49,6 +49,11 @@ impl Generator<'_> {
                 let mut call = format!("format({format}");
                 for _ in 0..self.random.below(4) {
                     let argument = match self.random.below(4) {
+                        // Widths make no megabytes.
+                        _ if format.contains('*') => self
+                            .random
+                            .pick(&["3", "-4", "NULL", "'x y'", "'5'", "true", "'ä'", "12::bigint"])
+                            .to_owned(),
                         0 => self
                             .random
                             .pick(&["3", "-4", "NULL", "'x y'", "'5'", "true"])

@@ -1,5 +1,6 @@
 //! Documents, and clauses of jsonb and json.
 
+use crate::arrays::text;
 use crate::clauses::{Generator, quote};
 use crate::random::Random;
 use crate::samples::Kind;
@@ -155,8 +156,15 @@ impl Generator<'_> {
     }
 
     fn path(&mut self) -> String {
-        if self.random.one_in(20) {
-            return self.random.pick(&["'{'", "'a'", "''", "NULL", "'{a,}'", "'{a}b'"]).to_owned();
+        match self.random.below(20) {
+            0 => {
+                let odd = ["'{'", "'a'", "''", "NULL", "'{a,}'", "'{a}b'", "'{{a},{0}}'"];
+                return self.random.pick(&odd).to_owned();
+            }
+            1 | 2 => return self.array(&Kind::Text, 1),
+            3 => return format!("ARRAY[{}, {}]", self.key(), self.key()),
+            4 => return format!("{}::text[]", quote(&text(self.random, Kind::Text))),
+            _ => {}
         }
         let items: Vec<&str> = (0..self.random.below(4))
             .map(|_| {
@@ -196,6 +204,9 @@ impl Generator<'_> {
         let (arrow, hash) = if text { ("->>", "#>>") } else { ("->", "#>") };
         let name = if kind == Kind::Json { "json" } else { "jsonb" };
         let ending = if text { "_text" } else { "" };
+        if !text && kind == Kind::Jsonb && self.random.one_in(4) {
+            return self.subscripted(&document);
+        }
         match self.random.below(10) {
             0..=3 => format!("({document} {arrow} {})", self.key()),
             4 | 5 => format!("({document} {arrow} {})", self.index()),
@@ -217,39 +228,145 @@ impl Generator<'_> {
         }
     }
 
+    /// `(document)['a'][0]`.
+    fn subscripted(&mut self, document: &str) -> String {
+        let subscripts: String = (0..1 + self.random.below(3))
+            .map(|_| match self.random.below(16) {
+                0 => "['a':'b']".to_owned(),
+                1 => "[NULL]".to_owned(),
+                2 => format!("[{}]", self.operand(Kind::Int8, 0)),
+                3 => format!("[{}]", self.operand(Kind::Int2, 0)),
+                4 => format!("[{}]", self.operand(Kind::Varchar, 0)),
+                5 => format!("[1 / {}]", self.operand(Kind::Int4, 0)),
+                6..=9 => format!("[{}]", self.index()),
+                _ => format!("[{}]", self.key()),
+            })
+            .collect();
+        format!("({document}){subscripts}")
+    }
+
+    /// A document made of values.
+    fn made(&mut self, name: &str, depth: usize) -> String {
+        let values = |this: &mut Self, count: usize| -> String {
+            let values: Vec<String> = (0..count)
+                .map(|_| {
+                    let kind = this.kind();
+                    this.operand(kind, depth.min(1))
+                })
+                .collect();
+            values.join(", ")
+        };
+        let count = self.random.below(4);
+        match self.random.below(10) {
+            0 => {
+                let kind = self.kind();
+                format!("to_{name}({})", self.operand(kind, depth))
+            }
+            1 | 2 => {
+                // Of a known type.
+                let kind = self.kind();
+                format!("to_{name}(({})::{})", self.operand(kind, depth), kind.name())
+            }
+            3 => {
+                let element = self.element();
+                let array = self.array(element, depth.min(1));
+                let feeds = self.random.pick(&["", ", true", ", false", ", NULL"]);
+                let json = format!("array_to_json({array}{feeds})");
+                if name == "json" { json } else { format!("{json}::jsonb") }
+            }
+            4 => format!("{name}_build_array({})", values(self, count)),
+            5 => format!("{name}_build_object({})", values(self, count)),
+            6 | 7 => {
+                let pairs: Vec<String> =
+                    (0..count).map(|_| format!("{}, {}", self.key(), values(self, 1))).collect();
+                format!("{name}_build_object({})", pairs.join(", "))
+            }
+            8 => format!("{name}_object({})", self.path()),
+            _ => format!("{name}_object({}, {})", self.path(), self.path()),
+        }
+    }
+
+    /// A document changed where a path leads.
+    fn changed(&mut self, depth: usize) -> String {
+        let document = self.operand(Kind::Jsonb, depth);
+        let path = self.path();
+        if self.random.one_in(3) {
+            return match self.random.one_in(4) {
+                true => format!("jsonb_delete_path({document}, {path})"),
+                false => format!("({document} #- {path})"),
+            };
+        }
+        let value = self.operand(Kind::Jsonb, 0);
+        let flag = self.random.pick(&["", ", true", ", false", ", NULL", ", 't'"]);
+        match self.random.below(5) {
+            0 | 1 => format!("jsonb_set({document}, {path}, {value}{flag})"),
+            2 | 3 => format!("jsonb_insert({document}, {path}, {value}{flag})"),
+            _ => {
+                let value = if self.random.one_in(2) { "NULL" } else { &value };
+                let treatment = match flag {
+                    "" => "",
+                    _ => self.random.pick(&[
+                        "",
+                        ", 'use_json_null'",
+                        ", 'delete_key'",
+                        ", 'return_target'",
+                        ", 'raise_exception'",
+                        ", 'other'",
+                        ", NULL",
+                    ]),
+                };
+                format!("jsonb_set_lax({document}, {path}, {value}{flag}{treatment})")
+            }
+        }
+    }
+
     /// An expression of this kind made of documents, if there is one.
     pub fn json_operand(&mut self, kind: Kind, depth: usize) -> Option<String> {
         let depth = depth - 1;
         Some(match kind {
             Kind::Text => {
                 let kind = self.document_kind();
-                match self.random.one_in(5) {
-                    true => {
+                match self.random.below(6) {
+                    0 => format!("jsonb_pretty({})", self.operand(Kind::Jsonb, depth)),
+                    1 => {
                         let name = if kind == Kind::Json { "json" } else { "jsonb" };
                         format!("{name}_typeof({})", self.operand(kind, depth))
                     }
-                    false => self.part(kind, true, depth),
+                    _ => self.part(kind, true, depth),
                 }
             }
-            Kind::Json => self.part(Kind::Json, false, depth),
+            Kind::Json => match self.random.below(8) {
+                0 => format!("json_strip_nulls({})", self.operand(Kind::Json, depth)),
+                1 => self.made("json", depth),
+                _ => self.part(Kind::Json, false, depth),
+            },
+            Kind::Jsonb if self.random.one_in(8) => self.made("jsonb", depth),
+            Kind::Jsonb if self.random.one_in(4) => self.changed(depth),
             Kind::Jsonb => match self.random.below(6) {
                 0..=2 => self.part(Kind::Jsonb, false, depth),
                 3 => {
                     let document = self.operand(Kind::Jsonb, depth);
-                    match self.random.one_in(2) {
-                        true => format!("({document} - {})", self.key()),
-                        false => format!("({document} - {})", self.index()),
+                    match self.random.below(3) {
+                        0 => format!("({document} - {})", self.key()),
+                        1 => format!("({document} - {})", self.index()),
+                        _ => format!("({document} - {})", self.path()),
                     }
                 }
                 4 => {
                     let (a, b) =
                         (self.operand(Kind::Jsonb, depth), self.operand(Kind::Jsonb, depth));
-                    format!("jsonb_concat({a}, {b})")
+                    match self.random.one_in(2) {
+                        true => format!("jsonb_concat({a}, {b})"),
+                        false => format!("({a} || {b})"),
+                    }
                 }
                 _ => {
                     let document = self.operand(Kind::Jsonb, depth);
-                    match self.random.below(3) {
+                    match self.random.below(4) {
                         0 => format!("jsonb_strip_nulls({document})"),
+                        3 => {
+                            format!("jsonb_delete({document}, {}, {})", self.key(), self.key())
+                        }
                         1 => format!("jsonb_delete({document}, {}::text)", self.key()),
                         _ => format!("jsonb_delete({document}, {}::int)", self.index()),
                     }
@@ -285,9 +402,20 @@ impl Generator<'_> {
                 0 => format!("jsonb_exists({left}, {})", self.key()),
                 _ => format!("{left} ? {}", self.key()),
             },
-            5 => {
-                let operator = self.random.pick(&["?|", "?&"]);
-                format!("{left} {operator} {}", self.path())
+            5 => match self.random.below(4) {
+                0 => {
+                    let function = self.random.pick(&["jsonb_exists_any", "jsonb_exists_all"]);
+                    format!("{function}({left}, {})", self.path())
+                }
+                _ => {
+                    let operator = self.random.pick(&["?|", "?&"]);
+                    format!("{left} {operator} {}", self.path())
+                }
+            },
+            6 if self.random.one_in(3) => {
+                let name = self.random.pick(&["json", "jsonb"]);
+                let made = self.made(name, 1);
+                format!("({made})::text = {}", self.operand(Kind::Text, 0))
             }
             6 => {
                 let kind = self.document_kind();

@@ -2,7 +2,7 @@
 //! false and NULL told apart, and so must every error.
 //!
 //! `SHAPE_EXPR_ORACLE_PAIRS` sets how many (clause, row) pairs are checked, `SHAPE_EXPR_ORACLE_SEED`
-//! repeats a run.
+//! repeats a run, and `SHAPE_EXPR_ORACLE_FAMILY` (`json`, `arrays`, `rows`, `control`) narrows it down.
 
 mod arrays;
 mod clauses;
@@ -39,6 +39,13 @@ enum Answer {
 
 fn from_environment(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+/// The only conditions to ask about, if some are named.
+fn family() -> Option<&'static str> {
+    static FAMILY: std::sync::LazyLock<Option<String>> =
+        std::sync::LazyLock::new(|| std::env::var("SHAPE_EXPR_ORACLE_FAMILY").ok());
+    FAMILY.as_deref()
 }
 
 /// The given seed, or a fresh one.

@@ -12,8 +12,8 @@ use crate::samples::{self, ARRAYS, KINDS, Kind};
 
 pub struct Table {
     pub columns: Vec<(String, Kind, String)>,
-    /// Columns of collation C; the others have the database's, C.UTF-8.
-    pub collated: Vec<String>,
+    /// Columns of another collation than the database's, which is C.UTF-8.
+    pub collated: BTreeMap<String, Collation>,
     pub schema: Schema,
     /// The session's time zone.
     pub zone: &'static str,
@@ -54,17 +54,16 @@ impl Table {
         }
         // Clauses cast to the enum by its name, which the schema must tell.
         columns.push(("mood".to_owned(), Kind::Mood, "mood".to_owned()));
-        let collated: Vec<String> = columns
-            .iter()
-            .filter(|(_, kind, _)| kind.is_string() && random.one_in(4))
-            .map(|(name, ..)| name.clone())
-            .collect();
+        let mut collated = BTreeMap::new();
+        for (name, kind, _) in &columns {
+            if kind.is_string() && random.one_in(3) {
+                let collation = if random.one_in(3) { Collation::CUtf8 } else { Collation::C };
+                collated.insert(name.clone(), collation);
+            }
+        }
         let definitions: Vec<String> = columns
             .iter()
-            .map(|(name, _, ty)| {
-                let collate = if collated.contains(name) { " COLLATE \"C\"" } else { "" };
-                format!("\"{name}\" {ty}{collate}")
-            })
+            .map(|(name, _, ty)| format!("\"{name}\" {ty}{}", clause(collated.get(name))))
             .collect();
         let create = format!(
             "DROP TABLE IF EXISTS t; DROP TYPE IF EXISTS mood; CREATE TYPE mood AS ENUM ('{}'); \
@@ -75,9 +74,7 @@ impl Table {
         client.batch_execute(&create).expect("the table");
         let schema = columns.iter().map(|(name, kind, ty)| {
             let mut ty: ColumnType = kind.column_type(ty);
-            if collated.contains(name) {
-                ty.collation = Collation::C;
-            }
+            ty.collation = collated.get(name).copied().unwrap_or_default();
             Column::new(name, ty)
         });
         let schema = Schema::new("public.t", schema.collect()).expect("the schema");
@@ -121,7 +118,7 @@ impl Table {
     }
 
     pub fn describe(&self) -> Vec<String> {
-        let collate = |name| if self.collated.contains(name) { " COLLATE C" } else { "" };
+        let collate = |name| clause(self.collated.get(name));
         self.columns.iter().map(|(name, _, ty)| format!("{name} {ty}{}", collate(name))).collect()
     }
 
@@ -137,6 +134,14 @@ impl Table {
             1 => format!("public.t.\"{name}\""),
             _ => format!("\"{name}\""),
         })
+    }
+}
+
+fn clause(collation: Option<&Collation>) -> &'static str {
+    match collation {
+        Some(Collation::C) => " COLLATE \"C\"",
+        Some(Collation::CUtf8) => " COLLATE \"C.utf8\"",
+        _ => "",
     }
 }
 

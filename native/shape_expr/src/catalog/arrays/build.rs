@@ -223,3 +223,58 @@ pub(super) fn replace<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval
     let items = array.iter().map(|item| if same(&item, &old) { new } else { item });
     build(context, array.dimensions(), items)
 }
+
+/// `array_fill(value, dimensions[, lower bounds])`.
+pub(super) fn fill<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
+    if unknown(args) {
+        return Ok(Value::Unknown);
+    }
+    let [value, given @ ..] = args else { return wrong_kind() };
+    if given.iter().any(Value::is_null) {
+        return Err(EvalError::new(Raise::NullNotAllowed));
+    }
+    let too_many = EvalError::new(Raise::LimitExceeded);
+    let mut sizes = given.iter();
+    let (Some(Value::Array(lengths)), lowers) = (sizes.next(), sizes.next()) else {
+        return wrong_kind();
+    };
+    let plain = |array: &Array<'a>| match array.dimensions().len() > 1 {
+        true => Err(wrong()),
+        false if array.iter().any(|item| item.is_null()) => {
+            Err(EvalError::new(Raise::NullNotAllowed))
+        }
+        false => Ok(()),
+    };
+    plain(lengths)?;
+    if lengths.len() > MAX_DIMENSIONS {
+        return Err(too_many);
+    }
+    if let Some(Value::Array(lowers)) = lowers {
+        plain(lowers)?;
+        if lowers.len() != lengths.len() {
+            return Err(wrong());
+        }
+    }
+    let lower = |at: usize| match lowers {
+        Some(Value::Array(lowers)) => lowers.get(at).unwrap_or(Value::Int(1)),
+        _ => Value::Int(1),
+    };
+    let mut dimensions = BumpVec::with_capacity_in(MAX_DIMENSIONS, context.arena());
+    for (at, length) in lengths.iter().enumerate() {
+        let (Value::Int(length), Value::Int(lower)) = (length, lower(at)) else {
+            return wrong_kind();
+        };
+        if length < 0 {
+            return Err(too_many);
+        }
+        let dimension = Dimension { lower: lower as i32, length: length as i32 };
+        dimension.lower.checked_add(dimension.length).ok_or(too_many)?;
+        dimensions.push(dimension);
+    }
+    let size = if dimensions.is_empty() { 0 } else { count(&dimensions)? };
+    if size == 0 {
+        return build(context, &[], [].into_iter());
+    }
+    context.reserve(size * size_of::<Value<'_>>())?;
+    build(context, &dimensions, (0..size).map(|_| *value))
+}

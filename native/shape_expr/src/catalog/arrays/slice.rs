@@ -84,7 +84,8 @@ pub(super) fn element<'a>(_: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
     Ok(array.get(at).unwrap_or(Value::Null))
 }
 
-/// `array[i:j][k:l]`: what of it lies inside, with bounds that start at 1 again.
+/// `array[i:j][k:l]`: what of it lies inside, with bounds that start at 1 again. The arguments are
+/// the upper bounds, then the lower ones, each behind a flag that it was given.
 pub(super) fn slice<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
     if let Some(missing) = missing(args) {
         return Ok(missing);
@@ -100,7 +101,10 @@ pub(super) fn slice<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'
     let mut result = [Dimension { lower: 1, length: 0 }; MAX_DIMENSIONS];
     for (i, dimension) in dimensions.iter().enumerate() {
         let (mut from, mut to) = (dimension.lower, dimension.upper());
-        if let Some([lower_given, lower, upper_given, upper]) = bounds.get(4 * i..4 * i + 4) {
+        let (uppers, lowers) = bounds.split_at(2 * given);
+        if let (Some([upper_given, upper]), Some([lower_given, lower])) =
+            (uppers.get(2 * i..2 * i + 2), lowers.get(2 * i..2 * i + 2))
+        {
             let (Value::Int(lower), Value::Int(upper)) = (lower, upper) else {
                 return wrong_kind();
             };
@@ -139,4 +143,18 @@ pub(super) fn slice<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'
         true => Ok(Value::Array(array)),
         false => Err(EvalError::new(Raise::ArraySubscript)),
     }
+}
+
+/// `trim_array(array, count)`: so many fewer at the end of its first dimension.
+pub(super) fn trim<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
+    let [Value::Array(array), Value::Int(gone)] = args else { return wrong_kind() };
+    let (lower, length) =
+        array.dimensions().first().map_or((1, 0), |first| (first.lower, first.length));
+    if !(0..=i64::from(length)).contains(gone) {
+        return Err(EvalError::new(Raise::ArraySubscript));
+    }
+    let upper = i64::from(lower) + i64::from(length) - gone - 1;
+    let bounds = [Value::Bool(true), Value::Int(upper), Value::Bool(false), Value::Int(1)];
+    let [upper_given, upper, lower_given, lower] = bounds;
+    slice(context, &[Value::Array(*array), upper_given, upper, lower_given, lower])
 }

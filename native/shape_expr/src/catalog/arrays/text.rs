@@ -7,6 +7,7 @@ use crate::types::Type;
 use crate::value::{Eval, Value};
 use crate::values;
 use crate::values::array::Array;
+use crate::values::json_text;
 use crate::vm::Context;
 
 /// A bound on the length of a value's text.
@@ -14,6 +15,8 @@ fn size(value: &Value<'_>) -> usize {
     match value {
         Value::Numeric(n) => n.scale() as usize + 4 * n.weight().max(0) as usize + 8,
         Value::Text(s) | Value::Bpchar(s) => 2 * s.len() + 8,
+        Value::Bytes(bytes) => 3 * bytes.len() + 8,
+        Value::Json(json) => 2 * json_text::size(*json),
         _ => 64,
     }
 }

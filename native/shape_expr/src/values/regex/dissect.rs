@@ -117,7 +117,7 @@ impl Dissection<'_> {
                 None => dfa.next_eoi_state(cache, state),
             }
             .map_err(|_| broken)?;
-            if state.is_match() && at >= least {
+            if state.is_match() && at >= least && self.subject.is_character(at) {
                 found = Some(at);
                 if shortest.is_some() {
                     break;

@@ -53,9 +53,18 @@ pub(super) struct Subject<'s> {
     pub bytes: &'s [u8],
     /// Where characters begin, unless every byte is one.
     starts: Option<&'s [u32]>,
+    /// Are there marks beside characters?
+    marked: bool,
 }
 
 impl Subject<'_> {
+    /// Does a character begin here, or the text end? Before and behind a character within its marks
+    /// an expression may match that takes a mark for a character.
+    pub fn is_character(&self, byte: usize) -> bool {
+        let begins = |starts: &[u32]| starts.binary_search(&(byte as u32)).is_ok();
+        !self.marked || self.starts.is_none_or(begins)
+    }
+
     pub fn byte(&self, place: usize) -> usize {
         self.starts.map_or(place, |starts| starts[place] as usize)
     }
@@ -99,7 +108,8 @@ impl<'r, 'a> Search<'r, 'a> {
         locale: Locale,
     ) -> Result<Option<Search<'r, 'a>>, EvalError> {
         let Some(groups) = &regex.groups else { return Ok(None) };
-        let (mut own, mut subject) = (None, Subject { bytes: text.as_bytes(), starts: None });
+        let (mut own, mut subject) =
+            (None, Subject { bytes: text.as_bytes(), starts: None, marked: false });
         if !text.is_ascii() {
             own = Some(starts(context, text, 0)?);
             subject.starts = own;
@@ -107,6 +117,7 @@ impl<'r, 'a> Search<'r, 'a> {
                 context.reserve(regex.room(text))?;
                 subject.bytes = set::mark_words(text, locale, context.arena()).as_bytes();
                 subject.starts = Some(starts(context, text, 2)?);
+                subject.marked = true;
             }
         }
         let caches = groups.take();
