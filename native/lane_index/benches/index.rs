@@ -108,8 +108,11 @@ fn measure(keys: usize) {
     }
 }
 
+/// What is measured: a name, and the sum of what the queries found.
+type Case<'a> = (&'static str, &'a mut dyn FnMut(&[u64]) -> u64);
+
 /// The median of rounds that take turns, in ns a query.
-fn rounds(cases: &mut [(&str, &mut dyn FnMut(&[u64]) -> u64)], queries: &[Vec<u64>]) {
+fn rounds(cases: &mut [Case<'_>], queries: &[Vec<u64>]) {
     let mut times = vec![vec![]; cases.len()];
     for _ in 0..ROUNDS {
         for (at, (_, case)) in cases.iter_mut().enumerate() {

@@ -78,6 +78,28 @@ impl View {
     /// taken at its word: the full hash is compared.
     #[inline]
     pub(crate) fn get(&self, hash: u64, verified: bool, ids: &mut Vec<u32>) {
+        // An index at rest: one segment, and nothing over it.
+        if let ([run], []) = (&self.runs[..], &self.frozen[..])
+            && self.active.len() == 0
+        {
+            let lane = run.lanes.lane(hash);
+            let found = if verified {
+                run.segment.get_verified(lane, hash)
+            } else {
+                run.segment.get(lane, hash)
+            };
+            if let Some(posting) = found {
+                match posting.single() {
+                    Some(id) => ids.push(id),
+                    None => ids.extend(posting.adds()),
+                }
+            }
+            return;
+        }
+        self.get_of_layers(hash, verified, ids);
+    }
+
+    fn get_of_layers(&self, hash: u64, verified: bool, ids: &mut Vec<u32>) {
         let start = ids.len();
         let mut layers: SmallVec<[Layer<'_>; 8]> = SmallVec::new();
         for overlay in self.overlays() {
@@ -110,6 +132,10 @@ impl View {
             match layer {
                 Layer::Overlay(chain) => chain.apply(ids, start),
                 Layer::Segment(posting) => {
+                    if let (Some(id), true) = (posting.single(), ids.len() == start) {
+                        ids.push(id);
+                        continue;
+                    }
                     if posting.has_removes() {
                         subtract(ids, start, posting.removes());
                     }
