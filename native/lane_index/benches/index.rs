@@ -162,6 +162,27 @@ fn look_ups(index: &LaneIndex, keys: usize) {
     };
     let look_up =
         |queries: &[u64]| queries.iter().filter_map(|q| map.get(q)).map(|v| u64::from(*v)).sum();
+    // Each key depends on the answer before: nothing overlaps.
+    let zero = black_box(0);
+    let dependent = |queries: &[u64], value: &mut dyn FnMut(u64) -> u64| {
+        queries.iter().fold(0, |last, key| value(key ^ (last & zero)))
+    };
+    let mut ids = Vec::with_capacity(8);
+    rounds(
+        &mut [
+            ("bare ptr_hash and values, hit, latency", &mut |q| {
+                dependent(q, &mut |key| u64::from(values[bare.index(&key)]))
+            }),
+            ("index, hit, latency", &mut |q| {
+                dependent(q, &mut |key| {
+                    ids.clear();
+                    let _ = index.get(key, &mut ids);
+                    ids.iter().map(|id| u64::from(*id)).sum()
+                })
+            }),
+        ],
+        &[hits.clone(), hits.clone()],
+    );
     rounds(
         &mut [
             ("bare ptr_hash and values, hit", &mut |q| {

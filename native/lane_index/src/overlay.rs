@@ -156,7 +156,7 @@ impl Overlay {
     }
 
     /// The deltas of one key, newest first; none where the key is not here.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn chain(&self, hash: u64) -> Chain<'_> {
         let head = match self.find_slot(hash) {
             Some(slot) => self.slots[slot].load(Ordering::Acquire) as u32,
@@ -241,13 +241,15 @@ pub(crate) struct Chain<'a> {
 }
 
 impl Chain<'_> {
+    /// Applies the deltas to `ids[start..]`, which holds what older parts of the index say, ascending.
     #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entry == 0
+    pub(crate) fn apply(self, ids: &mut Vec<u32>, start: usize) {
+        if self.entry != 0 {
+            self.apply_deltas(ids, start);
+        }
     }
 
-    /// Applies the deltas to `ids[start..]`, which holds what older parts of the index say, ascending.
-    pub(crate) fn apply(self, ids: &mut Vec<u32>, start: usize) {
+    fn apply_deltas(self, ids: &mut Vec<u32>, start: usize) {
         // Id, then age: after sorting, the newest mention of an id comes first.
         let mut mentions: SmallVec<[(u32, u32, bool); 2 * NEAR]> = SmallVec::new();
         for (age, (id, removed)) in self.enumerate() {

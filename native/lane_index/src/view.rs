@@ -6,12 +6,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use smallvec::SmallVec;
-
 use crate::hash::LaneMap;
-use crate::ids::Posting;
 use crate::levels::RunFigures;
-use crate::overlay::{Chain, Overlay};
+use crate::overlay::Overlay;
 use crate::segment::Segment;
 
 /// No removal: greater than every number of an operation.
@@ -68,81 +65,43 @@ pub(crate) struct View {
     pub closed: bool,
 }
 
-enum Layer<'a> {
-    Overlay(Chain<'a>),
-    Segment(Posting<'a>),
-}
-
 impl View {
     /// Appends the ids of `hash` to `ids`, ascending. With `verified`, a segment's fingerprint is not
     /// taken at its word: the full hash is compared.
     #[inline]
     pub(crate) fn get(&self, hash: u64, verified: bool, ids: &mut Vec<u32>) {
-        // An index at rest: one segment, and nothing over it.
-        if let ([run], []) = (&self.runs[..], &self.frozen[..])
-            && self.active.len() == 0
-        {
+        let start = ids.len();
+        // From the oldest to the newest, each upon what those below it say. The segments first: their
+        // cache misses are under way while the overlays are asked.
+        for (below, run) in self.runs.iter().rev().enumerate() {
             let lane = run.lanes.lane(hash);
             let found = if verified {
                 run.segment.get_verified(lane, hash)
             } else {
                 run.segment.get(lane, hash)
             };
-            if let Some(posting) = found {
-                match posting.single() {
-                    Some(id) => ids.push(id),
-                    None => ids.extend(posting.adds()),
-                }
+            let Some(mut posting) = found else { continue };
+            if let (Some(id), true) = (posting.single(), ids.len() == start) {
+                ids.push(id);
+                continue;
             }
-            return;
-        }
-        self.get_of_layers(hash, verified, ids);
-    }
-
-    fn get_of_layers(&self, hash: u64, verified: bool, ids: &mut Vec<u32>) {
-        let start = ids.len();
-        let mut layers: SmallVec<[Layer<'_>; 8]> = SmallVec::new();
-        for overlay in self.overlays() {
-            let chain = overlay.chain(hash);
-            if !chain.is_empty() {
-                layers.push(Layer::Overlay(chain));
-            }
-        }
-        for (at, run) in self.runs.iter().enumerate() {
-            let lane = run.lanes.lane(hash);
-            let mut found = if verified {
-                run.segment.get_verified(lane, hash)
-            } else {
-                run.segment.get(lane, hash)
-            };
-            // A fingerprint that fits by chance may add ids, which the caller's predicate sorts out.
-            // It must not hide any: tombstones count only under the full hash.
-            if !verified
-                && at + 1 < self.runs.len()
-                && found.as_ref().is_some_and(Posting::has_removes)
-            {
-                found = run.segment.get_verified(lane, hash);
-            }
-            if let Some(posting) = found {
-                layers.push(Layer::Segment(posting));
-            }
-        }
-        // From the oldest to the newest, each upon what those below it say.
-        while let Some(layer) = layers.pop() {
-            match layer {
-                Layer::Overlay(chain) => chain.apply(ids, start),
-                Layer::Segment(posting) => {
-                    if let (Some(id), true) = (posting.single(), ids.len() == start) {
-                        ids.push(id);
-                        continue;
+            if below > 0 && posting.has_removes() {
+                // A fingerprint that fits by chance may add ids, which the caller's predicate sorts
+                // out. It must not hide any: tombstones count only under the full hash.
+                if !verified {
+                    match run.segment.get_verified(lane, hash) {
+                        Some(verified) => posting = verified,
+                        None => continue,
                     }
-                    if posting.has_removes() {
-                        subtract(ids, start, posting.removes());
-                    }
-                    unite(ids, start, posting.adds());
                 }
+                subtract(ids, start, posting.removes());
             }
+            unite(ids, start, posting.adds());
         }
+        for frozen in self.frozen.iter().rev() {
+            frozen.overlay.chain(hash).apply(ids, start);
+        }
+        self.active.chain(hash).apply(ids, start);
     }
 
     /// The overlays from the newest to the oldest.
