@@ -458,6 +458,13 @@ impl LaneIndex {
     }
 }
 
+#[cfg(test)]
+impl LaneIndex {
+    pub(crate) fn core_of_tests(&self) -> &Core {
+        &self.core
+    }
+}
+
 impl Drop for LaneIndex {
     fn drop(&mut self) {
         if self.core.disk.is_none() {

@@ -165,3 +165,40 @@ fn is_idle(core: &Core) -> bool {
     let view = core.view.load();
     view.active.len() == 0 && view.frozen.is_empty() && view.runs.iter().all(|run| run.removes == 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Answer, LaneIndex, Options};
+
+    #[test]
+    fn an_empty_index_takes_less_than_a_kilobyte_and_no_thread() {
+        // The counts in front of what an `Arc` holds are two words each.
+        let arcs = 3 * 2 * size_of::<usize>();
+        let view = size_of::<crate::view::View>() + size_of::<crate::overlay::Overlay>();
+        let index = size_of::<Core>() + view + arcs;
+        assert!(index < 800, "{index} bytes");
+    }
+
+    #[test]
+    fn retries_wait_longer_and_longer() {
+        assert_eq!(retry_after(1), FIRST_RETRY);
+        assert_eq!(retry_after(4), FIRST_RETRY * 8);
+        assert_eq!(retry_after(u32::MAX), LONGEST_RETRY);
+    }
+
+    #[test]
+    fn a_panic_of_a_merge_is_an_error_and_the_index_goes_on() {
+        let index = LaneIndex::in_memory(Options::default()).expect("opened");
+        index.insert(1, 7).expect("written");
+        let core = index.core_of_tests();
+        let result: Result<(), Error> = guarded(core, || panic!("a merge of a test panics"));
+        assert!(matches!(result, Err(Error::Panicked { what }) if what.contains("of a test")));
+        let stats = index.stats();
+        assert!(stats.stopped && stats.failed_compactions == 1, "{stats:?}");
+        let mut ids = vec![];
+        assert_eq!(index.get(1, &mut ids), Answer::Complete);
+        assert_eq!(ids, [7]);
+        index.compact().expect("asked for, it is tried again");
+    }
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use lane_index::storage::names::{self, Kind};
-use lane_index::storage::simulation::{Effect, Fault, FaultStorage, Faults, SimStorage};
+use lane_index::storage::simulation::{Effect, Fault, FaultStorage, Faults, Operation, SimStorage};
 use lane_index::{Answer, Error, Fsync, Journaling, LaneIndex, Maintenance, Op, Options, Storage};
 
 /// For each write what it did; a state is a number of writes.
@@ -301,4 +301,27 @@ fn another_version_is_refused_and_left_alone() {
     let opened = LaneIndex::open_in(Arc::new(storage.clone()), options(OWN));
     assert!(matches!(opened, Err(Error::UnknownVersion { version: 2, .. })));
     assert_eq!(storage.list().expect("listed"), before);
+}
+
+/// In the background nobody asks again: a failed flush is retried by itself, and reported.
+#[test]
+fn a_flush_that_failed_in_the_background_is_tried_again() {
+    let (storage, faults) = (SimStorage::new(), Faults::new());
+    let faulty = FaultStorage::new(Arc::new(storage), faults.clone());
+    let options = Options { maintenance: Maintenance::Background, ..options(OWN) };
+    let index = LaneIndex::open_in(Arc::new(faulty), options).expect("opened");
+    index.insert(0, 0).expect("written: the journal has its file");
+    faults.arm(Fault { only: Some(Operation::Create), ..Fault::nth(1) });
+    for id in 1..20 {
+        index.insert(u64::from(id), id).expect("written");
+    }
+    let start = std::time::Instant::now();
+    while index.stats().flushes == 0 {
+        assert!(start.elapsed().as_secs() < 30, "never tried again: {:?}", index.stats());
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let stats = index.stats();
+    assert_eq!((faults.fired(), stats.failed_compactions), (1, 1), "{stats:?}");
+    assert!(stats.last_error.is_some());
+    assert_eq!(index.len().expect("read"), 20);
 }
