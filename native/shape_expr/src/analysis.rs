@@ -111,6 +111,43 @@ pub enum Access<'p> {
     Or(Vec<Access<'p>>),
 }
 
+impl<'p> Access<'p> {
+    /// The condition as alternatives, each of them a list of conditions that must all hold: one of
+    /// the alternatives holds wherever the clause is true, so that under any one condition of each it
+    /// can be filed.
+    ///
+    /// None at all: never true. An alternative without conditions: nothing to file under. Beyond
+    /// `most` alternatives an OR below an AND stays a condition of its own, [`Access::Or`]; an OR at
+    /// the top is always taken apart.
+    #[must_use]
+    pub fn alternatives(&self, most: usize) -> Vec<Vec<&Access<'p>>> {
+        match self {
+            Access::Never => Vec::new(),
+            Access::Scan => vec![Vec::new()],
+            Access::Or(parts) => parts.iter().flat_map(|part| part.alternatives(most)).collect(),
+            Access::And(parts) => {
+                let mut all: Vec<Vec<&Access<'p>>> = vec![Vec::new()];
+                for part in parts {
+                    let each = part.alternatives(most);
+                    if each.len() != 1 && all.len().saturating_mul(each.len()) > most {
+                        all.iter_mut().for_each(|conditions| conditions.push(part));
+                        continue;
+                    }
+                    let mut joined = Vec::with_capacity(all.len() * each.len());
+                    for conditions in &all {
+                        for more in &each {
+                            joined.push(conditions.iter().chain(more).copied().collect());
+                        }
+                    }
+                    all = joined;
+                }
+                all
+            }
+            condition => vec![vec![condition]],
+        }
+    }
+}
+
 /// An [`Access`] with the constants' slots in place of the constants: part of the template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Plan {
@@ -276,6 +313,10 @@ impl Plan {
                 json::field_access(*column as usize, constants.value(*key), constants, *slot)
             }
             Plan::Range { column, low, high, convert } => {
+                let edges = [low, high].into_iter().flatten();
+                if edges.into_iter().any(|edge| constants.value(edge.slot).is_null()) {
+                    return Access::Never;
+                }
                 let low = convert.edge(*low, constants, true);
                 let high = convert.edge(*high, constants, false);
                 match (low, high) {
@@ -382,6 +423,28 @@ impl Convert {
     }
 }
 
+/// Is the clause true exactly where its plan's condition holds?
+///
+/// The plan says the same for all constants of a template, so what depends on a constant (a pattern
+/// that is all prefix) is not exact.
+pub(crate) fn is_exact(expr: &Expr, negated: bool, slot: &dyn Fn(&Expr) -> Option<u32>) -> bool {
+    match &expr.node {
+        Node::Not(inner) => is_exact(inner, !negated, slot),
+        Node::And(arms) | Node::Or(arms) => arms.iter().all(|arm| is_exact(arm, negated, slot)),
+        Node::Test(Test::True, inner) if !negated => is_exact(inner, false, slot),
+        Node::Test(Test::NotTrue, inner) if negated => is_exact(inner, false, slot),
+        Node::Test(Test::False, inner) if !negated => is_exact(inner, true, slot),
+        Node::Test(Test::NotFalse, inner) if negated => is_exact(inner, true, slot),
+        _ => match plan(expr, negated, slot) {
+            Plan::Never | Plan::Boolean { .. } | Plan::IsNull { .. } => true,
+            Plan::Equal { convert, .. } => matches!(convert, Convert::AsIs | Convert::ToInt),
+            Plan::Range { convert, .. } => convert == Convert::AsIs,
+            Plan::Elements { convert, .. } => convert == Convert::AsIs,
+            _ => false,
+        },
+    }
+}
+
 /// Finds a clause's access plan. `slot` is where the code generator put a node's constant.
 pub(crate) fn plan(expr: &Expr, negated: bool, slot: &dyn Fn(&Expr) -> Option<u32>) -> Plan {
     match &expr.node {
@@ -403,8 +466,14 @@ pub(crate) fn plan(expr: &Expr, negated: bool, slot: &dyn Fn(&Expr) -> Option<u3
             if *not != negated && function.strategy == Strategy::Equal =>
         {
             let [left, right] = &**args;
-            let found = equal(left, right, slot).or_else(|| equal(right, left, slot));
-            found.unwrap_or(Plan::Scan)
+            // NULL is not distinct from NULL, of which no equality knows.
+            match args.iter().any(|arg| arg.as_value().is_some_and(Const::is_null)) {
+                true => not_distinct_from_null(left, right),
+                false => {
+                    let found = equal(left, right, slot).or_else(|| equal(right, left, slot));
+                    found.unwrap_or(Plan::Scan)
+                }
+            }
         }
         Node::Call { function, args } => match args.as_slice() {
             [left, right] => operator(function, left, right, negated, slot)
@@ -502,6 +571,14 @@ fn join_ranges(parts: &mut Vec<Plan>) {
         } else {
             at += 1;
         }
+    }
+}
+
+fn not_distinct_from_null(left: &Expr, right: &Expr) -> Plan {
+    match (&left.node, &right.node) {
+        (Node::Column(_), Node::Const(Const::Null)) => is_null(left),
+        (Node::Const(Const::Null), Node::Column(_)) => is_null(right),
+        _ => Plan::Scan,
     }
 }
 

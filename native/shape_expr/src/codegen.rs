@@ -17,17 +17,45 @@ pub(crate) struct Code {
     pub depth: usize,
     pub columns: ColumnSet,
     pub access: Plan,
+    /// What the access plan leaves open; `None` if it says everything.
+    pub residual: Option<Residual>,
+    /// Where each constant comes from.
+    pub origins: Vec<Origin>,
+}
+
+/// The program of what an access plan leaves open, with the clause's own constants.
+pub(crate) struct Residual {
+    pub ops: Vec<Op>,
+    pub depth: usize,
+    pub columns: ColumnSet,
+    /// Which arms of the AND it has.
+    pub arms: Vec<u32>,
+}
+
+/// Where a constant comes from: what a clause of the same template needs to make its own.
+pub(crate) enum Origin {
+    /// The constant expression that stands here.
+    One { position: usize },
+    /// The same, prepared as this function's pattern.
+    Pattern { position: usize, function: Function },
+    /// A set of the constant expressions that stand here.
+    Set { items: Vec<(usize, Const)>, hashed: bool },
+    /// Nothing in the text.
+    None,
 }
 
 #[derive(Default)]
 struct Generator {
     ops: Vec<Op>,
     constants: Vec<Const>,
+    origins: Vec<Origin>,
     /// Which node got which slot, by the node's address: the access plan names slots too.
     slots: Vec<(usize, u32)>,
     columns: ColumnSet,
     depth: usize,
     most: usize,
+    /// The slots are known already: this is a part of a clause that has its code.
+    again: bool,
     /// The first constant pattern that cannot be compiled here.
     refused: Option<Error>,
 }
@@ -49,12 +77,38 @@ pub(crate) fn generate(expr: &Expr) -> Result<Code, Error> {
         slots.binary_search_by_key(&key, |(at, _)| *at).ok().map(|found| slots[found].1)
     };
     let access = analysis::plan(expr, false, &slot_of);
+    // Arms of an AND that the plan says all about need no evaluation.
+    let arms = match &expr.node {
+        Node::And(arms) => arms.as_slice(),
+        _ => std::slice::from_ref(expr),
+    };
+    let is_open = |at: &u32| !analysis::is_exact(&arms[*at as usize], false, &slot_of);
+    let open: Vec<u32> = (0..arms.len() as u32).filter(is_open).collect();
+    let residual = (!open.is_empty()).then(|| match open.len() == arms.len() {
+        true => Residual {
+            ops: generator.ops.clone(),
+            depth: generator.most,
+            columns: generator.columns.clone(),
+            arms: open,
+        },
+        false => {
+            let mut rest = Generator { slots: slots.clone(), again: true, ..Generator::default() };
+            let chosen = open.iter().map(|at| &arms[*at as usize]);
+            match open.as_slice() {
+                [one] => rest.expression(&arms[*one as usize]),
+                _ => rest.arms(chosen, Op::AndFirst, Op::And),
+            }
+            Residual { ops: rest.ops, depth: rest.most, columns: rest.columns, arms: open }
+        }
+    });
     Ok(Code {
         ops: generator.ops,
         constants: generator.constants,
+        origins: generator.origins,
         depth: generator.most,
         columns: generator.columns,
         access,
+        residual,
     })
 }
 
@@ -64,9 +118,15 @@ impl Generator {
         self.most = self.most.max(self.depth);
     }
 
-    fn constant(&mut self, node: &Expr, value: Const) -> u32 {
+    fn constant(&mut self, node: &Expr, value: Const, origin: Origin) -> u32 {
+        if self.again {
+            let key = std::ptr::from_ref(node) as usize;
+            let found = self.slots.binary_search_by_key(&key, |(at, _)| *at);
+            return found.map_or(0, |found| self.slots[found].1);
+        }
         let slot = self.constants.len() as u32;
         self.constants.push(value);
+        self.origins.push(origin);
         self.slots.push((std::ptr::from_ref(node) as usize, slot));
         slot
     }
@@ -97,7 +157,8 @@ impl Generator {
     fn expression(&mut self, expr: &Expr) {
         match &expr.node {
             Node::Const(value) | Node::Late(value) => {
-                let slot = self.constant(expr, value.clone());
+                let origin = Origin::One { position: expr.position };
+                let slot = self.constant(expr, value.clone(), origin);
                 self.ops.push(Op::Constant(slot));
                 self.push();
             }
@@ -117,8 +178,14 @@ impl Generator {
                     && let (Node::Column(column), Some(value)) = (&left.node, right.as_value())
                 {
                     let column = self.column(*column);
-                    let constant = prepared.take().unwrap_or_else(|| value.clone());
-                    let constant = self.constant(right, constant);
+                    let position = right.position;
+                    let (constant, origin) = match prepared.take() {
+                        Some(pattern) => {
+                            (pattern, Origin::Pattern { position, function: function.clone() })
+                        }
+                        None => (value.clone(), Origin::One { position }),
+                    };
+                    let constant = self.constant(right, constant, origin);
                     let function = implementation;
                     self.ops.push(Op::Compare { function, name, column, constant });
                     self.push();
@@ -128,7 +195,9 @@ impl Generator {
                     match prepared.take_if(|_| at == 1) {
                         None => self.expression(arg),
                         Some(pattern) => {
-                            let slot = self.constant(arg, pattern);
+                            let function = function.clone();
+                            let origin = Origin::Pattern { position: arg.position, function };
+                            let slot = self.constant(arg, pattern, origin);
                             self.ops.push(Op::Constant(slot));
                             self.push();
                         }
@@ -141,8 +210,8 @@ impl Generator {
                 self.depth -= args.len();
                 self.push();
             }
-            Node::And(arms) => self.arms(arms, Op::AndFirst, Op::And),
-            Node::Or(arms) => self.arms(arms, Op::OrFirst, Op::Or),
+            Node::And(arms) => self.arms(arms.iter(), Op::AndFirst, Op::And),
+            Node::Or(arms) => self.arms(arms.iter(), Op::OrFirst, Op::Or),
             Node::Not(inner) => {
                 self.expression(inner);
                 self.ops.push(Op::Not);
@@ -162,9 +231,12 @@ impl Generator {
             }
             Node::AnyOf { function, left, items, all } => {
                 self.expression(left);
-                let items = items.iter().filter_map(|item| item.as_value().cloned()).collect();
                 let hashed = is_hashable(function, *all);
-                let set = self.constant(expr, Const::Set(InSet::new(items, hashed).into()));
+                let value = |item: &Expr| Some((item.position, item.as_value()?.clone()));
+                let origins: Vec<(usize, Const)> = items.iter().filter_map(value).collect();
+                let items = origins.iter().map(|(_, item)| item.clone()).collect();
+                let set = Const::Set(InSet::new(items, hashed).into());
+                let set = self.constant(expr, set, Origin::Set { items: origins, hashed });
                 self.ops.push(match hashed {
                     true => Op::InSet { set, negated: *all },
                     false => {
@@ -247,7 +319,7 @@ impl Generator {
                     let (equal, less) = (pair.equal.implementation, pair.less.implementation);
                     self.ops.push(Op::RowStep { equal, less, end: 0 });
                 }
-                let equal = self.constant(expr, Const::Int(0));
+                let equal = self.constant(expr, Const::Int(0), Origin::None);
                 self.ops.push(Op::Constant(equal));
                 self.push();
                 self.land(&jumps);
@@ -300,9 +372,14 @@ impl Generator {
     }
 
     /// Arms in order, each with a jump to the end where it decides.
-    fn arms(&mut self, arms: &[Expr], first: fn(u32) -> Op, next: fn(u32) -> Op) {
-        let mut jumps = Vec::with_capacity(arms.len());
-        for (i, arm) in arms.iter().enumerate() {
+    fn arms<'e>(
+        &mut self,
+        arms: impl Iterator<Item = &'e Expr>,
+        first: fn(u32) -> Op,
+        next: fn(u32) -> Op,
+    ) {
+        let mut jumps = Vec::new();
+        for (i, arm) in arms.enumerate() {
             self.expression(arm);
             jumps.push(self.ops.len());
             self.ops.push(if i == 0 { first(0) } else { next(0) });

@@ -9,10 +9,13 @@ use crate::error::Error;
 use crate::expr::{Expr, Node};
 use crate::fold;
 use crate::parse;
+use crate::parse::ast::Ast;
+use crate::parse::literals::{self, Tokens};
 use crate::predicate::{Compiled, Predicate};
 use crate::program::{self, Template};
 use crate::resolve::{self, Resolved};
 use crate::schema::Schema;
+use crate::text_cache::{self, Known, Sites, Skeleton, TextCache};
 use crate::types::Type;
 use crate::values::datetime::Zone;
 
@@ -51,6 +54,9 @@ pub struct Options {
     pub ascii_case: bool,
     /// Order text bytewise under collations other than C too. Default `false`: refused.
     pub order_any_collation_by_bytes: bool,
+    /// How many bytes a compiler may spend on remembering texts, so that one that comes again with
+    /// other literals needs no parser. Default 1 MiB; 0 remembers nothing.
+    pub text_cache_bytes: usize,
 }
 
 impl Default for Options {
@@ -59,6 +65,7 @@ impl Default for Options {
             time_zone: "UTC".to_owned(),
             ascii_case: false,
             order_any_collation_by_bytes: false,
+            text_cache_bytes: 1 << 20,
         }
     }
 }
@@ -71,6 +78,11 @@ pub struct Compiler {
     options: Options,
     zone: Zone,
     templates: HashMap<Arc<[u64]>, Weak<Template>>,
+    texts: TextCache,
+    /// Clauses that needed no resolution, and those that needed no parser.
+    hits: (u64, u64),
+    /// For the key of the text at hand.
+    key: Vec<u8>,
     /// Dead templates are swept out when the map has grown to this size.
     sweep_at: usize,
     next_id: u64,
@@ -90,10 +102,16 @@ impl Compiler {
             let message = format!("{:?} is no time zone", options.time_zone);
             return Err(Error::InvalidOption { name: "time_zone", message });
         };
-        Ok(Compiler { options, zone, templates: HashMap::new(), sweep_at: 64, next_id: 0 })
+        let texts = TextCache::new(options.text_cache_bytes);
+        let (templates, key) = (HashMap::new(), Vec::new());
+        let hits = (0, 0);
+        Ok(Compiler { options, zone, templates, texts, hits, key, sweep_at: 64, next_id: 0 })
     }
 
     /// Compiles a clause against a table's columns.
+    ///
+    /// A text that was compiled before, or that differs from one only in its literals, is not parsed
+    /// again; what comes of it is the same either way.
     ///
     /// # Errors
     /// Everything [`Error`] lists: the clause is refused, with the reason and its place.
@@ -103,47 +121,108 @@ impl Compiler {
         schema: &Schema,
         params: &[Param<'_>],
     ) -> Result<Compiled, Error> {
-        let depth = parse::check(clause)?;
-        let need = STACK_BASE + depth * STACK_PER_LEVEL;
-        let (options, zone) = (&self.options, &self.zone);
-        // Callers sit on small stacks (an Erlang scheduler's), where running out is no panic.
-        let (code, schema) = stacker::maybe_grow(need, 2 * need, || {
-            let ast = parse::parse(clause)?;
-            let Resolved { expr, schema, late } =
-                resolve::resolve(&ast, schema, params, options, zone)?;
-            let position = expr.position;
-            let folded = fold::fold(expr, zone)
-                .unwrap_or_else(|raise| Expr::new(Type::Bool, position, Node::Raise(raise)));
-            if let (Some(error), true) = (late, folded.lacks_a_function()) {
-                return Err(error);
-            }
-            Ok::<_, Error>((codegen::generate(&folded)?, schema))
-        })?;
-        let Code { ops, constants, depth, columns, access } = code;
-        let key = program::key(&ops, &access);
-        let template = match self.templates.get(&key).and_then(Weak::upgrade) {
-            Some(template) => template,
-            None => {
-                self.sweep();
-                let id = self.next_id;
-                self.next_id += 1;
-                let is_conjunction = program::is_conjunction(&ops);
-                let ops = ops.into_boxed_slice();
-                let template = Arc::new(Template {
-                    id,
-                    ops,
-                    is_conjunction,
-                    depth,
-                    columns,
-                    access,
-                    zone: self.zone.clone(),
-                });
-                self.templates.insert(key, Arc::downgrade(&template));
-                template
-            }
+        if self.texts.is_off() || clause.len() > text_cache::LONGEST {
+            return self.parse_and_build(clause, schema, params, None);
+        }
+        let mut key = std::mem::take(&mut self.key);
+        let result = match literals::split(clause, params, &mut key) {
+            None => self.parse_and_build(clause, schema, params, None),
+            Some(tokens) => match self.known(&key, &tokens, schema, params) {
+                Some(compiled) => Ok(compiled),
+                None => self.parse_and_build(clause, schema, params, Some((&key, &tokens))),
+            },
         };
-        let predicate = Predicate { template, constants: Constants::new(constants) };
-        Ok(Compiled { predicate, schema })
+        self.key = key;
+        result
+    }
+
+    /// By what is known of the text without its literals. `None`: nothing, or it does not compile.
+    fn known(
+        &mut self,
+        key: &[u8],
+        tokens: &Tokens<'_>,
+        schema: &Schema,
+        params: &[Param<'_>],
+    ) -> Option<Compiled> {
+        let found = self.texts.find(key, tokens, schema.number(), &self.zone);
+        if let Some((template, constants)) = found {
+            self.hits.0 += 1;
+            return Some(Compiled { predicate: Predicate { template, constants }, schema: None });
+        }
+        let positions = self.texts.positions(key, tokens);
+        let (ast, depth) = self.texts.tree(key, tokens)?;
+        let resolver = (schema, params, &self.options, &self.zone);
+        let built = on_big_stack(depth, || build(ast, resolver, Some(&positions))).ok()?;
+        self.hits.1 += 1;
+        Some(self.finish(built, schema, Some((key, tokens))))
+    }
+
+    /// With the parser.
+    fn parse_and_build(
+        &mut self,
+        clause: &str,
+        schema: &Schema,
+        params: &[Param<'_>],
+        text: Option<(&[u8], &Tokens<'_>)>,
+    ) -> Result<Compiled, Error> {
+        let depth = parse::check(clause)?;
+        let resolver = (schema, params, &self.options, &self.zone);
+        let texts = &mut self.texts;
+        // Callers sit on small stacks (an Erlang scheduler's), where running out is no panic.
+        let built = on_big_stack(depth, || {
+            let ast = parse::parse(clause)?;
+            let Some((key, tokens)) = text.filter(|(_, t)| text_cache::may_keep(t, depth)) else {
+                return build(&ast, resolver, None);
+            };
+            let skeleton = Skeleton::new(ast, depth, tokens);
+            let built = build(&skeleton.ast, resolver, Some(&skeleton.positions()))?;
+            texts.keep(key, skeleton);
+            Ok(built)
+        })?;
+        Ok(self.finish(built, schema, text))
+    }
+
+    /// The predicate, its template shared; what was learnt of the text is kept.
+    fn finish(
+        &mut self,
+        built: Built,
+        before: &Schema,
+        text: Option<(&[u8], &Tokens<'_>)>,
+    ) -> Compiled {
+        let Built { mut code, schema, reads, sites } = built;
+        let template = self.template(&mut code);
+        // A schema that grew is another one: this text settles nothing for the one it came from.
+        if let (Some((key, tokens)), Some(sites), None) = (text, sites, &schema) {
+            let (zone, number) = (&self.zone, before.number());
+            let known =
+                Known { schema: number, code: &code, sites, reads, zone, template: &template };
+            self.texts.learn(key, tokens, known);
+        }
+        let constants = Constants::new(code.constants);
+        Compiled { predicate: Predicate { template, constants }, schema }
+    }
+
+    fn template(&mut self, code: &mut Code) -> Arc<Template> {
+        let key = program::key(&code.ops, &code.access, code.residual.as_ref());
+        if let Some(template) = self.templates.get(&key).and_then(Weak::upgrade) {
+            return template;
+        }
+        self.sweep();
+        let id = self.next_id;
+        self.next_id += 1;
+        let template = Arc::new(Template {
+            id,
+            is_conjunction: program::is_conjunction(&code.ops),
+            ops: code.ops.as_slice().into(),
+            depth: code.depth,
+            columns: code.columns.clone(),
+            access: code.access.clone(),
+            residual: code.residual.take(),
+            shared_ops: program::share(&code.ops),
+            zone: self.zone.clone(),
+        });
+        self.templates.insert(key, Arc::downgrade(&template));
+        template
     }
 
     fn sweep(&mut self) {
@@ -153,9 +232,56 @@ impl Compiler {
         }
     }
 
+    /// Bytes that texts seen before take, about: at most what the options allow.
+    #[must_use]
+    pub fn text_cache_bytes(&self) -> usize {
+        self.texts.bytes()
+    }
+
+    /// How many clauses were compiled by their literals alone, and how many others without parsing
+    /// their text.
+    #[must_use]
+    pub fn text_cache_hits(&self) -> (u64, u64) {
+        self.hits
+    }
+
     /// How many templates are in use.
     #[must_use]
     pub fn templates(&self) -> usize {
         self.templates.values().filter(|template| template.strong_count() > 0).count()
     }
+}
+
+type Settings<'s> = (&'s Schema, &'s [Param<'s>], &'s Options, &'s Zone);
+
+/// A clause from its tree to its code.
+struct Built {
+    code: Code,
+    schema: Option<Schema>,
+    reads: Vec<(usize, Type)>,
+    sites: Option<Sites>,
+}
+
+/// Everything after the parser. `positions` are those of the literals, if the text is to be kept.
+fn build(
+    ast: &Ast,
+    (schema, params, options, zone): Settings<'_>,
+    positions: Option<&[usize]>,
+) -> Result<Built, Error> {
+    let Resolved { expr, schema, late, reads } =
+        resolve::resolve(ast, schema, params, options, zone)?;
+    let sites = positions.map(|positions| Sites::find(&expr, positions));
+    let position = expr.position;
+    let folded = fold::fold(expr, zone)
+        .unwrap_or_else(|raise| Expr::new(Type::Bool, position, Node::Raise(raise)));
+    if let (Some(error), true) = (late, folded.lacks_a_function()) {
+        return Err(error);
+    }
+    Ok(Built { code: codegen::generate(&folded)?, schema, reads, sites })
+}
+
+/// Runs what recurses as deep as a clause's tree.
+fn on_big_stack<R>(depth: usize, run: impl FnOnce() -> R) -> R {
+    let need = STACK_BASE + depth * STACK_PER_LEVEL;
+    stacker::maybe_grow(need, 2 * need, run)
 }

@@ -94,6 +94,39 @@ impl Const {
         }
     }
 
+    /// Is it the same constant, bit by bit? Of patterns nothing is asked.
+    pub(crate) fn is_same(&self, other: &Const) -> bool {
+        let all = |a: &[Const], b: &[Const]| {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.is_same(b))
+        };
+        match (self, other) {
+            (Const::Null, Const::Null) | (Const::Pattern(_), Const::Pattern(_)) => true,
+            (Const::Bool(a), Const::Bool(b)) => a == b,
+            (Const::Int(a), Const::Int(b))
+            | (Const::Timestamp(a), Const::Timestamp(b))
+            | (Const::Time(a), Const::Time(b)) => a == b,
+            (Const::Float(a), Const::Float(b)) => a.to_bits() == b.to_bits(),
+            (Const::Numeric(a), Const::Numeric(b)) => a == b,
+            (Const::Text(a), Const::Text(b)) | (Const::Bpchar(a), Const::Bpchar(b)) => a == b,
+            (Const::Bytes(a), Const::Bytes(b)) | (Const::Json(a), Const::Json(b)) => a == b,
+            (Const::Uuid(a), Const::Uuid(b)) => a == b,
+            (Const::Enum(a, x), Const::Enum(b, y)) => (a, x) == (b, y),
+            (Const::Type(a), Const::Type(b)) => a == b,
+            (Const::Date(a), Const::Date(b)) => a == b,
+            (Const::TimeTz(a, x), Const::TimeTz(b, y)) => (a, x) == (b, y),
+            (Const::Interval(a), Const::Interval(b)) => {
+                (a.months, a.days, a.microseconds) == (b.months, b.days, b.microseconds)
+            }
+            (Const::Array(a), Const::Array(b)) => a.is_same(b),
+            (Const::Set(a), Const::Set(b)) => {
+                a.has_null == b.has_null
+                    && a.table.is_some() == b.table.is_some()
+                    && all(&a.values, &b.values)
+            }
+            _ => false,
+        }
+    }
+
     pub(crate) fn is_null(&self) -> bool {
         matches!(self, Const::Null)
     }

@@ -31,6 +31,39 @@ pub struct Compiled {
     pub schema: Option<Schema>,
 }
 
+/// The part of a clause that its access condition does not decide.
+#[derive(Clone, Copy, Debug)]
+pub struct Residual<'p> {
+    predicate: &'p Predicate,
+    columns: &'p ColumnSet,
+}
+
+impl<'p> Residual<'p> {
+    /// The columns it reads.
+    #[must_use]
+    pub fn columns(&self) -> &'p ColumnSet {
+        self.columns
+    }
+
+    /// Its answer for a row.
+    ///
+    /// # Errors
+    /// As [`Predicate::eval`].
+    pub fn eval<'a>(&self, row: &Row<'a>, vm: &mut Vm) -> Result<Truth, EvalError>
+    where
+        'p: 'a,
+    {
+        vm.run_residual(&self.predicate.template, &self.predicate.constants, row)
+    }
+
+    /// The bytecode, for people.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let Some(residual) = &self.predicate.template.residual else { return String::new() };
+        self.predicate.list(&residual.ops)
+    }
+}
+
 impl Predicate {
     /// The clause's answer for a row.
     ///
@@ -53,6 +86,22 @@ impl Predicate {
         self.template.access.instantiate(&self.constants)
     }
 
+    /// What [`Predicate::access`] leaves open: the clause is true exactly where the whole access
+    /// condition holds (not only a hash of it) and this is true. `None`: it leaves nothing open.
+    ///
+    /// This is about rows whose columns are all known and readable.
+    #[must_use]
+    pub fn residual(&self) -> Option<Residual<'_>> {
+        let residual = self.template.residual.as_ref()?;
+        Some(Residual { predicate: self, columns: &residual.columns })
+    }
+
+    /// Can these columns, a key's say, tell the answer?
+    #[must_use]
+    pub fn reads_only(&self, columns: &ColumnSet) -> bool {
+        self.template.columns.is_subset(columns)
+    }
+
     /// The same number for clauses that share a template.
     #[must_use]
     pub fn template_id(&self) -> u64 {
@@ -68,7 +117,11 @@ impl Predicate {
     /// The bytecode, for people.
     #[must_use]
     pub fn describe(&self) -> String {
-        program::listing(&self.template.ops, &|slot| match &self.constants {
+        self.list(&self.template.ops)
+    }
+
+    fn list(&self, ops: &[program::Op]) -> String {
+        program::listing(ops, &|slot| match &self.constants {
             Constants::None => String::new(),
             Constants::Int(i) => i.to_string(),
             Constants::Many(all) => crate::constants::print(&all[slot as usize]),

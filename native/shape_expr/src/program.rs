@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::analysis::Plan;
+use crate::codegen::Residual;
 use crate::column_set::ColumnSet;
 use crate::error::Raise;
 use crate::expr::Strategy;
@@ -84,6 +85,9 @@ pub(crate) enum Op {
     AnyArray { function: Implementation, name: &'static str, all: bool },
     /// Replace an array and `argc - 1` values by the array of the function's results.
     Map { function: Implementation, name: &'static str, argc: u16 },
+    /// Push what this and the following operations up to `end` make of columns alone: once for all
+    /// predicates of the template. Only in [`Template::shared_ops`].
+    Shared { index: u32, end: u32 },
 }
 
 /// A compiled clause without its constants.
@@ -96,6 +100,10 @@ pub(crate) struct Template {
     pub is_conjunction: bool,
     pub columns: ColumnSet,
     pub access: Plan,
+    /// What the access plan leaves open.
+    pub residual: Option<Residual>,
+    /// The program with what depends on columns alone marked, if there is any.
+    pub shared_ops: Option<Box<[Op]>>,
     /// The session's time zone.
     pub zone: Zone,
 }
@@ -115,11 +123,55 @@ pub(crate) fn is_conjunction(ops: &[Op]) -> bool {
     ops.iter().all(|op| matches!(op, Op::Compare { .. } | Op::AndFirst(_) | Op::And(_)))
 }
 
+/// The program with its operations on columns alone marked, if there are any calls among them.
+pub(crate) fn share(ops: &[Op]) -> Option<Box<[Op]>> {
+    let mut targets: Vec<u32> = Vec::new();
+    for op in ops {
+        match *op {
+            Op::AndFirst(to) | Op::And(to) | Op::OrFirst(to) | Op::Or(to) => targets.push(to),
+            Op::Jump(to) | Op::Coalesce(to) | Op::RowStep { end: to, .. } => targets.push(to),
+            Op::When { next, end } => targets.extend([next, end]),
+            _ => {}
+        }
+    }
+    targets.sort_unstable();
+    let mut shared: Vec<Op> = ops.to_vec();
+    let (mut at, mut index) = (0, 0);
+    while at < ops.len() {
+        // The longest run from here that takes nothing from below and leaves one value.
+        let (mut depth, mut end) = (0, at);
+        for (i, op) in ops.iter().enumerate().skip(at) {
+            // What is jumped into is no run.
+            if i > at && targets.binary_search(&(i as u32)).is_ok() {
+                break;
+            }
+            match *op {
+                Op::Column(_) => depth += 1,
+                Op::Call { argc, .. } if argc > 0 && usize::from(argc) <= depth => {
+                    depth = depth - usize::from(argc) + 1;
+                    if depth == 1 {
+                        end = i + 1;
+                    }
+                }
+                _ => break,
+            }
+        }
+        if end > at {
+            shared[at] = Op::Shared { index, end: end as u32 };
+            index += 1;
+            at = end;
+        } else {
+            at += 1;
+        }
+    }
+    (index > 0).then(|| shared.into())
+}
+
 /// A program's identity: two clauses with the same words share a template.
 ///
 /// Functions count by address. Should two of them share one, they are the same code; should one have
 /// two, some sharing is lost and nothing else.
-pub(crate) fn key(ops: &[Op], access: &Plan) -> Arc<[u64]> {
+pub(crate) fn key(ops: &[Op], access: &Plan, residual: Option<&Residual>) -> Arc<[u64]> {
     let mut words = Vec::with_capacity(2 * ops.len() + 4);
     let mut word = |tag: u64, a: u64, b: u64| {
         words.push(tag << 56 | (a & 0xff_ffff) << 32 | b & 0xffff_ffff);
@@ -184,9 +236,13 @@ pub(crate) fn key(ops: &[Op], access: &Plan) -> Arc<[u64]> {
                 functions.push(function as usize as u64);
                 word(24, 0, argc.into());
             }
+            Op::Shared { index, end } => word(25, index.into(), end.into()),
         }
     }
     access.key(&mut |a, b| word(15, a, b));
+    for arm in residual.iter().flat_map(|residual| &residual.arms) {
+        word(26, 0, u64::from(*arm));
+    }
     words.extend(functions);
     words.into()
 }
@@ -228,6 +284,7 @@ pub(crate) fn listing(ops: &[Op], constant: &dyn Fn(u32) -> String) -> String {
                 format!("{name} {} of an array", if *all { "all" } else { "any" })
             }
             Op::Map { name, argc, .. } => format!("map {name}/{argc}"),
+            Op::Shared { index, end } => format!("shared {index} -> {end}"),
         };
         let _ = writeln!(text, "{at:4}  {line}");
     }

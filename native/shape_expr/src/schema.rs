@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::types::ColumnType;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A column's name and type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,11 +33,30 @@ impl Column {
 /// assert_eq!(schema.position("title"), None);
 /// # Ok::<(), shape_expr::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Schema {
     table: String,
     columns: Vec<Column>,
     open: bool,
+    /// Schemas with one number have the same contents.
+    number: u64,
+}
+
+impl PartialEq for Schema {
+    fn eq(&self, other: &Schema) -> bool {
+        let contents = |s: &Schema| (s.open, s.columns.len());
+        self.number == other.number
+            || contents(self) == contents(other)
+                && self.table == other.table
+                && self.columns == other.columns
+    }
+}
+
+impl Eq for Schema {}
+
+fn next_number() -> u64 {
+    static NUMBERS: AtomicU64 = AtomicU64::new(0);
+    NUMBERS.fetch_add(1, Ordering::Relaxed)
 }
 
 impl Schema {
@@ -54,13 +74,13 @@ impl Schema {
                 return invalid(format!("column {} has no type", column.name));
             }
         }
-        Ok(Schema { table: table.to_owned(), columns, open: false })
+        Ok(Schema { table: table.to_owned(), columns, open: false, number: next_number() })
     }
 
     /// An open schema without columns.
     #[must_use]
     pub fn open(table: &str) -> Schema {
-        Schema { table: table.to_owned(), columns: Vec::new(), open: true }
+        Schema { table: table.to_owned(), columns: Vec::new(), open: true, number: next_number() }
     }
 
     /// May clauses add columns?
@@ -101,12 +121,19 @@ impl Schema {
         }
     }
 
+    /// What tells this schema's contents from others' without looking at them.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
     pub(crate) fn push(&mut self, name: &str) -> usize {
+        self.number = next_number();
         self.columns.push(Column { name: name.to_owned(), ty: None });
         self.columns.len() - 1
     }
 
     pub(crate) fn fix(&mut self, column: usize, ty: ColumnType) {
+        self.number = next_number();
         self.columns[column].ty = Some(ty);
     }
 }

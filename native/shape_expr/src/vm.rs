@@ -1,5 +1,6 @@
 //! The stack machine that runs a template on a row.
 
+mod bulk;
 pub(crate) mod control;
 
 use bumpalo::Bump;
@@ -135,15 +136,39 @@ impl Vm {
         // The commonest clauses by far need no stack.
         let result = if template.is_conjunction {
             conjunction(template, constants, row, &mut context)
-        } else if template.depth <= INLINE_DEPTH {
-            let mut stack = [Value::Null; INLINE_DEPTH];
-            execute(template, constants, row, &mut context, &mut stack)
         } else {
-            let stack = row.arena().alloc_slice_fill_copy(template.depth, Value::Null);
-            execute(template, constants, row, &mut context, stack)
+            with_stack(template.depth, row, |stack| {
+                execute(&template.ops, constants, row, &mut context, stack, &mut [])
+            })
         };
         self.used += self.limits.fuel - context.fuel + row.take_work();
         result
+    }
+
+    pub(crate) fn run_residual<'a>(
+        &mut self,
+        template: &'a Template,
+        constants: &'a Constants,
+        row: &Row<'a>,
+    ) -> Result<Truth, EvalError> {
+        let Some(residual) = &template.residual else { return Ok(Truth::TRUE) };
+        let mut context = Context::new(row.arena(), self.limits).with_zone(&template.zone);
+        let result = with_stack(residual.depth, row, |stack| {
+            execute(&residual.ops, constants, row, &mut context, stack, &mut [])
+        });
+        self.used += self.limits.fuel - context.fuel + row.take_work();
+        result
+    }
+}
+
+/// Runs with a stack of this depth, which for nearly all programs is the machine's.
+#[inline]
+fn with_stack<'a, R>(depth: usize, row: &Row<'a>, run: impl FnOnce(&mut [Value<'a>]) -> R) -> R {
+    if depth <= INLINE_DEPTH {
+        let mut stack = [Value::Null; INLINE_DEPTH];
+        run(&mut stack)
+    } else {
+        run(row.arena().alloc_slice_fill_copy(depth, Value::Null))
     }
 }
 
@@ -175,15 +200,15 @@ fn conjunction<'a>(
 }
 
 fn execute<'a>(
-    template: &'a Template,
+    ops: &[Op],
     constants: &'a Constants,
     row: &Row<'a>,
     context: &mut Context<'a>,
     stack: &mut [Value<'a>],
+    shared: &mut [bulk::Shared<'a>],
 ) -> Result<Truth, EvalError> {
     // Jumps go forward only, so no program runs longer than it is.
-    context.charge(template.ops.len() as u64)?;
-    let ops = &template.ops;
+    context.charge(ops.len() as u64)?;
     let mut top = 0;
     let mut at = 0;
     while let Some(op) = ops.get(at) {
@@ -272,6 +297,14 @@ fn execute<'a>(
                 }
                 _ => {}
             },
+            Op::Shared { index, end } => {
+                let Some(shared) = shared.get_mut(index as usize) else {
+                    return Err(EvalError::new(Raise::NotSupported));
+                };
+                stack[top] = shared.value(context)?;
+                top += 1;
+                at = end as usize;
+            }
             Op::Coalesce(target) => match stack[top - 1] {
                 Value::Null => top -= 1,
                 Value::Maybe(truth) if !truth.may_be_null() => at = target as usize,

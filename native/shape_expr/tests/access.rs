@@ -191,6 +191,9 @@ fn ranges_patterns_and_nulls_are_found() {
         ("a IS NOT DISTINCT FROM 5", "0=5"),
         ("NOT (a IS DISTINCT FROM 5)", "0=5"),
         ("a IS DISTINCT FROM 5", "scan"),
+        // NULL is not distinct from NULL: such rows must not be missed.
+        ("a IS NOT DISTINCT FROM NULL::int8", "0 null"),
+        ("NOT (NULL::int8 IS DISTINCT FROM a)", "0 null"),
         (
             "a IN (1, 2) AND (b OR (s LIKE 'x%' AND f < 1))",
             "and(0=1|2 or(1=true and(2^@x 5 in *..1))))",

@@ -161,3 +161,30 @@ fn of_two_rows_the_left_one_is_planned_first() {
     let raised = eval(clause, &[("a", "time")], &[None]).map_err(|error| error.sqlstate());
     assert_eq!(raised, Err("22023"));
 }
+
+#[test]
+fn the_least_integer_cuts_nothing_off_the_right() {
+    assert_eq!(constant("right('ä', -2147483648) = 'ä'"), Ok(Some(true)));
+    assert_eq!(constant("right('abc', -2147483647) = ''"), Ok(Some(true)));
+}
+
+#[test]
+fn a_power_beyond_all_numerics_is_out_of_range_and_not_too_expensive() {
+    assert_eq!(constant("(-3837673587028394203.7432) ^ 10000.000 IS NULL"), Err("22003"));
+}
+
+#[test]
+fn encodings_that_do_not_exist_are_bad_parameters() {
+    assert_eq!(constant("length('\\x61'::bytea, 'no encoding') = 1"), Err("22023"));
+    assert_eq!(constant("length('\\x61'::bytea, 'UTF-8') = 1"), Ok(Some(true)));
+}
+
+#[test]
+fn a_variadic_function_takes_no_array_by_its_name() {
+    let columns = [("j", "jsonb")];
+    assert_eq!(
+        common::refusal("jsonb_delete(j, '{a}'::text[]) IS NULL", &columns).0,
+        "unknown_function"
+    );
+    assert_eq!(eval("j - '{a}'::text[] = '{}'", &columns, &[Some("{\"a\": 1}")]), Ok(Some(true)));
+}

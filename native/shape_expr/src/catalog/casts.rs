@@ -124,7 +124,7 @@ static CASTS: &[Cast] = casts! {
     Jsonb => Float8 Explicit By(jsonb_to_float8);
 };
 
-#[cfg(test)]
+/// All casts of the tables.
 pub(super) fn all() -> impl Iterator<Item = &'static Cast> {
     FAMILIES.iter().flat_map(|family| family.iter())
 }

@@ -6,7 +6,6 @@ use std::path::Path;
 
 use super::casts::{self, Context};
 use super::{FUNCTIONS, OPERATORS, refused};
-use crate::expr::Volatility;
 use crate::types::{TYPES, Type};
 
 /// What is no operator, function or cast, with an example of each that must compile, and how an index
@@ -97,11 +96,7 @@ fn page() -> String {
 
     page += "\n## Functions\n\n| function | result |\n|---|---|\n";
     let mut functions: Vec<String> = Vec::new();
-    let refused = |row: &&super::FunctionRow| {
-        matches!(row.volatility, Volatility::Volatile | Volatility::Missing)
-            || super::depends_on_machine(row.name, row.args)
-    };
-    for row in FUNCTIONS.iter().flat_map(|f| f.iter()).filter(|row| !refused(row)) {
+    for row in FUNCTIONS.iter().flat_map(|f| f.iter()).filter(|row| row.is_supported()) {
         let args: Vec<String> = row.args.iter().map(Type::to_string).collect();
         functions.push(format!("| `{}({})` | {} |", row.name, args.join(", "), row.result));
     }

@@ -27,6 +27,7 @@ mod refused;
 mod regexps;
 mod rows;
 mod strings;
+mod supported;
 mod text;
 
 use std::collections::HashMap;
@@ -46,6 +47,7 @@ pub(crate) use refused::{
 };
 pub(crate) use rows::{NO_EQUALITY, row, row_test, tested_row};
 pub(crate) use strings::{counting, variadic};
+pub(crate) use supported::{cast_key, supported};
 pub(crate) use text::{depends_on_case, prepare, under_c};
 
 /// A row of `pg_operator`.

@@ -177,7 +177,11 @@ fn left<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
 fn right<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
     let [Value::Text(text), Value::Int(n)] = args else { return wrong_kind() };
     context.charge(text.len() as u64 / 64)?;
-    Ok(Value::Text(strings::right(text, *n)))
+    // PostgreSQL negates in 32 bits: the least integer stays what it is, and cuts nothing off.
+    match *n == i64::from(i32::MIN) {
+        true => Ok(Value::Text(text)),
+        false => Ok(Value::Text(strings::right(text, *n))),
+    }
 }
 
 /// To so many characters; `before` says where the filling goes.

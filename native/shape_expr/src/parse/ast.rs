@@ -113,4 +113,85 @@ impl Ast {
     pub(crate) fn new(position: usize, kind: AstKind) -> Ast {
         Ast { position, kind }
     }
+
+    /// The nodes right below this one.
+    pub(crate) fn children_mut(&mut self, visit: &mut dyn FnMut(&mut Ast)) {
+        match &mut self.kind {
+            AstKind::Column(_)
+            | AstKind::Null
+            | AstKind::Bool(_)
+            | AstKind::Integer(_)
+            | AstKind::Number(_)
+            | AstKind::String(_)
+            | AstKind::WholeRow(_)
+            | AstKind::Param(_) => {}
+            AstKind::Operator { left, right, .. } => {
+                if let Some(left) = left {
+                    visit(left);
+                }
+                visit(right);
+            }
+            AstKind::And(all)
+            | AstKind::Or(all)
+            | AstKind::Coalesce(all)
+            | AstKind::Row(all)
+            | AstKind::Array(all) => all.iter_mut().for_each(visit),
+            AstKind::Call { args, .. } | AstKind::MinMax { args, .. } => {
+                args.iter_mut().for_each(visit);
+            }
+            AstKind::Not(inner) | AstKind::Test(_, inner) => visit(inner),
+            AstKind::Distinct { left, right, .. } => {
+                visit(left);
+                visit(right);
+            }
+            AstKind::In { left, items, .. } => {
+                visit(left);
+                items.iter_mut().for_each(visit);
+            }
+            AstKind::Between { value, low, high, .. } => {
+                visit(value);
+                visit(low);
+                visit(high);
+            }
+            AstKind::Cast { value, .. } | AstKind::Collate { value, .. } => visit(value),
+            AstKind::Case { operand, arms, otherwise } => {
+                if let Some(operand) = operand {
+                    visit(operand);
+                }
+                for (condition, value) in arms {
+                    visit(condition);
+                    visit(value);
+                }
+                if let Some(otherwise) = otherwise {
+                    visit(otherwise);
+                }
+            }
+            AstKind::NullIf(args) => args.iter_mut().for_each(visit),
+            AstKind::AnyArray { left, array, .. } => {
+                visit(left);
+                visit(array);
+            }
+            AstKind::Subscript { value, subscripts } => {
+                visit(value);
+                for subscript in subscripts {
+                    match subscript {
+                        Subscript::Index(index) => visit(index),
+                        Subscript::Slice(lower, upper) => {
+                            lower.iter_mut().chain(upper).for_each(&mut *visit);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The literals below and here, in order.
+    pub(crate) fn literals_mut(&mut self, visit: &mut dyn FnMut(&mut Ast)) {
+        match self.kind {
+            AstKind::Integer(_) | AstKind::Number(_) | AstKind::String(_) | AstKind::Param(_) => {
+                visit(self);
+            }
+            _ => self.children_mut(&mut |child| child.literals_mut(visit)),
+        }
+    }
 }

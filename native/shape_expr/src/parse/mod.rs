@@ -3,6 +3,7 @@
 pub(crate) mod ast;
 mod ffi;
 mod forms;
+pub(crate) mod literals;
 mod scan;
 mod tree;
 

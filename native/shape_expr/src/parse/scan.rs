@@ -88,11 +88,11 @@ struct Scanner<'t> {
     after_dot: bool,
 }
 
-fn is_identifier_start(byte: u8) -> bool {
+pub(super) fn is_identifier_start(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
 }
 
-fn is_identifier(byte: u8) -> bool {
+pub(super) fn is_identifier(byte: u8) -> bool {
     is_identifier_start(byte) || byte.is_ascii_digit() || byte == b'$'
 }
 

@@ -2,6 +2,7 @@
 
 use crate::catalog::{CastContext, arrays};
 use crate::constants::Const;
+use crate::coverage;
 use crate::error::Error;
 use crate::expr::{Expr, Function, Node};
 use crate::parse::ast::{Ast, AstKind, Subscript};
@@ -211,6 +212,7 @@ impl Resolver<'_> {
             .coerce(right, &array_ty, CastContext::Implicit)
             .map_err(|error| self.blame(&[&blame], error))?;
         let function = found.function();
+        coverage::note(|| found.key());
         let args = Box::new([left, right]);
         self.check_order(&function, args.as_slice(), position)?;
         let function = self.collated_comparison(function, args.as_slice())?;

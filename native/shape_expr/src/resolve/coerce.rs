@@ -2,6 +2,7 @@
 
 use crate::catalog::{self, CastContext};
 use crate::constants::Const;
+use crate::coverage;
 use crate::error::{Error, Raise};
 use crate::expr::{Expr, Function, Node};
 use crate::parse::ast::{Ast, AstKind, TypeName};
@@ -41,6 +42,7 @@ impl Resolver<'_> {
         let value = match &expr.node {
             Node::Const(Const::Text(text)) => {
                 let text = text.clone();
+                self.reads.push((position, ty.clone()));
                 self.read(ty, &text, position)?
             }
             Node::Const(Const::Null) => Const::Null,
@@ -92,6 +94,7 @@ impl Resolver<'_> {
             };
         }
         if let Some(cast) = catalog::cast(&expr.ty, ty, context) {
+            coverage::note(|| catalog::cast_key(&expr.ty, ty));
             return Ok(match cast.function() {
                 Some(function) => apply(function, expr, ty),
                 // Relabelled: the same expression under another type's name.
@@ -104,6 +107,7 @@ impl Resolver<'_> {
             && let Some(function) = catalog::to_text(&expr.ty, ty)
         {
             let from = expr.ty.clone();
+            coverage::note(|| catalog::cast_key(&from, ty));
             let mut text = apply(function, expr, &Type::Text);
             add_type(&mut text, &from);
             return self.coerce(text, ty, context);
@@ -111,6 +115,7 @@ impl Resolver<'_> {
         if context == CastContext::Explicit
             && let Some(function) = catalog::text_to(&expr.ty, ty)
         {
+            coverage::note(|| catalog::cast_key(&expr.ty, ty));
             let mut read = apply(function, expr, ty);
             add_type(&mut read, ty);
             return Ok(read);

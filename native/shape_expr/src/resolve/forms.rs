@@ -1,6 +1,7 @@
 //! Forms that stand for operators: IN, BETWEEN, IS DISTINCT FROM.
 
 use crate::catalog::CastContext;
+use crate::coverage;
 use crate::error::Error;
 use crate::expr::{Expr, Node};
 use crate::parse::ast::{Ast, AstKind};
@@ -207,6 +208,7 @@ impl Resolver<'_> {
         converted.insert(0, *left);
         let function = self.collated_comparison(function, &converted)?;
         let left = Box::new(converted.remove(0));
+        coverage::note(|| found.key());
         let node = Node::AnyOf { function, left, items: converted, all };
         Ok(Expr::new(Type::Bool, position, node))
     }

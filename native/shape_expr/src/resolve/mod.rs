@@ -17,6 +17,7 @@ use bumpalo::Bump;
 use crate::catalog::{self, CastContext, Refusal};
 use crate::compiler::{MAX_NODES, Options, Param};
 use crate::constants::Const;
+use crate::coverage;
 use crate::error::Error;
 use crate::expr::{Expr, Function, Node, Strategy, Volatility};
 use crate::parse::ast::{Ast, AstKind};
@@ -37,6 +38,8 @@ pub(crate) struct Resolver<'c> {
     undetermined: Option<Error>,
     /// What is wrong only once nothing else is.
     late: Option<Error>,
+    /// Which type each literal was read as, by its place.
+    reads: Vec<(usize, Type)>,
     /// For reading literals.
     scratch: Bump,
     /// Nodes made so far: forms that repeat their operand must not explode.
@@ -51,6 +54,8 @@ pub(crate) struct Resolved {
     /// What is wrong if a node that raises [`Raise::UndefinedFunction`](crate::Raise) is still there
     /// when constants are folded.
     pub late: Option<Error>,
+    /// Where each untyped literal stands that was read by a type's input function, and the type.
+    pub reads: Vec<(usize, Type)>,
 }
 
 /// Resolves a clause to a boolean expression.
@@ -68,11 +73,13 @@ pub(crate) fn resolve(
         schema: std::borrow::Cow::Borrowed(schema),
         undetermined: None,
         late: None,
+        reads: Vec::new(),
         scratch: Bump::new(),
         nodes: 0,
     };
     loop {
         resolver.nodes = 0;
+        resolver.reads.clear();
         let before = resolver.schema.columns().iter().filter(|c| c.ty.is_some()).count();
         let expr = resolver.condition(ast, "WHERE")?;
         let Some(error) = resolver.undetermined.take() else {
@@ -81,7 +88,7 @@ pub(crate) fn resolve(
                 std::borrow::Cow::Borrowed(_) => None,
                 std::borrow::Cow::Owned(schema) => Some(schema),
             };
-            return Ok(Resolved { expr, schema, late: resolver.late });
+            return Ok(Resolved { expr, schema, late: resolver.late, reads: resolver.reads });
         };
         // A later part of the clause may have said what an earlier one left open.
         if resolver.schema.columns().iter().filter(|c| c.ty.is_some()).count() == before {
@@ -122,6 +129,7 @@ impl Resolver<'_> {
     fn expression(&mut self, ast: &Ast) -> Result<Expr, Error> {
         let position = ast.position;
         self.grow(1, position)?;
+        coverage::note(|| coverage::form(ast));
         match &ast.kind {
             AstKind::Column(names) => self.column(names, position),
             AstKind::Null => Ok(Expr::constant(Type::Unknown, position, Const::Null)),
@@ -263,6 +271,7 @@ impl Resolver<'_> {
             let function = catalog::undefined(true, &function.result);
             return Ok(Expr::new(function.result.clone(), position, Node::Call { function, args }));
         }
+        coverage::note(|| found.key());
         Ok(Expr::new(function.result.clone(), position, Node::Call { function, args }))
     }
 
@@ -347,9 +356,11 @@ impl Resolver<'_> {
             return Err(Error::unsupported(format!("a row as an argument of {name}"), position));
         }
         if let Some(call) = self.json_path_call(name, &resolved, position)? {
+            coverage::note(|| format!("function {name}"));
             return Ok(call);
         }
         if let Some(called) = self.variadic(name, &mut resolved, position)? {
+            coverage::note(|| format!("function {name}"));
             return Ok(called);
         }
         // `date('2024-01-01')` is a literal of that type.
@@ -390,6 +401,11 @@ impl Resolver<'_> {
             }
             Volatility::Immutable | Volatility::Stable => {}
         }
+        if row.is_variadic() {
+            let types: Vec<String> = types.iter().map(Type::to_string).collect();
+            let signature = format!("{name}({})", types.join(", "));
+            return Err(Error::UnknownFunction { signature, position });
+        }
         if catalog::depends_on_machine(name, row.args) {
             let what =
                 format!("{name} of double precision, whose last digit depends on the machine,");
@@ -398,6 +414,7 @@ impl Resolver<'_> {
         let declared: Vec<&Type> = row.args.iter().collect();
         let (wanted, result) = polymorphic::settle(&types, &declared, &row.result, position)?;
         let function = arrays::typed(row.function(), result);
+        coverage::note(|| row.key());
         let mut args = self.coerce_all(resolved, &wanted)?;
         if let ("substring", [Type::Text, Type::Text, Type::Text]) = (name, row.args) {
             return self.similar_substring(args, position);

@@ -73,6 +73,13 @@ impl ConstArray {
         &self.items
     }
 
+    /// Is it the same array, bit by bit?
+    pub(crate) fn is_same(&self, other: &ConstArray) -> bool {
+        self.dimensions == other.dimensions
+            && self.items.len() == other.items.len()
+            && self.items.iter().zip(&other.items).all(|(a, b)| a.is_same(b))
+    }
+
     pub(crate) fn heap_bytes(&self) -> usize {
         size_of::<ConstArray>()
             + size_of_val(&*self.dimensions)

@@ -5,9 +5,11 @@
 //! repeats a run, and `SHAPE_EXPR_ORACLE_FAMILY` (`json`, `arrays`, `rows`, `control`) narrows it down.
 
 mod arrays;
+mod cached;
 mod clauses;
 mod datetime;
 mod digits;
+mod directed;
 mod floats;
 mod functions;
 mod json;
@@ -22,6 +24,7 @@ mod text;
 use std::collections::BTreeMap;
 
 use bumpalo::Bump;
+use directed::Coverage;
 use pg_fixture::Server;
 use postgres::{Client, NoTls, SimpleQueryMessage};
 use random::Random;
@@ -78,16 +81,35 @@ fn answers_are_postgresqls() {
         refused: 0,
         seen: [0; 4],
         mismatches: Vec::new(),
+        coverage: Coverage::start(),
     };
     while run.pairs < pairs {
         run.table();
     }
+    run.coverage.report("random clauses");
+    // A clause for each row of the catalogue; more of them where more pairs are asked for.
+    for _ in 0..1 + pairs / 500_000 {
+        let rows = run.coverage.rows();
+        run.directed(&rows);
+    }
+    // Some rows need a time zone, or operands, that are not drawn at once.
+    for _ in 0..20 {
+        let missing = run.coverage.missing();
+        if !missing.is_empty() {
+            run.directed(&missing);
+        }
+    }
+    run.coverage.report("with directed ones");
     println!(
         "oracle: {} pairs of {} clauses agreed ({} true, {} false, {} null, {} raise), \
          {} clauses refused by both",
         run.pairs, run.clauses, run.seen[0], run.seen[1], run.seen[2], run.seen[3], run.refused
     );
     assert!(run.mismatches.is_empty(), "seed {seed}:\n{}", run.mismatches.join("\n"));
+    let missing: Vec<String> = run.coverage.missing().into_iter().map(|row| row.key).collect();
+    assert!(missing.is_empty(), "seed {seed}: no clause had any of {missing:#?}");
+    let forms = run.coverage.missing_forms();
+    assert!(forms.is_empty(), "seed {seed}: no clause had any of {forms:#?}");
 }
 
 struct Run {
@@ -98,6 +120,7 @@ struct Run {
     refused: u64,
     seen: [u64; 4],
     mismatches: Vec<String>,
+    coverage: Coverage,
 }
 
 impl Run {
@@ -115,6 +138,25 @@ impl Run {
         }
     }
 
+    /// One table, and a clause for each of these rows of the catalogue.
+    fn directed(&mut self, catalogue: &[shape_expr::coverage::Row]) {
+        let table = Table::create(&mut self.client, &mut self.random);
+        let mut options = Options::default();
+        options.time_zone = table.zone.to_owned();
+        let mut compiler = Compiler::new(options).expect("the options");
+        let rows = table.rows(&mut self.client);
+        for row in catalogue {
+            let clause = directed::clause(&mut self.random, &table, &mut self.client, row);
+            if let Some(clause) = clause {
+                self.clause(&clause, &table, &rows, &mut compiler);
+            }
+        }
+        for clause in directed::FORMS {
+            self.clause(clause, &table, &rows, &mut compiler);
+        }
+        assert!(self.mismatches.len() < 25, "{}", self.mismatches.join("\n"));
+    }
+
     fn clause(
         &mut self,
         clause: &str,
@@ -126,6 +168,7 @@ impl Run {
         let ours = compiler.compile(clause, &table.schema, &[]);
         let query = format!("SELECT pk, ({clause}) AND true FROM t ORDER BY pk");
         let analysed = self.client.prepare(&query);
+        self.coverage.count(analysed.is_ok() && ours.is_ok());
         let predicate = match (&analysed, ours) {
             (Ok(_), Ok(compiled)) => compiled.predicate,
             (Err(theirs), Err(ours)) => {
