@@ -115,14 +115,14 @@ impl Disk {
         let store = &mut state.as_mut().ok_or(Error::Closed)?.manifest;
         let mut next = store.current().clone();
         change(&mut next);
-        let applied = next.applied_seq;
         if let Some(journal) = journal {
-            next.journal = journal.oldest_needed(applied);
+            next.journal = journal.oldest_needed(next.applied_seq);
         }
+        let oldest = next.journal;
         store.commit(next)?;
-        if let Some(journal) = journal {
+        if let (Some(journal), Some(oldest)) = (journal, oldest) {
             // A file that stays is needed by nobody and goes with the next release or open.
-            drop(journal.release(applied));
+            drop(journal.release(oldest));
         }
         Ok(())
     }

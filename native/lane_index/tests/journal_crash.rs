@@ -68,8 +68,8 @@ fn generation(storage: SimStorage, expected: &mut Expected, rng: &mut Rng) -> Si
                 let oldest = journal.oldest_needed(applied);
                 (expected.applied, expected.oldest) = (applied, oldest);
                 expected.durable = expected.durable.max(applied);
-                if rng.bool() {
-                    journal.release(applied).expect("release");
+                if let Some(oldest) = oldest.filter(|_| rng.bool()) {
+                    journal.release(oldest).expect("release");
                 }
             }
             1 => journal.sync().expect("sync"),

@@ -275,21 +275,26 @@ impl Journal {
         files.get(covered).map(|file| file.number)
     }
 
-    /// Removes the files that are not needed any more. To be called after a manifest with that
-    /// `applied_seq`, and with [`Journal::oldest_needed`] of it, was committed. Returns how many.
+    /// Removes the files that are not needed any more: those before `oldest`, the number that the
+    /// manifest committed last has from [`Journal::oldest_needed`]. Not anew from the sequence number:
+    /// a file begun since would make one superfluous that this manifest still asks for. Returns how
+    /// many.
     ///
     /// # Errors
     /// [`Error::Io`]; the files that are left go with the next call, or when the index is opened.
-    pub fn release(&self, applied_seq: u64) -> Result<usize, Error> {
+    pub fn release(&self, oldest: u64) -> Result<usize, Error> {
         let mut state = self.commit.lock();
         state.check()?;
-        let covered = state.writer.covered(applied_seq);
-        for _ in 0..covered {
-            let Some(file) = state.writer.files.front() else { break };
-            self.storage.remove(&names::journal(file.number))?;
+        let mut removed = 0;
+        // The newest file never goes.
+        while let [first, _, ..] = *state.writer.files.make_contiguous()
+            && first.number < oldest
+        {
+            self.storage.remove(&names::journal(first.number))?;
             state.writer.files.pop_front();
+            removed += 1;
         }
-        Ok(covered)
+        Ok(removed)
     }
 
     /// Ends the journal: makes everything durable and leaves a mark that says so, by which later
