@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::ops::Bound;
 
 use crate::catalog::arrays::{self, Containment};
-use crate::constants::{Const, Constants};
+use crate::constants::{Borrowed, Const};
 use crate::expr::{Expr, Function, Node, Strategy};
 use crate::program::Test;
 use crate::types::{Category, Type};
@@ -279,7 +279,7 @@ impl Plan {
         }
     }
 
-    pub(crate) fn instantiate<'p>(&self, constants: &'p Constants) -> Access<'p> {
+    pub(crate) fn instantiate<'p>(&self, constants: Borrowed<'p>) -> Access<'p> {
         match self {
             Plan::Never => Access::Never,
             Plan::Scan => Access::Scan,
@@ -406,7 +406,7 @@ impl Convert {
 
     /// One end of a range, as a bound on the column's own kind. Where that has no such value the
     /// bound is a little wider.
-    fn edge(self, edge: Option<Edge>, constants: &Constants, low: bool) -> Bound<Value<'_>> {
+    fn edge<'p>(self, edge: Option<Edge>, constants: Borrowed<'p>, low: bool) -> Bound<Value<'p>> {
         let Some(Edge { slot, inclusive }) = edge else { return Bound::Unbounded };
         let value = constants.value(slot);
         match (self, value) {

@@ -28,7 +28,7 @@ pub(crate) enum Const {
     Bytes(Arc<[u8]>),
     /// What a constant pattern is prepared to. Code has it in the pattern's place.
     Pattern(Arc<Pattern>),
-    Uuid(Arc<[u8; 16]>),
+    Uuid([u8; 16]),
     Timestamp(i64),
     Array(Arc<ConstArray>),
     Enum(u32, Arc<str>),
@@ -54,7 +54,7 @@ impl Const {
             Value::Numeric(n) => Const::Numeric(n.words().into()),
             Value::Text(s) => Const::Text((*s).into()),
             Value::Bpchar(s) => Const::Bpchar((*s).into()),
-            Value::Uuid(bytes) => Const::Uuid(Arc::new(*bytes)),
+            Value::Uuid(bytes) => Const::Uuid(*bytes),
             Value::Timestamp(t) => Const::Timestamp(*t),
             Value::Date(date) => Const::Date(*date),
             Value::Time(t) => Const::Time(*t),
@@ -81,7 +81,7 @@ impl Const {
             Const::Bpchar(s) => Value::Bpchar(s),
             Const::Bytes(bytes) => Value::Bytes(bytes),
             Const::Pattern(pattern) => Value::Pattern(pattern),
-            Const::Uuid(bytes) => Value::Uuid(**bytes),
+            Const::Uuid(bytes) => Value::Uuid(*bytes),
             Const::Timestamp(t) => Value::Timestamp(*t),
             Const::Array(array) => Value::Array(array.view()),
             Const::Enum(position, label) => Value::Enum(*position, label),
@@ -139,7 +139,6 @@ impl Const {
             Const::Text(s) | Const::Bpchar(s) => COUNTS + s.len(),
             Const::Bytes(bytes) => COUNTS + bytes.len(),
             Const::Pattern(pattern) => COUNTS + pattern.heap_bytes(),
-            Const::Uuid(_) => COUNTS + 16,
             Const::Json(bytes) => COUNTS + bytes.len(),
             Const::Set(set) => COUNTS + set.heap_bytes(),
             Const::Array(array) => COUNTS + array.heap_bytes(),
@@ -168,22 +167,11 @@ impl Constants {
     }
 
     #[inline]
-    pub(crate) fn value(&self, slot: u32) -> Value<'_> {
+    pub(crate) fn borrow(&self) -> Borrowed<'_> {
         match self {
-            Constants::Int(i) => Value::Int(*i),
-            Constants::Many(all) => all[slot as usize].value(),
-            Constants::None => Value::Null,
-        }
-    }
-
-    #[inline]
-    pub(crate) fn set(&self, slot: u32) -> Option<&InSet> {
-        match self {
-            Constants::Many(all) => match &all[slot as usize] {
-                Const::Set(set) => Some(set),
-                _ => None,
-            },
-            _ => None,
+            Constants::None => Borrowed::None,
+            Constants::Int(i) => Borrowed::Int(*i),
+            Constants::Many(all) => Borrowed::Many(all),
         }
     }
 
@@ -193,6 +181,36 @@ impl Constants {
             Constants::Many(all) => {
                 16 + size_of_val(&**all) + all.iter().map(Const::heap_bytes).sum::<usize>()
             }
+        }
+    }
+}
+
+/// Constants by slot, wherever they are kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Borrowed<'p> {
+    None,
+    Int(i64),
+    Many(&'p [Const]),
+}
+
+impl<'p> Borrowed<'p> {
+    #[inline]
+    pub(crate) fn value(self, slot: u32) -> Value<'p> {
+        match self {
+            Borrowed::Int(i) => Value::Int(i),
+            Borrowed::Many(all) => all[slot as usize].value(),
+            Borrowed::None => Value::Null,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn set(self, slot: u32) -> Option<&'p InSet> {
+        match self {
+            Borrowed::Many(all) => match &all[slot as usize] {
+                Const::Set(set) => Some(set),
+                _ => None,
+            },
+            _ => None,
         }
     }
 }
@@ -230,6 +248,11 @@ impl InSet {
             }
         }
         InSet { values: kept.into(), has_null, table: Some((state, table)) }
+    }
+
+    /// Patterns are among the values.
+    pub(crate) fn has_pattern(&self) -> bool {
+        self.values.iter().any(|item| matches!(item, Const::Pattern(_)))
     }
 
     pub(crate) fn has_null(&self) -> bool {

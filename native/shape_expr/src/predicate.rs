@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::analysis::Access;
 use crate::column_set::ColumnSet;
-use crate::constants::Constants;
+use crate::constants::{Borrowed, Constants};
 use crate::error::EvalError;
 use crate::program::{self, Template};
 use crate::row::Row;
@@ -14,7 +14,7 @@ use crate::vm::Vm;
 
 /// A compiled clause: a template that many clauses share, and this one's constants.
 ///
-/// 24 bytes and, for a clause with one integer constant, nothing else of its own.
+/// Where there are many, [`Predicates`](crate::Predicates) keeps them in less.
 #[derive(Clone, Debug)]
 pub struct Predicate {
     pub(crate) template: Arc<Template>,
@@ -34,7 +34,7 @@ pub struct Compiled {
 /// The part of a clause that its access condition does not decide.
 #[derive(Clone, Copy, Debug)]
 pub struct Residual<'p> {
-    predicate: &'p Predicate,
+    predicate: PredicateRef<'p>,
     columns: &'p ColumnSet,
 }
 
@@ -53,7 +53,7 @@ impl<'p> Residual<'p> {
     where
         'p: 'a,
     {
-        vm.run_residual(&self.predicate.template, &self.predicate.constants, row)
+        vm.run_residual(self.predicate.template, self.predicate.constants, row)
     }
 
     /// The bytecode, for people.
@@ -64,42 +64,114 @@ impl<'p> Residual<'p> {
     }
 }
 
-impl Predicate {
+/// A compiled clause, wherever it is kept: a [`Predicate`] by reference.
+#[derive(Clone, Copy, Debug)]
+pub struct PredicateRef<'p> {
+    pub(crate) template: &'p Template,
+    pub(crate) constants: Borrowed<'p>,
+}
+
+impl<'p> PredicateRef<'p> {
     /// The clause's answer for a row.
     ///
     /// # Errors
     /// PostgreSQL would raise for this row, a column is unreadable, or a limit was reached.
     #[inline]
-    pub fn eval<'a>(&'a self, row: &Row<'a>, vm: &mut Vm) -> Result<Truth, EvalError> {
-        vm.run(&self.template, &self.constants, row)
+    pub fn eval<'a>(self, row: &Row<'a>, vm: &mut Vm) -> Result<Truth, EvalError>
+    where
+        'p: 'a,
+    {
+        vm.run(self.template, self.constants, row)
     }
 
     /// The columns it reads.
     #[must_use]
-    pub fn columns(&self) -> &ColumnSet {
+    pub fn columns(self) -> &'p ColumnSet {
         &self.template.columns
     }
 
     /// What an index can do with it.
     #[must_use]
-    pub fn access(&self) -> Access<'_> {
-        self.template.access.instantiate(&self.constants)
+    pub fn access(self) -> Access<'p> {
+        self.template.access.instantiate(self.constants)
     }
 
-    /// What [`Predicate::access`] leaves open: the clause is true exactly where the whole access
+    /// What [`PredicateRef::access`] leaves open: the clause is true exactly where the whole access
     /// condition holds (not only a hash of it) and this is true. `None`: it leaves nothing open.
     ///
     /// This is about rows whose columns are all known and readable.
     #[must_use]
-    pub fn residual(&self) -> Option<Residual<'_>> {
+    pub fn residual(self) -> Option<Residual<'p>> {
         let residual = self.template.residual.as_ref()?;
         Some(Residual { predicate: self, columns: &residual.columns })
     }
 
     /// Can these columns, a key's say, tell the answer?
     #[must_use]
-    pub fn reads_only(&self, columns: &ColumnSet) -> bool {
+    pub fn reads_only(self, columns: &ColumnSet) -> bool {
         self.template.columns.is_subset(columns)
+    }
+
+    /// The same number for clauses that share a template.
+    #[must_use]
+    pub fn template_id(self) -> u64 {
+        self.template.id
+    }
+
+    /// The bytecode, for people.
+    #[must_use]
+    pub fn describe(self) -> String {
+        self.list(&self.template.ops)
+    }
+
+    fn list(self, ops: &[program::Op]) -> String {
+        program::listing(ops, &|slot| match self.constants {
+            Borrowed::None => String::new(),
+            Borrowed::Int(i) => i.to_string(),
+            Borrowed::Many(all) => crate::constants::print(&all[slot as usize]),
+        })
+    }
+}
+
+impl Predicate {
+    /// The predicate by reference.
+    #[inline]
+    #[must_use]
+    pub fn by_ref(&self) -> PredicateRef<'_> {
+        PredicateRef { template: &self.template, constants: self.constants.borrow() }
+    }
+
+    /// See [`PredicateRef::eval`].
+    ///
+    /// # Errors
+    /// As [`PredicateRef::eval`].
+    #[inline]
+    pub fn eval<'a>(&'a self, row: &Row<'a>, vm: &mut Vm) -> Result<Truth, EvalError> {
+        self.by_ref().eval(row, vm)
+    }
+
+    /// The columns it reads.
+    #[must_use]
+    pub fn columns(&self) -> &ColumnSet {
+        self.by_ref().columns()
+    }
+
+    /// What an index can do with it.
+    #[must_use]
+    pub fn access(&self) -> Access<'_> {
+        self.by_ref().access()
+    }
+
+    /// See [`PredicateRef::residual`].
+    #[must_use]
+    pub fn residual(&self) -> Option<Residual<'_>> {
+        self.by_ref().residual()
+    }
+
+    /// Can these columns, a key's say, tell the answer?
+    #[must_use]
+    pub fn reads_only(&self, columns: &ColumnSet) -> bool {
+        self.by_ref().reads_only(columns)
     }
 
     /// The same number for clauses that share a template.
@@ -117,14 +189,6 @@ impl Predicate {
     /// The bytecode, for people.
     #[must_use]
     pub fn describe(&self) -> String {
-        self.list(&self.template.ops)
-    }
-
-    fn list(&self, ops: &[program::Op]) -> String {
-        program::listing(ops, &|slot| match &self.constants {
-            Constants::None => String::new(),
-            Constants::Int(i) => i.to_string(),
-            Constants::Many(all) => crate::constants::print(&all[slot as usize]),
-        })
+        self.by_ref().describe()
     }
 }

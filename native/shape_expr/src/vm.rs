@@ -1,11 +1,11 @@
 //! The stack machine that runs a template on a row.
 
-mod bulk;
+pub(crate) mod bulk;
 pub(crate) mod control;
 
 use bumpalo::Bump;
 
-use crate::constants::{Constants, InSet};
+use crate::constants::{Borrowed, InSet};
 use crate::error::{EvalError, Raise};
 use crate::program::{Implementation, Op, Template, Test};
 use crate::row::Row;
@@ -129,7 +129,7 @@ impl Vm {
     pub(crate) fn run<'a>(
         &mut self,
         template: &'a Template,
-        constants: &'a Constants,
+        constants: Borrowed<'a>,
         row: &Row<'a>,
     ) -> Result<Truth, EvalError> {
         let mut context = Context::new(row.arena(), self.limits).with_zone(&template.zone);
@@ -148,7 +148,7 @@ impl Vm {
     pub(crate) fn run_residual<'a>(
         &mut self,
         template: &'a Template,
-        constants: &'a Constants,
+        constants: Borrowed<'a>,
         row: &Row<'a>,
     ) -> Result<Truth, EvalError> {
         let Some(residual) = &template.residual else { return Ok(Truth::TRUE) };
@@ -176,7 +176,7 @@ fn with_stack<'a, R>(depth: usize, row: &Row<'a>, run: impl FnOnce(&mut [Value<'
 /// in a register.
 fn conjunction<'a>(
     template: &'a Template,
-    constants: &'a Constants,
+    constants: Borrowed<'a>,
     row: &Row<'a>,
     context: &mut Context<'a>,
 ) -> Result<Truth, EvalError> {
@@ -201,7 +201,7 @@ fn conjunction<'a>(
 
 fn execute<'a>(
     ops: &[Op],
-    constants: &'a Constants,
+    constants: Borrowed<'a>,
     row: &Row<'a>,
     context: &mut Context<'a>,
     stack: &mut [Value<'a>],
@@ -301,7 +301,7 @@ fn execute<'a>(
                 let Some(shared) = shared.get_mut(index as usize) else {
                     return Err(EvalError::new(Raise::NotSupported));
                 };
-                stack[top] = shared.value(context)?;
+                stack[top] = shared.value(row, context)?;
                 top += 1;
                 at = end as usize;
             }
@@ -374,7 +374,7 @@ pub(crate) fn call<'a>(
 }
 
 fn in_set<'a>(
-    constants: &Constants,
+    constants: Borrowed<'_>,
     slot: u32,
     negated: bool,
     value: &Value<'a>,

@@ -5,7 +5,7 @@ mod common;
 use bumpalo::Bump;
 use common::{compiler, schema};
 use proptest::prelude::*;
-use shape_expr::{Datum, Limits, Predicate, Row, Vm};
+use shape_expr::{Bulk, Datum, Limits, Predicate, Row, Vm};
 
 const CLAUSES: &[&str] = &[
     "length(s) > {K}",
@@ -63,11 +63,9 @@ proptest! {
         let expected: Vec<_> = predicates.iter().map(|p| p.eval(&row, &mut one_by_one)).collect();
         let row = Row::new(&arena, &schema, &data);
         let mut together = Vm::new(limits);
-        let mut answers = Vec::new();
-        together.eval_many(&predicates, &row, |place, answer| {
-            assert_eq!(place, answers.len());
-            answers.push(answer);
-        });
+        let mut bulk = Bulk::new(row);
+        let answers: Vec<_> =
+            predicates.iter().map(|p| bulk.eval(&p.by_ref(), &mut together)).collect();
         let show = |answer: &Result<shape_expr::Truth, shape_expr::EvalError>| match answer {
             Ok(truth) => format!("{truth:?}"),
             Err(error) => format!("{} {:?}", error.sqlstate(), error.column()),

@@ -48,7 +48,7 @@ pub(crate) fn answer<'a>(
     let Scratch { arena, slots, routed, missing } = scratch;
     let vm = &mut Vm::new(budget.evaluation());
     let tracking = transaction.is_some();
-    let context = Context::prepare(arena, state, change, options, membership, tracking);
+    let mut context = Context::prepare(arena, state, change, options, membership, tracking);
     let mut tally = Tally { first: cursor.is_none(), ..Tally::default() };
 
     let serial = cursor.as_ref().map_or(state.shapes.serial(), |c| c.serial);
@@ -89,7 +89,7 @@ pub(crate) fn answer<'a>(
             budget.spend(3);
             continue;
         }
-        let decision = context.decide(slot, shape, vm);
+        let decision = context.decide(slot, &shape, vm);
         if !budget.is_patient() && decision.error.is_some_and(|e| e.sqlstate() == LIMIT_EXCEEDED) {
             done -= 1;
             heavy = true;
@@ -113,7 +113,7 @@ pub(crate) fn answer<'a>(
         if tracking && (shape.known || state.track) {
             let default = shape.known.then_some(Held::No);
             for (key, held) in context.effects(&decision).into_iter().flatten() {
-                let now = context.membership.get(key, slot, shape).or(default);
+                let now = context.membership.get(key, slot, &shape).or(default);
                 if now != Some(held) && (now.is_some() || held != Held::Maybe) {
                     effects.held.push((key, slot, held));
                     budget.spend(10);

@@ -2,8 +2,10 @@
 
 use crate::change::Op;
 use crate::classify::{Context, OldRow};
+use crate::filing::Filing;
 use crate::index::Slot;
 use crate::router::State;
+use crate::shapes::Tags;
 
 /// Where an answer that took more than one call's budget goes on.
 #[derive(Debug)]
@@ -20,7 +22,7 @@ pub struct Cursor {
 /// About how many units of the budget it takes to find the candidates, where that may be many.
 pub(crate) fn units(state: &State, change: &Context<'_>) -> u64 {
     let rows = [&change.new, &change.old].into_iter().flatten();
-    rows.map(|row| state.conditions.infix_units(row)).sum()
+    rows.map(|row| state.conditions.infix_units(row.row())).sum()
 }
 
 /// Leaves in `out` every slot whose shape the change may belong to, each once.
@@ -36,11 +38,11 @@ pub(crate) fn collect(
 ) -> u64 {
     let shapes = &state.shapes;
     if change.op == Op::Truncate || change.op == Op::Relation {
-        out.extend_from_slice(shapes.live());
+        out.extend(shapes.live().iter());
         return 0;
     }
     let rows = [&change.new, &change.old].into_iter().flatten();
-    let units = rows.map(|row| state.conditions.look_up(row, out)).sum();
+    let units = rows.map(|row| state.conditions.look_up(row.row(), out)).sum();
     let old_unknown = change.old.is_none() && change.op != Op::Insert;
     let everything = old_unknown && change.key_old.is_none();
     if tracking || old_unknown {
@@ -51,24 +53,24 @@ pub(crate) fn collect(
     if everything {
         // Nothing tells which row it was: any shape may have held it.
         out.clear();
-        let never = |s: &&Slot| shapes.get(**s).is_some_and(|s| s.filing.is_never() && !s.stale);
-        out.extend(shapes.live().iter().filter(|s| !never(s)));
+        let never = |tags: Tags| tags.filing() == Filing::Never && !tags.stale();
+        let rest = shapes.live().iter().filter(|&s| !shapes.tags(s).is_some_and(never));
+        out.extend(rest);
         return units;
     }
     distinct(out);
     let ignored = change.op == Op::Update && change.options.old_row == OldRow::Ignore;
     // A shape that was removed may still be named by the membership.
-    let is =
-        |slot: Slot, keep: fn(&crate::shapes::Shape) -> bool| shapes.get(slot).is_some_and(&keep);
+    let is = |slot: Slot, keep: fn(Tags) -> bool| shapes.tags(slot).is_some_and(keep);
     if old_unknown && !ignored {
-        out.retain(|&s| is(s, |shape| shape.known && !shape.stale && !shape.filing.is_scan()));
-        out.extend_from_slice(shapes.unknown());
-        out.extend(shapes.scan().iter().filter(|&s| is(s, |shape| shape.known)));
+        out.retain(|&s| is(s, |t| t.known() && !t.stale() && !t.filing().is_scan()));
+        out.extend(shapes.unknown().iter());
+        out.extend(shapes.scan().iter().filter(|&s| is(s, Tags::known)));
     } else {
-        out.retain(|&s| is(s, |shape| !shape.stale && !shape.filing.is_scan()));
+        out.retain(|&s| is(s, |t| !t.stale() && !t.filing().is_scan()));
         shapes.scan().append_to(out);
     }
-    out.extend_from_slice(shapes.stale());
+    out.extend(shapes.stale().iter());
     units
 }
 

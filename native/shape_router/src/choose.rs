@@ -5,7 +5,7 @@
 //! that would bring the fewest candidates, as far as the shapes that are filed now tell.
 
 use crate::conditions::{Conditions, Wanted};
-use crate::filing::{Condition, Filing};
+use crate::filing::{Condition, Filed};
 use crate::index::{ConditionIndex, Elements, Hashed, edges, mark, sought, words};
 use bumpalo::Bump;
 use shape_expr::{Access, Json, OrderKey, Value};
@@ -162,9 +162,9 @@ impl Conditions {
 
     /// True if a filing has become so much worse than what could be chosen now that it should be
     /// changed.
-    pub fn is_outdated(&self, filing: &Filing, better: &[Wanted<'_>]) -> bool {
-        let own = filing.conditions().len();
-        let now: usize = filing.conditions().iter().map(|c| self.cost_of(c)).sum();
+    pub fn is_outdated(&self, filed: &Filed, better: &[Wanted<'_>]) -> bool {
+        let own = filed.conditions().len();
+        let now: usize = filed.conditions().iter().map(|c| self.cost_of(c)).sum();
         now > CHEAP + own && now - own > MAGNITUDE * self.cost(better)
     }
 }

@@ -9,7 +9,7 @@ use crate::membership::{Held, Membership};
 use crate::router::State;
 use crate::shapes::Shape;
 use bumpalo::Bump;
-use shape_expr::{ColumnSet, Datum, EvalError, Predicate, Row, RowSource, Vm};
+use shape_expr::{Bulk, ColumnSet, Datum, EvalError, PredicateRef, Row, RowSource, Vm};
 
 /// What a shape's log must record for a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,14 +82,15 @@ pub(crate) struct Decision {
     pub error: Option<EvalError>,
 }
 
-/// One change, prepared: rows decode lazily, keys are hashed.
+/// One change, prepared: rows decode lazily, keys are hashed, and what the clauses of one template make
+/// of a row alone is computed once as long as such shapes follow each other.
 pub(crate) struct Context<'a> {
     pub op: Op,
     pub options: RouteOptions,
-    pub new: Option<Row<'a>>,
-    pub old: Option<Row<'a>>,
+    pub new: Option<Bulk<'a>>,
+    pub old: Option<Bulk<'a>>,
     /// The old row as far as its key tells it.
-    key_row: Option<Row<'a>>,
+    key_row: Option<Bulk<'a>>,
     pub key_new: Option<KeyHash>,
     pub key_old: Option<KeyHash>,
     key_changed: bool,
@@ -109,7 +110,7 @@ impl<'a> Context<'a> {
         membership: Membership<'a>,
         tracking: bool,
     ) -> Self {
-        let row = |source: &'a dyn RowSource| Row::new(arena, &state.schema, source);
+        let row = |source: &'a dyn RowSource| Bulk::new(Row::new(arena, &state.schema, source));
         let new_source: Option<&'a dyn RowSource> = match (change.new, change.old) {
             (Some(new), Some(old)) => Some(arena.alloc(Merged { new, old })),
             (new, _) => new,
@@ -169,7 +170,7 @@ impl<'a> Context<'a> {
     }
 
     /// What the change means for a shape.
-    pub fn decide(&self, slot: Slot, shape: &'a Shape, vm: &mut Vm) -> Decision {
+    pub fn decide(&mut self, slot: Slot, shape: &Shape<'a>, vm: &mut Vm) -> Decision {
         if self.op == Op::Truncate {
             return Decision { class: Some(Class::Truncate), new: None, error: None };
         }
@@ -179,7 +180,16 @@ impl<'a> Context<'a> {
         if self.op == Op::Update && self.keeps(slot, shape) {
             return Decision { class: Some(Class::Update), new: Some(Verdict::True), error: None };
         }
-        let new = self.new.as_ref().map(|row| verdict(shape.predicate.as_ref(), row, vm));
+        let new = match &mut self.new {
+            None => None,
+            Some(row) => match verdict(shape.predicate.as_ref(), row, vm) {
+                // Most of what is asked ends here.
+                Verdict::NotTrue if self.op == Op::Insert => {
+                    return Decision { class: None, new: Some(Verdict::NotTrue), error: None };
+                }
+                verdict => Some(verdict),
+            },
+        };
         let class = match (self.op, &new) {
             (_, Some(Verdict::Raised(error))) => return Decision::unknown(Some(*error)),
             (_, Some(Verdict::Open)) => Some(Class::Unknown),
@@ -197,7 +207,7 @@ impl<'a> Context<'a> {
     }
 
     /// A row that is known to be a member stays one if nothing that the clause reads was changed.
-    fn keeps(&self, slot: Slot, shape: &Shape) -> bool {
+    fn keeps(&self, slot: Slot, shape: &Shape<'_>) -> bool {
         let (true, Some(changed), Some(predicate)) = (shape.known, self.changed, &shape.predicate)
         else {
             return false;
@@ -227,14 +237,14 @@ impl<'a> Context<'a> {
     /// Whether the row was in the shape: by the old row where it is known, else by membership, else
     /// as far as the key alone tells.
     fn was(
-        &self,
+        &mut self,
         slot: Slot,
-        shape: &'a Shape,
+        shape: &Shape<'a>,
         new: Option<&Verdict>,
         vm: &mut Vm,
     ) -> Result<Was, EvalError> {
         let predicate = shape.predicate.as_ref();
-        if let Some(old) = &self.old {
+        if let Some(old) = &mut self.old {
             let same = match (self.changed, predicate, new) {
                 // Nothing that the clause reads was changed: one evaluation serves both rows.
                 (Some(changed), Some(p), Some(v)) if !changed.intersects(p.columns()) => Some(v),
@@ -265,7 +275,7 @@ impl<'a> Context<'a> {
             return Ok(if new == Some(&Verdict::True) { Was::Maybe } else { Was::Out });
         }
         // A clause that raises on what the key tells cannot be ruled out by it.
-        Ok(match self.key_row.as_ref().map(|row| verdict(predicate, row, vm)) {
+        Ok(match self.key_row.as_mut().map(|row| verdict(predicate, row, vm)) {
             Some(Verdict::NotTrue) => Was::Out,
             _ => Was::Maybe,
         })
@@ -303,9 +313,14 @@ impl Decision {
     }
 }
 
-pub(crate) fn verdict<'a>(predicate: Option<&'a Predicate>, row: &Row<'a>, vm: &mut Vm) -> Verdict {
+#[inline]
+pub(crate) fn verdict<'a>(
+    predicate: Option<&PredicateRef<'a>>,
+    row: &mut Bulk<'a>,
+    vm: &mut Vm,
+) -> Verdict {
     let Some(predicate) = predicate else { return Verdict::True };
-    match predicate.eval(row, vm) {
+    match row.eval(predicate, vm) {
         Ok(truth) if truth.is_true() => Verdict::True,
         Ok(truth) if truth.may_be_true() => Verdict::Open,
         Ok(_) => Verdict::NotTrue,

@@ -1,8 +1,9 @@
 //! The condition indexes of a table: what is filed, and what a row looks up.
 
-use crate::filing::{Condition, Filing};
+use crate::filing::{Condition, Filed};
 use crate::index::{ColumnIndex, ConditionIndex, Merge, Seal, Secret, Slot, Tier, sought};
-use shape_expr::Row;
+use bumpalo::Bump;
+use shape_expr::{Access, Row};
 
 /// A condition that a shape is to be filed under.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,20 +78,24 @@ impl Conditions {
     }
 
     /// Files a slot; `None`: there is nothing to file it under.
-    pub fn insert(&mut self, wanted: Option<Vec<Wanted<'_>>>, slot: Slot) -> Filing {
-        let Some(mut wanted) = wanted else { return Filing::Scan };
+    pub fn insert(&mut self, wanted: Option<Vec<Wanted<'_>>>, slot: Slot) -> Filed {
+        let Some(mut wanted) = wanted else { return Filed::Scan };
         wanted.sort_unstable();
         wanted.dedup();
-        let mut filed: Vec<Condition> =
-            wanted.into_iter().map(|w| self.insert_one(w, slot)).collect();
-        match (filed.pop(), filed.is_empty()) {
-            (None, _) => Filing::Never,
-            (Some(only), true) => Filing::One(only),
-            (Some(last), false) => {
-                filed.push(last);
-                Filing::Many(filed.into_boxed_slice())
-            }
-        }
+        Filed::new(wanted.into_iter().map(|w| self.insert_one(w, slot)).collect())
+    }
+
+    /// What a shape was filed under whose filing [follows](Filed::follows_from_clause) from its clause.
+    pub fn derive(&self, access: &Access<'_>) -> Filed {
+        let arena = Bump::new();
+        let Some(mut wanted) = self.choose(access, &arena) else { return Filed::Scan };
+        wanted.sort_unstable();
+        wanted.dedup();
+        let ready = wanted.into_iter().filter_map(|wanted| match wanted {
+            Wanted::Ready(condition) => Some(condition),
+            Wanted::Prefix { .. } | Wanted::Infix { .. } => None,
+        });
+        Filed::new(ready.collect())
     }
 
     fn insert_one(&mut self, wanted: Wanted<'_>, slot: Slot) -> Condition {
@@ -135,8 +140,8 @@ impl Conditions {
     }
 
     /// Takes a slot from all that it is filed under.
-    pub fn remove(&mut self, filing: &Filing, slot: Slot) {
-        for condition in filing.conditions() {
+    pub fn remove(&mut self, filed: &Filed, slot: Slot) {
+        for condition in filed.conditions() {
             let column = condition.column();
             let Some(index) = self.column_mut(column) else { continue };
             match condition {

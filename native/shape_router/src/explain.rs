@@ -2,7 +2,7 @@
 
 use crate::change::Change;
 use crate::classify::{Class, Context, RouteOptions, verdict};
-use crate::filing::Filing;
+use crate::filing::Filed;
 use crate::membership::Membership;
 use crate::router::State;
 use crate::scratch::Scratch;
@@ -58,18 +58,19 @@ pub(crate) fn explain(state: &State, id: u64) -> Option<Explanation> {
         index: condition.index(),
         shapes: state.conditions.count(condition),
     };
-    let conditions: Vec<_> = shape.filing.conditions().iter().map(filed_under).collect();
-    let filed = match &shape.filing {
+    let under = state.filed(shape.filing, state.shapes.slot(id)?);
+    let conditions: Vec<_> = under.conditions().iter().map(filed_under).collect();
+    let filed = match &*under {
         _ if shape.stale => "stale",
-        Filing::Never => "never",
-        Filing::Scan => "scan",
-        Filing::One(condition) => condition.index(),
-        Filing::Many(_) => match conditions.windows(2).all(|pair| pair[0].index == pair[1].index) {
+        Filed::Never => "never",
+        Filed::Scan => "scan",
+        Filed::One(condition) => condition.index(),
+        Filed::Many(_) => match conditions.windows(2).all(|pair| pair[0].index == pair[1].index) {
             true => conditions.first().map_or("never", |c| c.index),
             false => "several",
         },
     };
-    let predicate = shape.predicate.as_ref();
+    let predicate = shape.predicate;
     Some(Explanation {
         filed,
         conditions,
@@ -91,10 +92,10 @@ pub(crate) fn why<'a>(
     let vm = &mut Vm::default();
     let membership = Membership { base: &state.base, overlay: None };
     let options = RouteOptions { classify: true, ..RouteOptions::default() };
-    let context = Context::prepare(arena, state, change, options, membership, false);
+    let mut context = Context::prepare(arena, state, change, options, membership, false);
     crate::candidates::collect(state, &context, false, slots);
     let candidate = slots.contains(&slot);
-    let mut say = |row: Option<&shape_expr::Row<'a>>| {
+    let mut say = |row: Option<&mut shape_expr::Bulk<'a>>| {
         let row = row?;
         Some(match verdict(shape.predicate.as_ref(), row, vm) {
             crate::classify::Verdict::True => "true".to_owned(),
@@ -105,7 +106,7 @@ pub(crate) fn why<'a>(
             }
         })
     };
-    let (new, old) = (say(context.new.as_ref()), say(context.old.as_ref()));
-    let class = if candidate { context.decide(slot, shape, vm).class } else { None };
+    let (new, old) = (say(context.new.as_mut()), say(context.old.as_mut()));
+    let class = if candidate { context.decide(slot, &shape, vm).class } else { None };
     Some(Reason { candidate, new, old, class })
 }

@@ -47,9 +47,31 @@ impl Condition {
     }
 }
 
-/// How a shape is filed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How a shape is filed, as its record says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Filing {
+    /// It can never be true.
+    Never,
+    /// No index can hold it.
+    Scan,
+    /// Under what follows from its clause alone, so that it need not be kept.
+    Derived,
+    /// Under what is kept for it.
+    Kept,
+}
+
+impl Filing {
+    pub fn is_never(self) -> bool {
+        self == Self::Never
+    }
+    pub fn is_scan(self) -> bool {
+        self == Self::Scan
+    }
+}
+
+/// What a shape is filed under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Filed {
     /// It can never be true.
     Never,
     /// No index can hold it.
@@ -60,12 +82,43 @@ pub(crate) enum Filing {
     Many(Box<[Condition]>),
 }
 
-impl Filing {
-    pub fn is_never(&self) -> bool {
-        matches!(self, Self::Never)
+impl Filed {
+    pub fn new(mut conditions: Vec<Condition>) -> Self {
+        match (conditions.pop(), conditions.is_empty()) {
+            (None, _) => Self::Never,
+            (Some(only), true) => Self::One(only),
+            (Some(last), false) => {
+                conditions.push(last);
+                Self::Many(conditions.into_boxed_slice())
+            }
+        }
     }
-    pub fn is_scan(&self) -> bool {
-        matches!(self, Self::Scan)
+
+    /// True if none of the conditions has a place that depends on what else is filed, provided that
+    /// there was no choice among them.
+    pub fn follows_from_clause(&self) -> bool {
+        self.conditions().iter().all(|condition| match condition {
+            Condition::Hash { .. }
+            | Condition::Element { .. }
+            | Condition::Words { .. }
+            | Condition::Edges { .. } => true,
+            Condition::Prefix { .. } | Condition::Infix { .. } => false,
+        })
+    }
+
+    /// Bytes that are this filing's own; a literal is the index's.
+    pub fn heap_bytes(&self) -> usize {
+        let of_edges = |condition: &Condition| match condition {
+            Condition::Edges { edges, .. } => {
+                size_of::<(Edge, Edge)>() + edges.0.heap_bytes() + edges.1.heap_bytes()
+            }
+            _ => 0,
+        };
+        let own = match self {
+            Self::Many(conditions) => size_of_val(&**conditions),
+            _ => 0,
+        };
+        own + self.conditions().iter().map(of_edges).sum::<usize>()
     }
 
     pub fn conditions(&self) -> &[Condition] {

@@ -33,6 +33,7 @@
 //! | [`router`](Router) | the facade: shapes come and go, changes are routed |
 //! | `change` | what happened to a row, as far as the WAL tells |
 //! | `shapes` | the table of shapes, by slot and by id |
+//! | `sharded` | hash tables that grow a small part at a time |
 //! | `filing` | under which conditions a clause is filed |
 //! | `choose` | of all that a clause could be filed under, the most selective |
 //! | `conditions` | the condition indexes of a table: what is filed, what a row looks up |
@@ -65,6 +66,7 @@ mod relation;
 mod router;
 mod scratch;
 mod shapes;
+mod sharded;
 mod transaction;
 mod upkeep;
 

@@ -297,6 +297,12 @@ impl Overlay {
         self.stages.front().map_or(u64::MAX, |s| s.first)
     }
 
+    /// What a shape that is seeded now must know of the truncates that are staged: which of them came
+    /// before it. 0 if there are none, as any that comes later comes after it.
+    pub fn born(&self) -> u64 {
+        if self.truncates.is_empty() { 0 } else { self.sequence }
+    }
+
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
@@ -389,13 +395,12 @@ mod tests {
     use super::*;
     use crate::filing::Filing;
 
-    fn shape() -> Shape {
+    fn shape() -> Shape<'static> {
         Shape {
             id: 0,
             serial: 0,
             predicate: None,
             filing: Filing::Scan,
-            choice: false,
             known: true,
             stale: false,
             snapshot: None,

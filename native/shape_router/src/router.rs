@@ -8,19 +8,20 @@ use crate::classify::RouteOptions;
 use crate::conditions::Conditions;
 use crate::error::Error;
 use crate::explain::{self, Explanation, Reason};
-use crate::filing::Filing;
+use crate::filing::{Filed, Filing};
 use crate::index::Slot;
 use crate::key::KeyHasher;
 use crate::membership::{self, Base, Defaults, Held, Membership, Overlay, Truncate};
 use crate::metrics::{Counters, Metrics};
 use crate::relation::{self, Relation};
 use crate::scratch::Scratch;
-use crate::shapes::{Shape, Shapes};
+use crate::shapes::{NewShape, Shapes};
 use crate::transaction::{Open, Transaction};
 use crate::{choose, upkeep};
 use bumpalo::Bump;
 use parking_lot::{Mutex, RwLock};
-use shape_expr::{Column, ColumnType, Compiler, Options, Param, Predicate, Schema};
+use shape_expr::{Column, ColumnType, Compiler, Options, Param, Predicate, PredicateRef, Schema};
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -293,7 +294,7 @@ impl Router {
                 some.iter().map(|p| state.shapes.reserve(p.id)).collect()
             };
             self.seed(&some, &slots);
-            let born = self.writer.lock().overlay.sequence();
+            let born = self.writer.lock().overlay.born();
             let mut state = self.state.write();
             let mut refile = REFILED * some.len();
             for (prepared, slot) in some.into_iter().zip(slots) {
@@ -401,9 +402,9 @@ impl Router {
         let writer = self.writer.lock();
         let mut state = self.state.write();
         let sequence = writer.overlay.sequence();
-        let removed = state.shapes.remove(id, sequence);
-        let (slot, shape) = removed.ok_or(Error::UnknownShape(id))?;
-        state.conditions.remove(&shape.filing, slot);
+        let slot = state.shapes.slot(id).ok_or(Error::UnknownShape(id))?;
+        state.unfile(slot);
+        state.shapes.remove(slot, sequence);
         state.refile(REFILED);
         state.purge_step();
         state.shapes.free_dead(writer.overlay.oldest_sequence());
@@ -517,10 +518,7 @@ impl Router {
             }
             if !effects.lost.is_empty() {
                 let mut state = self.state.write();
-                effects
-                    .lost
-                    .iter()
-                    .for_each(|&s| state.shapes.update(s, |shape| shape.known = false));
+                effects.lost.iter().for_each(|&slot| state.shapes.lose_track(slot));
             }
         }
         if matches!(progress, Progress::Done) {
@@ -598,16 +596,12 @@ impl Router {
         let state = &mut *guard;
         let difference = relation::difference(state.relation.as_ref(), &state.schema, now);
         for &column in &difference.broken {
-            for slot in state.shapes.live().to_vec() {
+            for slot in state.shapes.live().iter().collect::<Vec<_>>() {
                 let Some(shape) = state.shapes.get(slot) else { continue };
-                let reads = shape.predicate.as_ref().is_some_and(|p| p.columns().contains(column));
+                let reads = shape.predicate.is_some_and(|p| p.columns().contains(column));
                 if reads && !shape.stale {
-                    state.conditions.remove(&shape.filing, slot);
-                    state.shapes.update(slot, |shape| {
-                        shape.stale = true;
-                        shape.choice = false;
-                        shape.filing = Filing::Scan;
-                    });
+                    state.unfile(slot);
+                    state.shapes.make_stale(slot);
                 }
             }
         }
@@ -720,25 +714,48 @@ impl State {
             && predicate.is_some_and(|p| {
                 p.columns().iter().any(|c| type_in(&self.schema, c) != type_in(compiled, c))
             });
-        let (mut filing, mut choice) = (Filing::Scan, false);
+        let (mut filed, mut choice) = (Filed::Scan, false);
         if let Some(predicate) = predicate.filter(|_| !stale) {
             let (access, arena) = (predicate.access(), Bump::new());
             let wanted = self.conditions.choose(&access, &arena);
-            filing = self.conditions.insert(wanted, slot);
-            choice = !filing.conditions().is_empty() && choose::has_choice(&access);
+            filed = self.conditions.insert(wanted, slot);
+            choice = !filed.conditions().is_empty() && choose::has_choice(&access);
         }
-        let shape = Shape {
+        let shape = NewShape {
             id: prepared.id,
-            serial: 0,
             predicate: prepared.predicate,
-            filing,
+            filed,
             choice,
             known: prepared.keys.is_some(),
             stale,
-            snapshot: prepared.snapshot.map(Box::new),
+            snapshot: prepared.snapshot,
             born,
         };
         self.shapes.publish(slot, shape);
+    }
+
+    /// What a shape is filed under.
+    pub fn filed(&self, filing: Filing, slot: Slot) -> Cow<'_, Filed> {
+        Cow::Owned(match filing {
+            Filing::Never => Filed::Never,
+            Filing::Scan => Filed::Scan,
+            Filing::Derived => {
+                let shape = self.shapes.get(slot);
+                let access = shape.and_then(|s| s.predicate).map(PredicateRef::access);
+                access.map_or(Filed::Scan, |access| self.conditions.derive(&access))
+            }
+            Filing::Kept => match self.shapes.kept(slot) {
+                Some(filed) => return Cow::Borrowed(filed),
+                None => Filed::Scan,
+            },
+        })
+    }
+
+    /// Takes a shape from all that it is filed under.
+    fn unfile(&mut self, slot: Slot) {
+        let Some(tags) = self.shapes.tags(slot) else { return };
+        let filed = self.filed(tags.filing(), slot).into_owned();
+        self.conditions.remove(&filed, slot);
     }
 
     /// Looks at so many of the shapes that could be filed otherwise, and files those otherwise for
@@ -750,14 +767,15 @@ impl State {
             arena.reset();
             let Some(slot) = self.shapes.next_choice() else { break };
             let Some(shape) = self.shapes.get(slot) else { continue };
-            let Some(access) = shape.predicate.as_ref().map(Predicate::access) else { continue };
+            let Some(access) = shape.predicate.map(PredicateRef::access) else { continue };
+            let Some(filed) = self.shapes.kept(slot) else { continue };
             let Some(wanted) = self.conditions.choose(&access, &arena) else { continue };
-            if self.conditions.is_outdated(&shape.filing, &wanted) {
+            if self.conditions.is_outdated(filed, &wanted) {
                 // One lock is held throughout, so that no reader sees it filed nowhere.
-                self.conditions.remove(&shape.filing, slot);
-                let filing = self.conditions.insert(Some(wanted), slot);
+                self.conditions.remove(filed, slot);
+                let filed = self.conditions.insert(Some(wanted), slot);
                 drop(access);
-                self.shapes.refile(slot, filing);
+                self.shapes.refile(slot, filed);
             }
         }
         shapes
@@ -788,10 +806,8 @@ impl Defaults for Shapes {
     }
 
     fn spared(&self, truncate: &Truncate) -> Vec<Slot> {
-        let spared = |slot: &Slot| self.get(*slot).is_some_and(|s| !truncate.applies_to(s));
-        let mut spared: Vec<Slot> = self.live().iter().copied().filter(spared).collect();
-        spared.sort_unstable();
-        spared
+        let spared = |slot: &Slot| self.get(*slot).is_some_and(|s| !truncate.applies_to(&s));
+        self.live().iter().filter(spared).collect()
     }
 }
 

@@ -1,38 +1,116 @@
 //! The table of shapes, by slot and by id.
+//!
+//! A shape is a record of half a cache line: its id, its constant, the number of its template. What few
+//! shapes have (a snapshot, a filing that does not follow from the clause) stands in tables of its own.
 
-use crate::filing::Filing;
+use crate::filing::{Filed, Filing};
 use crate::index::{ScanList, Slot, SlotSet};
 use crate::router::Snapshot;
+use crate::sharded::{ByNumber, SlotMap};
 use crate::transaction::Transaction;
-use hashbrown::HashMap;
-use shape_expr::Predicate;
+use shape_expr::{Packed, Predicate, PredicateRef, Predicates};
 use std::collections::VecDeque;
 
-/// A shape as the router keeps it.
-pub(crate) struct Shape {
+/// A shape, read from its record.
+#[derive(Clone, Copy)]
+pub(crate) struct Shape<'s> {
     pub id: u64,
     /// Never given twice: tells a slot's later tenant from an earlier one.
     pub serial: u64,
     /// `None`: all rows.
-    pub predicate: Option<Predicate>,
+    pub predicate: Option<PredicateRef<'s>>,
     pub filing: Filing,
-    /// It could be filed otherwise, and should be when what is filed has changed enough.
-    pub choice: bool,
     /// Membership is known: it was seeded with the keys that the shape held.
     pub known: bool,
     /// A column that the clause reads was dropped or retyped: the shape is included in everything.
     pub stale: bool,
     /// The snapshot that its keys were taken from: what it shows is not applied again.
-    pub snapshot: Option<Box<Snapshot>>,
+    pub snapshot: Option<&'s Snapshot>,
     /// The sequence number of staged changes at which its keys were seeded.
     pub born: u64,
 }
 
-impl Shape {
+impl Shape<'_> {
     /// True if its keys were taken from a snapshot that shows this transaction.
     pub fn has_seen(&self, transaction: &Transaction) -> bool {
-        self.snapshot.as_ref().is_some_and(|snapshot| snapshot.shows(transaction))
+        self.snapshot.is_some_and(|snapshot| snapshot.shows(transaction))
     }
+}
+
+/// What a shape is made of.
+pub(crate) struct NewShape {
+    pub id: u64,
+    pub predicate: Option<Predicate>,
+    pub filed: Filed,
+    pub choice: bool,
+    pub known: bool,
+    pub stale: bool,
+    pub snapshot: Option<Snapshot>,
+    /// 0 where nothing is staged that it matters to.
+    pub born: u64,
+}
+
+/// Marks of a record.
+const LIVE: u64 = 1;
+const KNOWN: u64 = 1 << 1;
+const STALE: u64 = 1 << 2;
+const CHOICE: u64 = 1 << 3;
+/// There is more about it in `rare`.
+const RARE: u64 = 1 << 4;
+const CLAUSE: u64 = 1 << 5;
+const FILING: u32 = 6;
+const SERIAL: u32 = 8;
+
+/// All that most shapes are. Two of them share a cache line, and none lies across two.
+#[derive(Clone, Copy)]
+#[repr(C, align(32))]
+struct Record {
+    id: u64,
+    constants: u64,
+    /// The serial, and below it the marks.
+    tags: Tags,
+    template: u32,
+}
+
+/// What a record says of its shape in bits.
+#[derive(Clone, Copy)]
+pub(crate) struct Tags(u64);
+
+impl Tags {
+    fn has(self, mark: u64) -> bool {
+        self.0 & mark != 0
+    }
+    fn set(&mut self, mark: u64, on: bool) {
+        self.0 = if on { self.0 | mark } else { self.0 & !mark };
+    }
+    pub fn known(self) -> bool {
+        self.has(KNOWN)
+    }
+    pub fn stale(self) -> bool {
+        self.has(STALE)
+    }
+    pub fn filing(self) -> Filing {
+        match self.0 >> FILING & 3 {
+            0 => Filing::Never,
+            1 => Filing::Scan,
+            2 => Filing::Derived,
+            _ => Filing::Kept,
+        }
+    }
+    fn set_filing(&mut self, filing: Filing) {
+        self.0 = self.0 & !(3 << FILING) | (filing as u64) << FILING;
+    }
+}
+
+const EMPTY: Record = Record { id: 0, constants: 0, tags: Tags(0), template: 0 };
+
+/// So many records are allocated together: adding a shape never copies those that there are.
+const CHUNK: usize = 4096;
+
+/// What few shapes have.
+struct Rare {
+    snapshot: Option<Snapshot>,
+    born: u64,
 }
 
 /// A slot whose shape is gone, until nothing refers to it.
@@ -47,8 +125,12 @@ struct Dead {
 /// Slots, ids, and the sets that routing walks.
 #[derive(Default)]
 pub(crate) struct Shapes {
-    slots: Vec<Option<Box<Shape>>>,
-    by_id: HashMap<u64, Slot, ahash::RandomState>,
+    records: Records,
+    predicates: Predicates,
+    by_id: ByNumber,
+    rare: SlotMap<Rare>,
+    kept: SlotMap<Filed>,
+    kept_bytes: usize,
     free: Vec<Slot>,
     dead: VecDeque<Dead>,
     dead_slots: SlotSet,
@@ -62,7 +144,53 @@ pub(crate) struct Shapes {
     stale: SlotSet,
     /// Shapes that could be filed otherwise, and where looking at them goes on.
     choices: SlotSet,
-    next_choice: usize,
+    next_choice: Slot,
+}
+
+#[derive(Default)]
+struct Records {
+    chunks: Vec<Vec<Record>>,
+    len: usize,
+}
+
+impl Records {
+    #[inline]
+    fn get(&self, slot: Slot) -> Option<&Record> {
+        self.chunks.get(slot as usize / CHUNK)?.get(slot as usize % CHUNK)
+    }
+
+    fn get_mut(&mut self, slot: Slot) -> Option<&mut Record> {
+        self.chunks.get_mut(slot as usize / CHUNK)?.get_mut(slot as usize % CHUNK)
+    }
+
+    /// An empty record more.
+    fn push(&mut self) -> Slot {
+        if self.chunks.last().is_none_or(|last| last.len() == CHUNK) {
+            // The first one grows as it fills: many tables have few shapes.
+            let first = self.chunks.is_empty();
+            self.chunks.push(if first { Vec::new() } else { Vec::with_capacity(CHUNK) });
+        }
+        if let Some(last) = self.chunks.last_mut() {
+            last.push(EMPTY);
+        }
+        self.len += 1;
+        (self.len - 1) as Slot
+    }
+
+    fn id(&self, slot: Slot) -> u64 {
+        self.get(slot).map_or(0, |record| record.id)
+    }
+
+    fn memory_bytes(&self) -> usize {
+        let records: usize = self.chunks.iter().map(Vec::capacity).sum();
+        records * size_of::<Record>() + self.chunks.capacity() * size_of::<Vec<Record>>()
+    }
+}
+
+impl Record {
+    fn packed(&self) -> Packed {
+        Packed { constants: self.constants, template: self.template }
+    }
 }
 
 impl Shapes {
@@ -70,15 +198,43 @@ impl Shapes {
         <Self as Default>::default()
     }
 
-    pub fn get(&self, slot: Slot) -> Option<&Shape> {
-        self.slots.get(slot as usize)?.as_deref()
+    #[inline]
+    fn record(&self, slot: Slot) -> Option<&Record> {
+        self.records.get(slot).filter(|record| record.tags.has(LIVE))
+    }
+
+    #[inline(always)]
+    pub fn get(&self, slot: Slot) -> Option<Shape<'_>> {
+        let record = self.record(slot)?;
+        let tags = record.tags;
+        let rare = if tags.has(RARE) { self.rare.get(slot) } else { None };
+        Some(Shape {
+            id: record.id,
+            serial: tags.0 >> SERIAL,
+            predicate: self.predicate(record),
+            filing: tags.filing(),
+            known: tags.known(),
+            stale: tags.stale(),
+            snapshot: rare.and_then(|rare| rare.snapshot.as_ref()),
+            born: rare.map_or(0, |rare| rare.born),
+        })
+    }
+
+    #[inline]
+    fn predicate(&self, record: &Record) -> Option<PredicateRef<'_>> {
+        if record.tags.has(CLAUSE) { self.predicates.get(record.packed()) } else { None }
+    }
+
+    /// What a shape's record says in bits.
+    pub fn tags(&self, slot: Slot) -> Option<Tags> {
+        self.record(slot).map(|record| record.tags)
     }
 
     pub fn slot(&self, id: u64) -> Option<Slot> {
-        self.by_id.get(&id).copied()
+        self.by_id.get(id, |slot| self.records.id(slot))
     }
 
-    pub fn by_id(&self, id: u64) -> Option<&Shape> {
+    pub fn by_id(&self, id: u64) -> Option<Shape<'_>> {
         self.get(self.slot(id)?)
     }
 
@@ -86,81 +242,144 @@ impl Shapes {
         self.live.len()
     }
 
-    /// The serial that the next shape gets; all that exist have a smaller one.
+    /// The serial that was given last; all that exist have none that is greater.
     pub fn serial(&self) -> u64 {
         self.serial
     }
 
     /// Appends the ids of some of the shapes, from a slot on; where to go on, if there are more.
     pub fn ids(&self, from: usize, out: &mut Vec<u64>) -> Option<usize> {
-        const STEP: usize = 4096;
-        let rest = self.slots.get(from..)?;
-        out.extend(rest.iter().take(STEP).flatten().map(|shape| shape.id));
-        (rest.len() > STEP).then_some(from + STEP)
+        let slots = from..(from + CHUNK).min(self.records.len);
+        let ids = slots.filter_map(|slot| self.record(slot as Slot)).map(|record| record.id);
+        out.extend(ids);
+        (from + CHUNK < self.records.len).then_some(from + CHUNK)
     }
 
-    pub fn live(&self) -> &[Slot] {
-        self.live.as_slice()
+    pub fn live(&self) -> &SlotSet {
+        &self.live
     }
-    pub fn unknown(&self) -> &[Slot] {
-        self.unknown.as_slice()
+    pub fn unknown(&self) -> &SlotSet {
+        &self.unknown
     }
     pub fn scan(&self) -> &ScanList {
         &self.scan
     }
-    pub fn stale(&self) -> &[Slot] {
-        self.stale.as_slice()
+    pub fn stale(&self) -> &SlotSet {
+        &self.stale
     }
 
     /// Takes a slot and an id for a shape that is not visible yet.
     pub fn reserve(&mut self, id: u64) -> Slot {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            (self.slots.len() - 1) as Slot
-        });
-        self.by_id.insert(id, slot);
+        let slot = self.free.pop().unwrap_or_else(|| self.records.push());
+        if let Some(record) = self.records.get_mut(slot) {
+            *record = Record { id, ..EMPTY };
+        }
+        let records = &self.records;
+        self.by_id.insert(id, slot, |slot| records.id(slot));
         slot
     }
 
     /// Makes a shape visible in the slot that was reserved for it.
-    pub fn publish(&mut self, slot: Slot, mut shape: Shape) {
+    pub fn publish(&mut self, slot: Slot, shape: NewShape) {
         self.serial += 1;
-        shape.serial = self.serial;
-        self.list(slot, &shape);
-        self.slots[slot as usize] = Some(Box::new(shape));
-    }
-
-    /// Changes a shape's record in place, with the sets that follow from it.
-    pub fn update(&mut self, slot: Slot, change: impl FnOnce(&mut Shape)) {
-        let Some(mut shape) = self.slots.get_mut(slot as usize).and_then(Option::take) else {
-            return;
+        let mut tags = Tags(self.serial << SERIAL);
+        tags.set(LIVE, true);
+        tags.set(KNOWN, shape.known);
+        tags.set(STALE, shape.stale);
+        tags.set(CHOICE, shape.choice);
+        tags.set(CLAUSE, shape.predicate.is_some());
+        let packed = match shape.predicate {
+            Some(predicate) => self.predicates.insert(predicate),
+            None => Packed { constants: 0, template: 0 },
         };
-        self.unlist(slot, &shape);
-        change(&mut shape);
-        self.list(slot, &shape);
-        self.slots[slot as usize] = Some(shape);
+        if shape.snapshot.is_some() || shape.born > 0 {
+            tags.set(RARE, true);
+            self.rare.insert(slot, Rare { snapshot: shape.snapshot, born: shape.born });
+        }
+        let filing = match &shape.filed {
+            Filed::Never => Filing::Never,
+            Filed::Scan => Filing::Scan,
+            // Choices depend on what was filed at the time.
+            filed if !shape.choice && filed.follows_from_clause() => Filing::Derived,
+            _ => Filing::Kept,
+        };
+        tags.set_filing(filing);
+        if filing == Filing::Kept {
+            self.keep(slot, shape.filed);
+        }
+        let Packed { constants, template } = packed;
+        if let Some(record) = self.records.get_mut(slot) {
+            *record = Record { id: shape.id, constants, tags, template };
+        }
+        self.list(slot);
     }
 
-    fn list(&mut self, slot: Slot, shape: &Shape) {
+    fn keep(&mut self, slot: Slot, filed: Filed) {
+        self.kept_bytes += filed.heap_bytes();
+        if let Some(old) = self.kept.insert(slot, filed) {
+            self.kept_bytes -= old.heap_bytes();
+        }
+    }
+
+    fn forget_filing(&mut self, slot: Slot) {
+        if let Some(old) = self.kept.remove(slot) {
+            self.kept_bytes -= old.heap_bytes();
+        }
+    }
+
+    /// What a shape is filed under, where that does not follow from its clause.
+    pub fn kept(&self, slot: Slot) -> Option<&Filed> {
+        self.kept.get(slot)
+    }
+
+    /// The membership of a shape is no longer known.
+    pub fn lose_track(&mut self, slot: Slot) {
+        self.retag(slot, |tags| tags.set(KNOWN, false));
+    }
+
+    /// A shape is included in everything from now on. It must not be filed any more.
+    pub fn make_stale(&mut self, slot: Slot) {
+        self.retag(slot, |tags| {
+            tags.set(STALE, true);
+            tags.set(CHOICE, false);
+            tags.set_filing(Filing::Scan);
+        });
+        self.forget_filing(slot);
+    }
+
+    /// Changes a record's marks, with the sets that follow from them.
+    fn retag(&mut self, slot: Slot, change: impl FnOnce(&mut Tags)) {
+        self.unlist(slot);
+        if let Some(record) = self.records.get_mut(slot).filter(|r| r.tags.has(LIVE)) {
+            change(&mut record.tags);
+        }
+        self.list(slot);
+    }
+
+    fn list(&mut self, slot: Slot) {
+        let Some(&record) = self.record(slot) else { return };
+        let tags = record.tags;
         self.live.insert(slot);
-        self.known += usize::from(shape.known);
-        if shape.stale {
+        self.known += usize::from(tags.known());
+        if tags.stale() {
             self.stale.insert(slot);
             return;
         }
-        if matches!(shape.filing, Filing::Scan) {
-            self.scan.insert(slot, shape.predicate.as_ref().map(Predicate::template_id));
+        if tags.filing().is_scan() {
+            let template = self.predicate(&record).map(PredicateRef::template_id);
+            self.scan.insert(slot, template);
         }
-        if shape.choice {
+        if tags.has(CHOICE) {
             self.choices.insert(slot);
         }
-        if !shape.known && !matches!(shape.filing, Filing::Never) {
+        if !tags.known() && !tags.filing().is_never() {
             self.unknown.insert(slot);
         }
     }
 
-    fn unlist(&mut self, slot: Slot, shape: &Shape) {
-        self.known -= usize::from(shape.known);
+    fn unlist(&mut self, slot: Slot) {
+        let Some(tags) = self.tags(slot) else { return };
+        self.known -= usize::from(tags.known());
         for set in [&mut self.live, &mut self.unknown, &mut self.stale, &mut self.choices] {
             set.remove(slot);
         }
@@ -169,11 +388,10 @@ impl Shapes {
 
     /// The next shape that could be filed otherwise; all of them in turn.
     pub fn next_choice(&mut self) -> Option<Slot> {
-        let choices = self.choices.as_slice();
-        self.next_choice = if self.next_choice < choices.len() { self.next_choice } else { 0 };
-        let slot = choices.get(self.next_choice).copied();
-        self.next_choice += 1;
-        slot
+        let slot =
+            self.choices.next_from(self.next_choice).or_else(|| self.choices.next_from(0))?;
+        self.next_choice = slot + 1;
+        Some(slot)
     }
 
     /// How many shapes could be filed otherwise.
@@ -181,21 +399,29 @@ impl Shapes {
         self.choices.len()
     }
 
-    /// Notes how a shape is filed now, under conditions as before.
-    pub fn refile(&mut self, slot: Slot, filing: Filing) {
-        if let Some(shape) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) {
-            shape.filing = filing;
-        }
+    /// Notes how a shape that has the choice is filed now.
+    pub fn refile(&mut self, slot: Slot, filed: Filed) {
+        self.keep(slot, filed);
     }
 
     /// Takes a shape out; its slot is reused only when nothing refers to it any more.
-    pub fn remove(&mut self, id: u64, overlay_sequence: u64) -> Option<(Slot, Box<Shape>)> {
-        let slot = self.slot(id)?;
-        let shape = self.slots.get_mut(slot as usize)?.take()?;
-        self.by_id.remove(&id);
-        self.unlist(slot, &shape);
+    pub fn remove(&mut self, slot: Slot, overlay_sequence: u64) {
+        let Some(&record) = self.record(slot) else { return };
+        self.unlist(slot);
+        self.by_id.remove(record.id, slot);
+        if record.tags.has(CLAUSE) {
+            self.predicates.remove(record.packed());
+        }
+        if record.tags.has(RARE) {
+            self.rare.remove(slot);
+        }
+        if record.tags.filing() == Filing::Kept {
+            self.forget_filing(slot);
+        }
+        if let Some(record) = self.records.get_mut(slot) {
+            *record = EMPTY;
+        }
         self.bury(slot, overlay_sequence);
-        Some((slot, shape))
     }
 
     fn bury(&mut self, slot: Slot, sequence: u64) {
@@ -238,13 +464,16 @@ impl Shapes {
     }
 
     pub fn memory_bytes(&self) -> usize {
-        let records = self.slots.capacity() * size_of::<Option<Box<Shape>>>()
-            + self.live.len() * (size_of::<Shape>() + 16);
-        let sets = [&self.live, &self.unknown, &self.stale, &self.choices];
-        records
-            + self.by_id.allocation_size()
+        let sets = [&self.live, &self.unknown, &self.stale, &self.choices, &self.dead_slots];
+        self.records.memory_bytes()
+            + self.predicates.memory_bytes()
+            + self.by_id.memory_bytes()
+            + self.rare.memory_bytes()
+            + self.kept.memory_bytes()
+            + self.kept_bytes
             + self.scan.memory_bytes()
             + sets.iter().map(|s| s.memory_bytes()).sum::<usize>()
             + self.free.capacity() * size_of::<Slot>()
+            + self.dead.capacity() * size_of::<Dead>()
     }
 }

@@ -1,7 +1,7 @@
 //! Conditions on jsonb that an index can hold.
 
 use super::{Access, Plan};
-use crate::constants::Constants;
+use crate::constants::Borrowed;
 use crate::expr::{Expr, Node, Strategy};
 use crate::types::Type;
 use crate::value::Value;
@@ -95,7 +95,7 @@ impl std::hash::Hasher for Count {
 pub(super) fn field_access<'p>(
     column: usize,
     key: Value<'p>,
-    constants: &'p Constants,
+    constants: Borrowed<'p>,
     slot: u32,
 ) -> Access<'p> {
     let Value::Text(key) = key else { return Access::Never };

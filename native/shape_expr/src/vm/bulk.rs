@@ -1,9 +1,14 @@
-//! Many predicates of one template on one row: what depends on columns alone is computed once.
+//! Many predicates on one row: what depends on columns alone is computed once for neighbours that
+//! share a template.
+
+use bumpalo::Bump;
+use smallvec::SmallVec;
 
 use super::{Answer, Context, Vm, call, conjunction, execute, with_stack};
+use crate::constants::Borrowed;
 use crate::error::{EvalError, Raise};
-use crate::predicate::Predicate;
-use crate::program::{Op, Template};
+use crate::predicate::PredicateRef;
+use crate::program::{Implementation, Op, Template};
 use crate::row::Row;
 use crate::truth::Truth;
 use crate::value::Value;
@@ -12,7 +17,6 @@ use crate::value::Value;
 /// so that limits strike as if each had made it for itself.
 pub(super) struct Shared<'a> {
     ops: &'a [Op],
-    row: &'a Row<'a>,
     made: Option<Made<'a>>,
 }
 
@@ -25,8 +29,8 @@ struct Made<'a> {
 
 impl<'a> Shared<'a> {
     #[inline]
-    pub(super) fn value(&mut self, context: &mut Context<'a>) -> Answer<'a> {
-        match self.made {
+    pub(super) fn value(&mut self, row: &Row<'a>, context: &mut Context<'a>) -> Answer<'a> {
+        match &self.made {
             Some(made) => {
                 context.charge(made.fuel)?;
                 match context.bytes.checked_sub(made.bytes) {
@@ -35,14 +39,14 @@ impl<'a> Shared<'a> {
                 }
                 made.result
             }
-            None => self.make(context),
+            None => self.make(row, context),
         }
     }
 
     #[cold]
-    fn make(&mut self, context: &mut Context<'a>) -> Answer<'a> {
+    fn make(&mut self, row: &Row<'a>, context: &mut Context<'a>) -> Answer<'a> {
         let (fuel, bytes) = (context.fuel, context.bytes);
-        let result = run(self.ops, self.row, context);
+        let result = run(self.ops, row, context);
         // Who runs out says nothing about others, who may have more left.
         if !result.as_ref().is_err_and(|error| error.raise() == Raise::LimitExceeded) {
             let (fuel, bytes) = (fuel - context.fuel, bytes - context.bytes);
@@ -74,66 +78,200 @@ fn run<'a>(ops: &[Op], row: &Row<'a>, context: &mut Context<'a>) -> Answer<'a> {
     })
 }
 
-impl Vm {
-    /// Evaluates many predicates on one row, and tells each one's answer with its place in the order
-    /// given.
-    ///
-    /// The answers are those of [`Predicate::eval`], limits and errors of each by itself. Where
-    /// neighbours share a template, what depends on the row alone is computed once for all of them.
-    pub fn eval_many<'a>(
+/// How the predicates of the template at hand are run.
+#[derive(Clone, Copy)]
+enum Way<'a> {
+    /// One value of the row, one constant: the commonest clauses that no index can hold.
+    Pair {
+        slot: u32,
+        function: Implementation,
+        strict: bool,
+    },
+    /// The program with what depends on columns alone marked.
+    Marked(&'a [Op]),
+    Conjunction,
+    Plain,
+}
+
+/// A [`Way::Pair`] whose value of the row is made. It stays where it is: moving it about would take
+/// longer than most functions do.
+struct Pair<'a> {
+    template: &'a Template,
+    slot: u32,
+    function: Implementation,
+    strict: bool,
+    /// The row's value is one that strict functions are called with.
+    is_known: bool,
+    values: [Value<'a>; 2],
+    /// What everything but the function itself costs.
+    fuel: u64,
+    bytes: usize,
+}
+
+impl<'a> Pair<'a> {
+    #[inline]
+    fn eval(
         &mut self,
-        predicates: impl IntoIterator<Item = &'a Predicate>,
-        row: &'a Row<'a>,
-        mut answer: impl FnMut(usize, Result<Truth, EvalError>),
-    ) {
-        let mut current: Option<&'a Template> = None;
-        let mut shared: Vec<Shared<'a>> = Vec::new();
-        for (place, predicate) in predicates.into_iter().enumerate() {
-            let template: &'a Template = &predicate.template;
-            if !current.is_some_and(|current| std::ptr::eq(current, template)) {
-                current = Some(template);
-                shared.clear();
-                let marked = template.shared_ops.iter().flat_map(|ops| ops.iter().enumerate());
-                for (start, op) in marked {
+        constants: Borrowed<'a>,
+        arena: &'a Bump,
+        vm: &mut Vm,
+    ) -> Result<Truth, EvalError> {
+        let fuel = vm.limits.fuel - self.fuel;
+        let bytes = vm.limits.bytes - self.bytes;
+        let mut context = Context { arena, zone: &self.template.zone, fuel, bytes };
+        let answer = match constants {
+            Borrowed::Int(i) if self.is_known => {
+                self.values[1] = Value::Int(i);
+                (self.function)(&mut context, &self.values)
+            }
+            constants => {
+                self.values[1] = constants.value(self.slot);
+                call(self.function, self.strict, &mut context, &self.values)
+            }
+        };
+        vm.used += vm.limits.fuel - context.fuel;
+        match &answer {
+            Ok(Value::Bool(true)) => Ok(Truth::TRUE),
+            Ok(Value::Bool(false)) => Ok(Truth::FALSE),
+            Ok(other) => Ok(other.truth()),
+            Err(error) => Err(*error),
+        }
+    }
+}
+
+/// A row, and what the predicates of one template make of it alone.
+///
+/// Predicates are evaluated one after the other, and each gets the answer of [`PredicateRef::eval`],
+/// with limits, costs and errors of its own. What depends on the row alone is computed once as long as
+/// the template stays the same.
+pub struct Bulk<'a> {
+    row: Row<'a>,
+    current: Option<(&'a Template, Way<'a>)>,
+    shared: SmallVec<[Shared<'a>; 1]>,
+    pair: Option<Pair<'a>>,
+}
+
+impl<'a> Bulk<'a> {
+    /// Nothing is computed yet.
+    #[must_use]
+    pub fn new(row: Row<'a>) -> Bulk<'a> {
+        Bulk { row, current: None, shared: SmallVec::new(), pair: None }
+    }
+
+    /// The row.
+    #[must_use]
+    pub fn row(&self) -> &Row<'a> {
+        &self.row
+    }
+
+    /// A predicate's answer for the row.
+    ///
+    /// # Errors
+    /// As [`PredicateRef::eval`].
+    #[inline]
+    pub fn eval(&mut self, predicate: &PredicateRef<'a>, vm: &mut Vm) -> Result<Truth, EvalError> {
+        if let Some(pair) = &mut self.pair
+            && std::ptr::eq(pair.template, predicate.template)
+            && pair.fuel <= vm.limits.fuel
+            && pair.bytes <= vm.limits.bytes
+        {
+            return pair.eval(predicate.constants, self.row.arena(), vm);
+        }
+        self.eval_first(predicate, vm)
+    }
+
+    /// As long as nothing is ready for the template.
+    fn eval_first(
+        &mut self,
+        predicate: &PredicateRef<'a>,
+        vm: &mut Vm,
+    ) -> Result<Truth, EvalError> {
+        let template = predicate.template;
+        let way = match self.current {
+            Some((current, way)) if std::ptr::eq(current, template) => way,
+            _ => self.enter(template),
+        };
+        let mut context = Context::new(self.row.arena(), vm.limits).with_zone(&template.zone);
+        let result = self.run(way, template, predicate.constants, &mut context);
+        vm.used += vm.limits.fuel - context.fuel + self.row.take_work();
+        if let Way::Pair { slot, function, strict } = way
+            && let Some(Made { result: Ok(value), fuel, bytes }) =
+                self.shared.first().and_then(|shared| shared.made)
+        {
+            self.pair = Some(Pair {
+                template,
+                slot,
+                function,
+                is_known: !matches!(
+                    value,
+                    Value::Null | Value::Unknown | Value::Maybe(_) | Value::Opaque
+                ),
+                strict,
+                values: [value, Value::Null],
+                fuel: fuel + template.ops.len() as u64,
+                bytes,
+            });
+        }
+        result
+    }
+
+    #[inline]
+    fn run(
+        &mut self,
+        way: Way<'a>,
+        template: &'a Template,
+        constants: Borrowed<'a>,
+        context: &mut Context<'a>,
+    ) -> Result<Truth, EvalError> {
+        let Self { row, shared, .. } = self;
+        match (way, shared.as_mut_slice()) {
+            (Way::Pair { slot, function, strict }, [value]) => {
+                context.charge(template.ops.len() as u64)?;
+                let pair = [value.value(row, context)?, constants.value(slot)];
+                Ok(call(function, strict, context, &pair)?.truth())
+            }
+            (Way::Conjunction, _) => conjunction(template, constants, row, context),
+            (Way::Marked(ops), shared) => with_stack(template.depth, row, |stack| {
+                execute(ops, constants, row, context, stack, shared)
+            }),
+            _ => with_stack(template.depth, row, |stack| {
+                execute(&template.ops, constants, row, context, stack, &mut [])
+            }),
+        }
+    }
+
+    /// Turns to another template.
+    fn enter(&mut self, template: &'a Template) -> Way<'a> {
+        self.shared.clear();
+        self.pair = None;
+        let way = match template.shared_ops.as_deref() {
+            None if template.is_conjunction => Way::Conjunction,
+            None => Way::Plain,
+            Some(ops) => {
+                for (start, op) in ops.iter().enumerate() {
                     if let Op::Shared { end, .. } = op {
                         let ops = &template.ops[start..*end as usize];
-                        shared.push(Shared { ops, row, made: None });
+                        self.shared.push(Shared { ops, made: None });
                     }
                 }
-            }
-            let mut context = Context::new(row.arena(), self.limits).with_zone(&template.zone);
-            let result = match template.shared_ops.as_deref() {
-                // One value of the row, one constant: the commonest clauses that no index can hold.
-                Some(
+                match *ops {
                     [
                         Op::Shared { end, .. },
                         ..,
                         Op::Constant(slot),
                         Op::Call { function, argc: 2, strict, .. },
-                    ],
-                ) if *end as usize + 2 == template.ops.len() => {
-                    let constant = predicate.constants.value(*slot);
-                    let charged = context.charge(template.ops.len() as u64);
-                    charged.and_then(|()| {
-                        let value = shared[0].value(&mut context)?;
-                        let pair = [value, constant];
-                        Ok(call(*function, *strict, &mut context, &pair)?.truth())
-                    })
+                    ] if end as usize + 2 == ops.len() => Way::Pair { slot, function, strict },
+                    _ => Way::Marked(ops),
                 }
-                Some(ops) => with_stack(template.depth, row, |stack| {
-                    let constants = &predicate.constants;
-                    execute(ops, constants, row, &mut context, stack, &mut shared)
-                }),
-                None if template.is_conjunction => {
-                    conjunction(template, &predicate.constants, row, &mut context)
-                }
-                None => with_stack(template.depth, row, |stack| {
-                    let constants = &predicate.constants;
-                    execute(&template.ops, constants, row, &mut context, stack, &mut [])
-                }),
-            };
-            self.used += self.limits.fuel - context.fuel;
-            answer(place, result);
-        }
+            }
+        };
+        self.current = Some((template, way));
+        way
+    }
+}
+
+impl std::fmt::Debug for Bulk<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bulk").field("row", &self.row).finish_non_exhaustive()
     }
 }

@@ -4,8 +4,6 @@
 use super::Slot;
 use hashbrown::HashMap;
 
-const NONE: u32 = u32::MAX;
-
 /// The slots of one template.
 struct Group {
     template: Option<u64>,
@@ -23,19 +21,14 @@ pub(crate) struct ScanList {
     /// The others.
     vacant: Vec<u32>,
     by_template: HashMap<Option<u64>, u32, ahash::RandomState>,
-    /// For each slot its group and its place in it.
-    position: Vec<(u32, u32)>,
-    len: usize,
+    /// For each slot its group and its place in it: few shapes are here, of many.
+    position: HashMap<Slot, (u32, u32), ahash::RandomState>,
 }
 
 impl ScanList {
     /// Adds a slot, if it is not there; `None` is the template of shapes without a clause.
     pub fn insert(&mut self, slot: Slot, template: Option<u64>) {
-        let at = slot as usize;
-        if self.position.len() <= at {
-            self.position.resize(at + 1, (NONE, NONE));
-        }
-        if self.position[at].0 != NONE {
+        if self.position.contains_key(&slot) {
             return;
         }
         let id = match self.by_template.get(&template) {
@@ -43,9 +36,8 @@ impl ScanList {
             None => self.add_group(template),
         };
         let slots = &mut self.groups[id as usize].slots;
-        self.position[at] = (id, slots.len() as u32);
+        self.position.insert(slot, (id, slots.len() as u32));
         slots.push(slot);
-        self.len += 1;
     }
 
     fn add_group(&mut self, template: Option<u64>) -> u32 {
@@ -67,16 +59,12 @@ impl ScanList {
 
     /// Takes a slot out, if it is there.
     pub fn remove(&mut self, slot: Slot) {
-        let Some(position) = self.position.get_mut(slot as usize) else { return };
-        let (id, at) = std::mem::replace(position, (NONE, NONE));
-        if id == NONE {
-            return;
-        }
-        self.len -= 1;
+        let Some((id, at)) = self.position.remove(&slot) else { return };
         let group = &mut self.groups[id as usize];
         group.slots.swap_remove(at as usize);
-        if let Some(&moved) = group.slots.get(at as usize) {
-            self.position[moved as usize].1 = at;
+        let moved = group.slots.get(at as usize);
+        if let Some((_, place)) = moved.and_then(|slot| self.position.get_mut(slot)) {
+            *place = at;
         }
         if group.slots.is_empty() {
             group.slots = Vec::new();
@@ -105,13 +93,13 @@ impl ScanList {
     }
 
     pub fn len(&self) -> usize {
-        self.len
+        self.position.len()
     }
 
     pub fn memory_bytes(&self) -> usize {
-        self.len * size_of::<Slot>()
+        self.len() * size_of::<Slot>()
             + self.groups.capacity() * (size_of::<Group>() + 8)
-            + self.position.capacity() * 8
+            + self.position.allocation_size()
             + self.by_template.allocation_size()
     }
 }
