@@ -79,8 +79,12 @@ pub(super) fn fold(expr: Expr, zone: &Zone) -> Result<Expr, Raise> {
                 (None, Some(Const::Array(items))) => {
                     let ty = array.ty.element().cloned().unwrap_or(Type::Unknown);
                     let items = items.items().iter();
+                    let node = |item: &Const| match late {
+                        true => Node::Late(item.clone()),
+                        false => Node::Const(item.clone()),
+                    };
                     let items = items
-                        .map(|item| Expr::constant(ty.clone(), array.position, item.clone()))
+                        .map(|item| Expr::new(ty.clone(), array.position, node(item)))
                         .collect();
                     Node::AnyOf { function, left: Box::new(left), items, all }
                 }
