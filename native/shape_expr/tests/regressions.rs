@@ -279,6 +279,39 @@ fn a_cast_of_an_array_that_is_written_out_cuts_each_item_to_length() {
 }
 
 #[test]
+fn an_oid_beyond_64_bits_is_out_of_range_whatever_follows_it() {
+    for (text, answer) in [
+        ("-13725714478795727428636.27", Err("22003")),
+        ("18446744073709551616x", Err("22003")),
+        ("18446744073709551615x", Err("22P02")),
+        ("4294967296x", Err("22P02")),
+        ("-18446744073709551615", Ok("1")),
+        ("-2147483648", Ok("2147483648")),
+        ("-2147483649", Err("22003")),
+        ("-4294967295", Err("22003")),
+    ] {
+        let read = |wanted: &str| constant(&format!("'{text}'::text::oid = {wanted}"));
+        assert_eq!(answer.map_or_else(|_| read("0"), read), answer.map(|_| Some(true)), "{text}");
+    }
+}
+
+#[test]
+fn subscripts_are_folded_before_what_they_are_subscripts_of() {
+    let clause = "(array_fill(1e400::float8, '{1,2}') || -1)[1 / '0'] IS NULL";
+    assert_eq!(constant(clause), Err("22012"));
+    let clause = "(('{\"a\":1}'::jsonb -> (1 / (1 - 1)))[('x' || 'y')::int]) IS NULL";
+    assert_eq!(constant(clause), Err("22P02"));
+}
+
+#[test]
+fn a_name_made_of_a_text_has_the_texts_collation() {
+    assert_eq!(clashing("1::text::name = e", "a"), Ok(Some(false)));
+    assert_eq!(clashing("CAST(e::name AS text) = e", "a"), Ok(Some(true)));
+    assert_eq!(clashing("1::name = e", "a"), Err("42P22"));
+    assert_eq!(clashing("name(1.5) > e", "a"), Err("42P22"));
+}
+
+#[test]
 fn a_whole_row_is_a_form_that_is_noted() {
     use shape_expr::coverage;
     coverage::start();

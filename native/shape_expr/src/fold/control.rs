@@ -91,8 +91,11 @@ pub(super) fn fold(expr: Expr, zone: &Zone) -> Result<Expr, Raise> {
                 _ => Node::AnyArray { function, all, args: Box::new([left, array]) },
             }
         }
-        Node::Subscript { function, args } => {
-            let args = fold_all(args, zone)?;
+        Node::Subscript { function, mut args } => {
+            // The subscripts before what they are subscripts of.
+            let subscripts = fold_all(args.split_off(1.min(args.len())), zone)?;
+            let mut args = fold_all(args, zone)?;
+            args.extend(subscripts);
             if args.first().and_then(Expr::as_const).is_some_and(Const::is_null) {
                 return Ok(Expr::constant(ty, position, Const::Null));
             }

@@ -11,6 +11,10 @@ use crate::values::{self, datetime, text};
 
 use super::Resolver;
 
+/// The function that makes the text that is a name at once. A name made of a text has that text's
+/// collation; this one has that of names.
+pub(super) const FORM_OF_NAME: &str = "text of a name";
+
 /// An error about a literal, its text cut to a readable length.
 pub(super) fn invalid(ty: &Type, value: &str, sqlstate: &'static str, position: usize) -> Error {
     let value = text::clip(value, 80).to_owned();
@@ -104,9 +108,12 @@ impl Resolver<'_> {
         // Through text: to it in an assignment or explicitly, from it only explicitly.
         if context >= CastContext::Assignment
             && ty.category() == Category::String
-            && let Some(function) = catalog::to_text(&expr.ty, ty)
+            && let Some(mut function) = catalog::to_text(&expr.ty, ty)
         {
             let from = expr.ty.clone();
+            if *ty == Type::Name {
+                function.name = FORM_OF_NAME;
+            }
             coverage::note(|| catalog::cast_key(&from, ty));
             let mut text = apply(function, expr, &Type::Text);
             add_type(&mut text, &from);
