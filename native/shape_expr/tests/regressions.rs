@@ -304,6 +304,18 @@ fn subscripts_are_folded_before_what_they_are_subscripts_of() {
 }
 
 #[test]
+fn a_subscript_of_null_is_not_known_while_planning() {
+    for (clause, answer) in [
+        ("CASE WHEN (NULL::bool[])[a] THEN 1 / 0 ELSE 1 END = 1", Err("22012")),
+        ("(NULL::bool[])[a] OR true", Ok(Some(true))),
+        ("(NULL::jsonb)[1 / a] IS NULL", Ok(Some(true))),
+    ] {
+        let raised = eval(clause, &[("a", "int4")], &[Some("0")]).map_err(|e| e.sqlstate());
+        assert_eq!(raised, answer, "{clause}");
+    }
+}
+
+#[test]
 fn a_name_made_of_a_text_has_the_texts_collation() {
     assert_eq!(clashing("1::text::name = e", "a"), Ok(Some(false)));
     assert_eq!(clashing("CAST(e::name AS text) = e", "a"), Ok(Some(true)));

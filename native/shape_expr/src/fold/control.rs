@@ -96,10 +96,10 @@ pub(super) fn fold(expr: Expr, zone: &Zone) -> Result<Expr, Raise> {
             let subscripts = fold_all(args.split_off(1.min(args.len())), zone)?;
             let mut args = fold_all(args, zone)?;
             args.extend(subscripts);
-            if args.first().and_then(Expr::as_const).is_some_and(Const::is_null) {
-                return Ok(Expr::constant(ty, position, Const::Null));
-            }
+            let is_null = args.first().and_then(Expr::as_const).is_some_and(Const::is_null);
             match values(&args) {
+                // Its subscripts are never evaluated, but the planner does not see that.
+                None if is_null => Node::Late(Const::Null),
                 None => Node::Subscript { function, args },
                 Some((values, late)) => {
                     let evaluated = evaluate(zone, &values, |context, values| {
