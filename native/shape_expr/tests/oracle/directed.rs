@@ -83,7 +83,8 @@ const WORDS: &[(&[&str], usize, &[&str])] = &[
     (&["timezone"], 0, &["UTC", "+03", "-05:30", "MSK"]),
     (&["encode", "decode"], 1, &["hex", "base64", "escape"]),
     // Lengths that the bounds of an evaluation allow, or that PostgreSQL refuses too.
-    (&["repeat", "lpad", "rpad"], 1, &["-1", "0", "1", "2", "3", "7", "40", "2147483647"]),
+    (&["repeat"], 1, &["-2147483648", "-1", "0", "1", "2", "3", "7", "40"]),
+    (&["lpad", "rpad"], 1, &["-1", "0", "1", "2", "3", "7", "40", "2147483647"]),
     (&["array_fill"], 1, &["{}", "{0}", "{1}", "{3}", "{2,3}", "{1,1,2}", "{-1}", "{NULL}"]),
 ];
 
