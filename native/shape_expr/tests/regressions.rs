@@ -316,6 +316,19 @@ fn a_subscript_of_null_is_not_known_while_planning() {
 }
 
 #[test]
+fn the_least_interval_as_a_time_is_beyond_the_day_and_printed_as_such() {
+    let clause = "('-9223372036854775808 us'::interval)::time::text = '28:00:54.775808'";
+    assert_eq!(constant(clause), Ok(Some(true)));
+    let listed = "a <> ('-9223372036854775808 us'::interval)::time";
+    let compiled = compile(listed, &schema(&[("a", "time")])).expect(listed);
+    assert!(
+        compiled.predicate.describe().contains("28:00:54.775808"),
+        "{}",
+        compiled.predicate.describe()
+    );
+}
+
+#[test]
 fn a_name_made_of_a_text_has_the_texts_collation() {
     assert_eq!(clashing("1::text::name = e", "a"), Ok(Some(false)));
     assert_eq!(clashing("CAST(e::name AS text) = e", "a"), Ok(Some(true)));
