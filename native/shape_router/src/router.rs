@@ -373,7 +373,7 @@ impl Router {
         if let Some(limit) = self.max_bytes {
             let of_shape = |p: &Prepared| {
                 let predicate = p.predicate.as_ref().map_or(0, Predicate::memory_bytes);
-                256 + predicate + p.keys.as_ref().map_or(0, |keys| keys.len() * 48)
+                96 + predicate + p.keys.as_ref().map_or(0, |keys| keys.len() * 48)
             };
             let needed = state.memory_bytes() + prepared.iter().map(of_shape).sum::<usize>();
             if needed > limit {
