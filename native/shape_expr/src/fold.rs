@@ -114,13 +114,12 @@ pub(crate) fn fold(expr: Expr, zone: &Zone) -> Result<Expr, Raise> {
                 // The list is built before it is searched, so where one item raises, all does, once
                 // the left operand has been evaluated.
                 (_, None) => {
-                    let node = items
-                        .into_iter()
-                        .map(|item| item.node)
-                        .find(|node| matches!(node, Node::Raise(_)))
-                        .unwrap_or(Node::Raise(Raise::NotSupported));
-                    let raise = Expr::new(left.ty.clone(), position, node);
-                    Node::Call { function, args: vec![left, raise] }
+                    let element = items.first().map_or(Type::Unknown, |item| item.ty.clone());
+                    let ty = element.array_of();
+                    let list = catalog::arrays::constructor(false, ty.clone());
+                    let list = Node::Call { function: list, args: items };
+                    let list = Expr::new(ty, position, list);
+                    Node::AnyArray { function, all, args: Box::new([left, list]) }
                 }
             }
         }

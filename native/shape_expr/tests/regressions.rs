@@ -329,6 +329,34 @@ fn the_least_interval_as_a_time_is_beyond_the_day_and_printed_as_such() {
 }
 
 #[test]
+fn a_list_with_an_item_that_is_known_only_when_evaluated_is_built_then() {
+    let columns = [("c", "real")];
+    let clause = "c IN (CASE WHEN '2024-06-01'::timestamptz = '2024-11-03'::timestamptz + '3 days' \
+                  THEN 1 END, '-1', 7)";
+    assert_eq!(eval(clause, &columns, &[Some("7")]), Ok(Some(true)));
+    assert_eq!(eval(clause, &columns, &[Some("8")]), Ok(None));
+    let columns = [("c", "text")];
+    let clause = "c IN ('a', (regexp_match(format('%s', 12::bigint), 'aa', 'z'))[2], 'b')";
+    let raised = eval(clause, &columns, &[Some("a")]).map_err(|error| error.sqlstate());
+    assert_eq!(raised, Err("22023"));
+}
+
+#[test]
+fn an_intervals_text_is_not_known_while_planning() {
+    // What comes before it is evaluated, and raises.
+    let columns = [("d", "date")];
+    let row = [Some("5874897-12-31")];
+    for (last, answer) in [
+        ("'5 min'::interval::text = 'a'", Err("22008")),
+        ("('B' || '5 min'::interval) = 'a'", Err("22008")),
+        ("('B' || 5) = 'a'", Ok(Some(false))),
+    ] {
+        let clause = format!("d + 513 = '2024-10-27' AND {last}");
+        assert_eq!(eval(&clause, &columns, &row).map_err(|e| e.sqlstate()), answer, "{clause}");
+    }
+}
+
+#[test]
 fn a_name_made_of_a_text_has_the_texts_collation() {
     assert_eq!(clashing("1::text::name = e", "a"), Ok(Some(false)));
     assert_eq!(clashing("CAST(e::name AS text) = e", "a"), Ok(Some(true)));

@@ -88,6 +88,22 @@ mod tests {
         }
     }
 
+    /// Regression: a copy that was just filled by the removals it kept had no room for the write that
+    /// it was made for, nor had its copy, and the writer went on for ever.
+    #[test]
+    fn a_copy_has_room_for_the_next_write() {
+        let mut overlay = Overlay::with_room(0);
+        for id in 0..3_000 {
+            write(&mut overlay, 1, id, false, true);
+            if let Some(old) = id.checked_sub(100) {
+                write(&mut overlay, 1, old, true, true);
+            }
+            let copy = overlay.grown(true);
+            assert_eq!(copy.write(1, u32::MAX, false, true), Written::Done, "after {id}");
+        }
+        assert!(ids(&overlay, 1).into_iter().eq(2_900..3_000));
+    }
+
     proptest! {
         #[test]
         fn deltas_lie_over_what_is_below(

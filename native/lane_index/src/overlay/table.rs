@@ -177,8 +177,10 @@ impl Overlay {
             let is_full = self.deltas().any(|delta| {
                 copy.put(delta.hash, delta.id, delta.removed, oldest, NEAR) == Written::Full
             });
-            // Removals of an id whose older mention is far back in its chain have to be kept as well.
-            if !is_full {
+            // Removals of an id whose older mention is far back in its chain have to be kept as well,
+            // and a copy that they fill would have to be copied for every further write.
+            let has_room = copy.len() + copy.len() / 4 < copy.entries.len() / 2;
+            if !is_full && has_room {
                 copy.balance.store(self.balance(), Ordering::Relaxed);
                 return copy;
             }
