@@ -188,8 +188,10 @@ impl Overlay {
             let is_full = self.deltas().any(|delta| {
                 copy.put(delta.hash, delta.id, delta.removed, oldest, NEAR) == Written::Full
             });
-            // Removals of an id whose older mention is far back in its chain have to be kept as well.
-            if !is_full {
+            // Removals of an id whose older mention is far back in its chain have to be kept as well,
+            // and a copy that they fill would have to be copied for every further write.
+            let has_room = copy.len() + copy.len() / 4 < copy.entries.len() / 2;
+            if !is_full && has_room {
                 copy.balance.store(self.balance(), Ordering::Relaxed);
                 return copy;
             }
@@ -320,6 +322,22 @@ mod tests {
             overlay = overlay.grown(true);
             assert_eq!(ids(&overlay, 1), [39]);
         }
+    }
+
+    /// Regression: a copy that was just filled by the removals it kept had no room for the write that
+    /// it was made for, nor had its copy, and the writer went on for ever.
+    #[test]
+    fn a_copy_has_room_for_the_next_write() {
+        let mut overlay = Overlay::with_room(0);
+        for id in 0..3_000 {
+            write(&mut overlay, 1, id, false, true);
+            if let Some(old) = id.checked_sub(100) {
+                write(&mut overlay, 1, old, true, true);
+            }
+            let copy = overlay.grown(true);
+            assert_eq!(copy.write(1, u32::MAX, false, true), Written::Done, "after {id}");
+        }
+        assert!(ids(&overlay, 1).into_iter().eq(2_900..3_000));
     }
 
     proptest! {
