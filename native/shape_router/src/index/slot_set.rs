@@ -35,10 +35,6 @@ impl SlotSet {
         }
     }
 
-    pub fn contains(&self, slot: Slot) -> bool {
-        self.position.get(slot as usize).is_some_and(|&at| at != NONE)
-    }
-
     pub fn as_slice(&self) -> &[Slot] {
         &self.items
     }
