@@ -23,7 +23,12 @@ defmodule ShapeRouter.Error do
   | `:unreadable_value` | a value is not one of its column's type |
   | `:evaluation_error` | the clause raises on this record, as in PostgreSQL |
   | `:invalid_argument` | an argument of another kind than documented |
-  | `:closed` | the router was closed |
+  | `:closed` | the router or the index was closed |
+  | `:stale_index` | an index's struct is older than the newest one that came of it |
+  | `:locked` | the directory is open elsewhere |
+  | `:damaged`, `:unknown_version` | a file is not what was written, or was written by another version |
+  | `:io_error`, `:failed` | the file system refused something; nothing more is accepted after that |
+  | `:behind` | merges are so far behind that a write was refused: try again later |
   | `:source_error` | the replication connection ended |
   """
 

@@ -4,6 +4,7 @@
 //! starve nor be starved by a host's short parallel loops. Jobs can be put off, which serves as the
 //! clock of retries and age triggers.
 
+use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -64,6 +65,18 @@ pub(crate) fn max_threads() -> usize {
     (processors / 2).clamp(1, MAX_THREADS)
 }
 
+thread_local! {
+    /// Whether the thread is one of the pool.
+    static IS_OF_POOL: Cell<bool> = const { Cell::new(false) };
+}
+
+/// How many threads of the library there are to help this one, which flushes or merges. A caller that
+/// waits for its own merge has all of them; in the background there is one less, so that readers keep
+/// their half of the processors.
+pub(crate) fn helpers() -> usize {
+    max_threads() - usize::from(IS_OF_POOL.get())
+}
+
 /// Runs `work` on a thread of the library, `delay` from now at the earliest.
 ///
 /// A panic ends the job, not the thread; a job that must report one catches it itself.
@@ -83,6 +96,7 @@ pub(crate) fn run_after(delay: Duration, work: impl FnOnce() + Send + 'static) {
 }
 
 fn pool_thread(pool: &'static Pool) {
+    IS_OF_POOL.set(true);
     let mut queue = pool.queue.lock();
     loop {
         let now = Instant::now();
@@ -128,5 +142,14 @@ mod tests {
             .map(|_| done.recv_timeout(Duration::from_secs(10)).expect("all jobs run"))
             .collect();
         assert_eq!(order, ["now", "soon", "late"]);
+    }
+
+    #[test]
+    fn readers_keep_half_of_the_processors() {
+        assert_eq!(helpers(), max_threads());
+        let (sender, done) = channel();
+        run_after(Duration::ZERO, move || sender.send(helpers()).expect("the test listens"));
+        let helpers = done.recv_timeout(Duration::from_secs(10)).expect("it runs");
+        assert_eq!(helpers, max_threads() - 1);
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::Error;
+use crate::background::helpers;
 use crate::disk::Disk;
 use crate::hash::LaneMap;
 use crate::levels::{self, MAX_RUNS, Reason, Thresholds};
@@ -186,12 +187,12 @@ impl Build<'_> {
     ) -> Result<Option<Segment>, Error> {
         let options = SegmentOptions { lanes: self.lanes.lanes().into(), level: self.level.into() };
         let Some(disk) = &self.core.disk else {
-            let mut builder = SegmentBuilder::in_memory(options)?;
+            let mut builder = SegmentBuilder::in_memory(options)?.helped_by(helpers());
             let keys =
                 self.fill(frozen, runs, |p| builder.push(p.lane, p.hash, p.adds, p.removes))?;
             return if keys == 0 { Ok(None) } else { builder.finish().map(Some) };
         };
-        let mut builder = SegmentBuilder::new(&*disk.storage, name, options)?;
+        let mut builder = SegmentBuilder::new(&*disk.storage, name, options)?.helped_by(helpers());
         let keys = self.fill(frozen, runs, |p| builder.push(p.lane, p.hash, p.adds, p.removes))?;
         if keys == 0 {
             return Ok(None);

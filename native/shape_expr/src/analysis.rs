@@ -597,7 +597,10 @@ fn operator(
     negated: bool,
     slot: &dyn Fn(&Expr) -> Option<u32>,
 ) -> Option<Plan> {
-    use Strategy::{Equal, Greater, GreaterEqual, Less, LessEqual, NotEqual, Plain, Turned};
+    use Strategy::{
+        ClashingEqual, ClashingNotEqual, Equal, Greater, GreaterEqual, Less, LessEqual, NotEqual,
+        Plain, Turned,
+    };
     let strategy = match (function.strategy, negated) {
         (strategy, false) => strategy,
         (Equal, true) => NotEqual,
@@ -606,12 +609,12 @@ fn operator(
         (LessEqual, true) => Greater,
         (Greater, true) => LessEqual,
         (GreaterEqual, true) => Less,
-        (Plain | Turned, true) => function.strategy,
+        (Plain | Turned | ClashingEqual | ClashingNotEqual, true) => function.strategy,
     };
     match strategy {
         Equal => equal(left, right, slot).or_else(|| equal(right, left, slot)),
-        // What folding turns round computes a value; it compares nothing.
-        NotEqual | Turned => None,
+        // What folding turns round computes a value; it compares nothing. What clashes raises.
+        NotEqual | Turned | ClashingEqual | ClashingNotEqual => None,
         Plain => pattern(function, left, right, negated, slot),
         Less | LessEqual | Greater | GreaterEqual => {
             let upper = matches!(strategy, Less | LessEqual);

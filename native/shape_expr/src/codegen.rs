@@ -3,10 +3,10 @@
 use crate::analysis::{self, Plan};
 use crate::catalog;
 use crate::column_set::ColumnSet;
-use crate::constants::{Const, InSet};
+use crate::constants::{Const, InSet, Search};
 use crate::error::{Error, Raise};
 use crate::expr::{Expr, Function, Node};
-use crate::fold::is_hashable;
+use crate::fold;
 use crate::program::Op;
 use crate::values::regex::Refused;
 
@@ -39,7 +39,7 @@ pub(crate) enum Origin {
     /// The same, prepared as this function's pattern.
     Pattern { position: usize, function: Function },
     /// A set of the constant expressions that stand here.
-    Set { items: Vec<(usize, Const)>, hashed: bool },
+    Set { items: Vec<(usize, Const)>, search: Search },
     /// Nothing in the text.
     None,
 }
@@ -231,15 +231,15 @@ impl Generator {
             }
             Node::AnyOf { function, left, items, all } => {
                 self.expression(left);
-                let hashed = is_hashable(function, *all);
+                let search = fold::search(function, left, items, *all);
                 let value = |item: &Expr| Some((item.position, item.as_value()?.clone()));
                 let origins: Vec<(usize, Const)> = items.iter().filter_map(value).collect();
                 let items = origins.iter().map(|(_, item)| item.clone()).collect();
-                let set = Const::Set(InSet::new(items, hashed).into());
-                let set = self.constant(expr, set, Origin::Set { items: origins, hashed });
-                self.ops.push(match hashed {
-                    true => Op::InSet { set, negated: *all },
-                    false => {
+                let set = Const::Set(InSet::new(items, search).into());
+                let set = self.constant(expr, set, Origin::Set { items: origins, search });
+                self.ops.push(match search {
+                    Search::Hashed => Op::InSet { set, negated: *all },
+                    Search::InTurn | Search::Clash { .. } => {
                         let (function, name) = (function.implementation, function.name);
                         Op::AnyOf { function, name, set, all: *all }
                     }

@@ -119,7 +119,7 @@ impl Const {
             }
             (Const::Array(a), Const::Array(b)) => a.is_same(b),
             (Const::Set(a), Const::Set(b)) => {
-                a.has_null == b.has_null
+                (a.has_null, a.clash) == (b.has_null, b.clash)
                     && a.table.is_some() == b.table.is_some()
                     && all(&a.values, &b.values)
             }
@@ -197,23 +197,57 @@ impl Constants {
     }
 }
 
-/// Above this many elements a list is searched by hash.
+/// Above this many elements a list is searched by hash, PostgreSQL's too.
 const LINEAR: usize = 8;
+
+/// How PostgreSQL finds a value in a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Search {
+    /// By comparing it with one item after the other.
+    InTurn,
+    /// By the type's own equality, which a long list makes a hash table for.
+    Hashed,
+    /// By an equality that raises, as it knows no collation. Hashing a text raises too; hashing a
+    /// name does not, so that a long list raises only where two names are found to be equal.
+    Clash {
+        /// Are they names?
+        names: bool,
+    },
+}
+
+/// What a list under [`Search::Clash`] does to a value that is no NULL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Clash {
+    /// Compares it with the items that are no NULLs.
+    Compares,
+    /// Raises where it is in the list, and then only.
+    SparesOthers,
+    Raises,
+}
 
 /// The values of an IN list, all of one type.
 pub(crate) struct InSet {
     values: Box<[Const]>,
     has_null: bool,
+    clash: Clash,
     table: Option<(ahash::RandomState, HashTable<u32>)>,
 }
 
 impl InSet {
-    /// `hashed` says that the list's operator is its type's own equality.
-    pub(crate) fn new(items: Vec<Const>, hashed: bool) -> InSet {
+    pub(crate) fn new(items: Vec<Const>, search: Search) -> InSet {
         let has_null = items.iter().any(Const::is_null);
+        let is_long = items.len() > LINEAR;
+        let mut clash = match search {
+            Search::Clash { names: true } if is_long => Clash::SparesOthers,
+            Search::Clash { names: false } if is_long => Clash::Raises,
+            _ => Clash::Compares,
+        };
         let mut values: Vec<Const> = items.into_iter().filter(|item| !item.is_null()).collect();
-        if !hashed || values.len() <= LINEAR {
-            return InSet { values: values.into(), has_null, table: None };
+        if search != Search::Hashed && clash != Clash::SparesOthers {
+            return InSet { values: values.into(), has_null, clash, table: None };
+        }
+        if search == Search::Hashed && values.len() <= LINEAR {
+            return InSet { values: values.into(), has_null, clash, table: None };
         }
         let state = ahash::RandomState::new();
         let mut table: HashTable<u32> = HashTable::with_capacity(values.len());
@@ -227,9 +261,22 @@ impl InSet {
                     self::hash(&state, &kept[i as usize].value())
                 });
                 kept.push(item);
+            } else if clash == Clash::SparesOthers {
+                // Two equal ones meet while the table is made.
+                clash = Clash::Raises;
             }
         }
-        InSet { values: kept.into(), has_null, table: Some((state, table)) }
+        InSet { values: kept.into(), has_null, clash, table: Some((state, table)) }
+    }
+
+    /// Does the list's equality raise for this value, though maybe it is not even called? `None`: that
+    /// is for the equality itself to say.
+    pub(crate) fn clashes(&self, value: &Value<'_>) -> Option<bool> {
+        match self.clash {
+            Clash::Compares => None,
+            Clash::SparesOthers => Some(self.contains(value)),
+            Clash::Raises => Some(true),
+        }
     }
 
     pub(crate) fn has_null(&self) -> bool {

@@ -101,9 +101,9 @@ pub const FORMS: &[&str] = &[
 ];
 
 /// Which of the forms this is.
-pub(crate) fn form(ast: &Ast) -> String {
+pub(crate) fn form(kind: &AstKind) -> String {
     let is_row = |ast: &Ast| matches!(ast.kind, AstKind::Row(_));
-    let form = match &ast.kind {
+    let form = match kind {
         AstKind::Column(_) => "column",
         AstKind::Null => "NULL",
         AstKind::Bool(_) => "boolean",

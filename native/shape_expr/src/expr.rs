@@ -18,6 +18,9 @@ pub(crate) enum Strategy {
     /// The type's own equality: hashable.
     Equal,
     NotEqual,
+    /// What stands for such an equality where no collation is known: it raises.
+    ClashingEqual,
+    ClashingNotEqual,
     Less,
     LessEqual,
     Greater,

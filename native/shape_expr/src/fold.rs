@@ -4,7 +4,7 @@
 use bumpalo::Bump;
 
 use crate::catalog;
-use crate::constants::{Const, InSet};
+use crate::constants::{Const, InSet, Search};
 use crate::error::{EvalError, Raise};
 use crate::expr::{Expr, Function, Node, Strategy, Volatility};
 use crate::program::Test;
@@ -114,13 +114,12 @@ pub(crate) fn fold(expr: Expr, zone: &Zone) -> Result<Expr, Raise> {
                 // The list is built before it is searched, so where one item raises, all does, once
                 // the left operand has been evaluated.
                 (_, None) => {
-                    let node = items
-                        .into_iter()
-                        .map(|item| item.node)
-                        .find(|node| matches!(node, Node::Raise(_)))
-                        .unwrap_or(Node::Raise(Raise::NotSupported));
-                    let raise = Expr::new(left.ty.clone(), position, node);
-                    Node::Call { function, args: vec![left, raise] }
+                    let element = items.first().map_or(Type::Unknown, |item| item.ty.clone());
+                    let ty = element.array_of();
+                    let list = catalog::arrays::constructor(false, ty.clone());
+                    let list = Node::Call { function: list, args: items };
+                    let list = Expr::new(ty, position, list);
+                    Node::AnyArray { function, all, args: Box::new([left, list]) }
                 }
             }
         }
@@ -224,7 +223,7 @@ pub(crate) fn any_of(
     all: bool,
     zone: &Zone,
 ) -> Result<Const, EvalError> {
-    let set = InSet::new(items, false);
+    let set = InSet::new(items, Search::InTurn);
     let arena = Bump::new();
     let mut context = Context::new(&arena, Limits::default()).with_zone(zone);
     let answer = vm::any_of(&set, function.implementation, all, left.value(), &mut context)?;
@@ -283,10 +282,16 @@ fn from_truth(truth: Truth) -> Const {
     }
 }
 
-/// Is `value op ANY (list)` a search in a set?
-pub(crate) fn is_hashable(function: &Function, all: bool) -> bool {
-    match all {
-        false => function.strategy == Strategy::Equal,
-        true => function.strategy == Strategy::NotEqual,
+/// How `left op ANY (items)` is searched.
+pub(crate) fn search(function: &Function, left: &Expr, items: &[Expr], all: bool) -> Search {
+    match (function.strategy, all) {
+        (Strategy::Equal, false) | (Strategy::NotEqual, true) => Search::Hashed,
+        // Only a list that the planner knows is hashed, and only where both sides hash alike.
+        (Strategy::ClashingEqual, false) | (Strategy::ClashingNotEqual, true)
+            if items.iter().all(|item| item.ty == left.ty && item.as_const().is_some()) =>
+        {
+            Search::Clash { names: left.ty == Type::Name }
+        }
+        _ => Search::InTurn,
     }
 }

@@ -420,6 +420,14 @@ pub(crate) fn any_of<'a>(
     if value.is_null() && (set.len() > 0 || set.has_null()) {
         return Ok(Value::Null);
     }
+    if !control::is_open(&value)
+        && let Some(clashes) = set.clashes(&value)
+    {
+        return match clashes {
+            true => Err(EvalError::new(Raise::IndeterminateCollation)),
+            false => Ok(truth.into()),
+        };
+    }
     for item in set.values() {
         let answer = call(function, true, context, &[value, item])?.truth();
         truth = if all { truth.and(answer) } else { truth.or(answer) };

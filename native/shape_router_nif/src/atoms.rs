@@ -17,6 +17,10 @@ rustler::atoms! {
     date = "Elixir.Date", time = "Elixir.Time",
     calendar, iso = "Elixir.Calendar.ISO", time_zone,
     year, month, day, hour, minute, second, microsecond, utc_offset, std_offset,
+    // indexes
+    degraded, has_null, remove,
+    num_lanes, total_overlay_entries, total_segment_entries, total_segments, bytes_per_key,
+    read_amplification, resident_bytes, segment_bytes,
     // explanations
     filed, conditions, template, program, membership, known, equality, null, element, json, range, prefix, infix,
     several, scan, never, stale,

@@ -17,6 +17,8 @@
 //! | `source` | the replication connection |
 //! | `wal` | the transactions that it brings -> terms |
 //! | `handle` | what Erlang holds: routers, cursors, predicates |
+//! | `value_key` | a value -> the bytes that all values equal to it have |
+//! | `lanes` | the LSM index of `ShapeRouter.Index.LsmEqualityIndex` |
 //! | `pin` | the library stays in memory |
 
 mod answer;
@@ -26,6 +28,7 @@ mod columns;
 mod error;
 mod handle;
 mod json;
+mod lanes;
 mod param;
 mod pin;
 mod predicate;
@@ -36,6 +39,7 @@ mod source;
 mod structure;
 mod transaction;
 mod value;
+mod value_key;
 mod wal;
 
 rustler::init!("Elixir.ShapeRouter.Native", load = pin::on_load);

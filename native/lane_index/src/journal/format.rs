@@ -16,6 +16,9 @@ pub(super) const HEADER: usize = 64;
 pub(super) const FRAME: usize = 32;
 /// The length of an operation. Frames start at multiples of it.
 pub(super) const OP: usize = 16;
+/// The last sequence number, and the last number of a file: each has a next one, so that sums cannot
+/// overflow, whatever a file says.
+pub(super) const LAST: u64 = u64::MAX - 1;
 /// The operations of the longest batch.
 pub(super) const MOST_OPS: usize = 1 << 24;
 
@@ -71,13 +74,17 @@ impl Header {
                 supported: VERSION,
             });
         }
-        Ok(Self {
+        let header = Self {
             number: u64_at(bytes, 16),
             first_seq: u64_at(bytes, 24),
             allocated: u64_at(bytes, 32),
             salt: u64_at(bytes, 40),
             index: u64_at(bytes, 48),
-        })
+        };
+        if header.number > LAST || header.first_seq > LAST {
+            return Err(damaged(16, "no file has such a number"));
+        }
+        Ok(header)
     }
 }
 
@@ -107,7 +114,8 @@ impl<'a> Frame<'a> {
             return None;
         }
         let payload = &rest[FRAME..FRAME + length];
-        Some(Self { seq: u64_at(header, 16), synced: u64_at(header, 24), payload })
+        let seq = u64_at(header, 16);
+        (seq <= LAST).then(|| Self { seq, synced: u64_at(header, 24), payload })
     }
 
     /// The length in the file.

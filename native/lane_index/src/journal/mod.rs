@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use self::format::{FRAME, HEADER, Header, MOST_OPS, OP};
+use self::format::{FRAME, HEADER, Header, LAST, MOST_OPS, OP};
 use self::group::{GroupCommit, State, Writer};
 use self::recovery::FileInfo;
 use crate::Error;
@@ -175,7 +175,8 @@ impl Journal {
     /// the last one. Batches are found again in the order of these calls.
     ///
     /// # Errors
-    /// [`Error::Limit`] for a batch of more than 16,777,216 operations. [`Error::Io`]: where no
+    /// [`Error::Limit`] for a batch of more than 16,777,216 operations, and where the sequence numbers
+    /// are used up. [`Error::Io`]: where no
     /// new file could be begun, a full disk say, nothing has happened, and the batch may be tried
     /// again; else every later call is [`Error::Failed`].
     pub fn write(&self, ops: &[Op]) -> Result<u64, Error> {
@@ -189,6 +190,7 @@ impl Journal {
         if ops.is_empty() {
             return Ok(state.written);
         }
+        check_number("sequence numbers of a journal", state.written)?;
         if !state.writer.has_room(size) {
             drop(state);
             state = self.commit.lock_quiet();
@@ -332,6 +334,7 @@ impl Journal {
     /// Begins a file with room for a frame of `size` bytes, while nobody syncs. The file before is
     /// synced first: that is what the new header says.
     fn begin_file(&self, state: &mut State<Files>, size: u64) -> Result<(), Error> {
+        check_number("files of a journal", state.writer.next_number - 1)?;
         if let Err(error) = Files::sync(state.writer.syncer()) {
             state.fail(&error);
             return Err(error);
@@ -387,6 +390,11 @@ impl Journal {
     }
 }
 
+/// Refuses where no number follows `last`.
+fn check_number(what: &'static str, last: u64) -> Result<(), Error> {
+    if last < LAST { Ok(()) } else { Err(Error::Limit { what, got: last, limit: LAST }) }
+}
+
 impl Drop for Journal {
     fn drop(&mut self) {
         // Nobody is left to tell; what was acknowledged under `Always` is durable already.
@@ -415,6 +423,6 @@ impl Files {
     /// number keeps older ones from being given again.
     fn covered(&self, applied_seq: u64) -> usize {
         let later = self.files.iter().skip(1);
-        later.take_while(|next| next.first_seq <= applied_seq + 1).count()
+        later.take_while(|next| next.first_seq <= applied_seq.saturating_add(1)).count()
     }
 }

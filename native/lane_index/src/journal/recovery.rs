@@ -54,7 +54,7 @@ pub(super) fn recover(
     let headers = headers(storage, request)?;
     let mut found = Recovered { last_seq: request.applied_seq, ..Recovered::default() };
     if let Some(first) = headers.first()
-        && first.first_seq > request.applied_seq + 1
+        && first.first_seq > request.applied_seq.saturating_add(1)
     {
         return Err(damaged(first, 24, "frames between the segments and this file are missing"));
     }
@@ -119,7 +119,12 @@ fn header(storage: &dyn Storage, number: u64, index: u64) -> Result<Header, Erro
     file.read_exact_at(&mut bytes, 0)?;
     let header = Header::decode(&bytes, &path)?;
     if header.number != number {
-        return Err(damaged(&header, 16, "its name has another number than its header"));
+        // Not by the number that the header says: the file of that name is another one.
+        return Err(Error::Damaged {
+            path,
+            offset: 16,
+            what: "its name has another number than its header",
+        });
     }
     if header.index != index {
         return Err(damaged(&header, 48, "it belongs to another index"));
@@ -183,11 +188,12 @@ impl Scan<'_> {
     /// What to do where no frame `expected` starts at `offset`: go on at a later frame when the
     /// segments cover all between, end when nothing says that more was durable, else the error.
     fn resume(&self, offset: usize, expected: u64) -> Result<Option<(usize, u64)>, Error> {
-        let needed = expected.max(self.applied + 1);
+        let next_applied = self.applied.saturating_add(1);
+        let needed = expected.max(next_applied);
         let mut was_durable = self.next.is_some_and(|next| next > needed);
         for at in (offset + OP..self.bytes.len()).step_by(OP) {
             let Some(frame) = Frame::at(self.bytes, at, self.header.salt) else { continue };
-            if (expected..=self.applied + 1).contains(&frame.seq) && !frame.is_mark() {
+            if (expected..=next_applied).contains(&frame.seq) && !frame.is_mark() {
                 return Ok(Some((at, frame.seq)));
             }
             was_durable |= frame.synced >= needed;

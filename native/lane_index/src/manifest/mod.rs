@@ -86,7 +86,8 @@ impl ManifestStore {
     /// committed; a name is therefore never used again.
     pub fn take_id(&mut self) -> u64 {
         let id = self.next_id;
-        self.next_id += 1;
+        // A segment with the last number of all is refused by the commit.
+        self.next_id = self.next_id.saturating_add(1);
         id
     }
 
@@ -103,13 +104,18 @@ impl ManifestStore {
     /// disk; every later commit is [`Error::Failed`] then, and no file of either may be removed.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Failed`], and [`Error::Damaged`] for a manifest that a reader would
-    /// refuse.
+    /// [`Error::Io`], [`Error::Failed`], [`Error::Damaged`] for a manifest that a reader would refuse,
+    /// and [`Error::Limit`] where the generations are used up.
     pub fn commit(&mut self, mut next: Manifest) -> Result<(), Error> {
         if let Some(cause) = &self.failed {
             return Err(Error::Failed { cause: cause.clone() });
         }
-        next.generation = self.current.generation + 1;
+        let (what, generation) = ("generations of a manifest", self.current.generation);
+        next.generation = generation.checked_add(1).ok_or(Error::Limit {
+            what,
+            got: generation,
+            limit: generation,
+        })?;
         next.next_id = next.next_id.max(self.next_id);
         let text = next.encode()?;
         // A reader must accept what we write, or the index would be lost with this commit.

@@ -1,29 +1,22 @@
 //! Writing a segment, block after block, from postings in order.
 //!
-//! At most one block is in memory: up to [`BLOCK_KEYS`] keys at some fifty bytes, and a pool of
-//! [`BLOCK_POOL`] bytes and one posting, whatever the size of the segment.
+//! In memory are the block that is being filled and those that helpers encode meanwhile, one for each:
+//! up to a quarter of a million keys at some fifty bytes each, and a pool of 8 MiB and one posting,
+//! whatever the size of the segment. The bytes of the file do not depend on how many help.
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::format::{FOOTER_LEN, Footer, Header, Record, SLOT_READ, position, presence};
+use super::block::{Block, Encoded, LANE_KEYS};
+use super::format::{FOOTER_LEN, Footer, Header, PAGE, Record};
+use super::line::{Done, Line};
 use super::reader::Segment;
-use super::{SegmentMeta, SegmentOptions, elias_fano, phf};
-use crate::ids::{encode_posting, is_ascending};
+use super::{SegmentMeta, SegmentOptions};
+use crate::ids::is_ascending;
 use crate::{Error, Storage, StorageFile};
 
-/// A block is closed at this many keys: its tables fit into a processor's cache while the perfect
-/// hash function is searched and while a merge reads the block in the order of the hashes.
-const BLOCK_KEYS: usize = 1 << 18;
-/// A new lane closes a block of at least so many keys, so that a lane of some size has its own.
-const LANE_KEYS: usize = 1 << 16;
-/// A block is closed when its pool is this long.
-const BLOCK_POOL: usize = 8 << 20;
-/// The least width of the fingerprint in a slot, beside the presence byte.
-const FINGERPRINT_BITS: u32 = 7;
 /// Parts from this length on begin on a page of their own, so that the cold ones are not resident
 /// for the sake of their neighbours.
 const PAGED_FROM: usize = 64 << 10;
-const PAGE: u64 = 4096;
 const LINE: u64 = 64;
 
 /// Where a builder's bytes go.
@@ -63,6 +56,7 @@ pub struct SegmentBuilder<W = Box<dyn StorageFile>> {
     removes: u64,
     last: Option<(u16, u64)>,
     block: Block,
+    line: Line,
     /// Why the builder refuses to go on: a block is lost.
     failed: Option<String>,
 }
@@ -131,11 +125,19 @@ impl<W: Sink> SegmentBuilder<W> {
             removes: 0,
             last: None,
             block: Block::default(),
+            line: Line::new(0),
             failed: None,
         };
         let header = Header { lanes: options.lanes, level: options.level };
         builder.append(&header.encode())?;
         Ok(builder)
+    }
+
+    /// Lets up to `helpers` threads of the library encode blocks while others are pushed. Each costs
+    /// the memory of a block more.
+    pub(crate) fn helped_by(mut self, helpers: usize) -> Self {
+        self.line = Line::new(helpers);
+        self
     }
 
     /// Adds the posting of one key. A posting without ids is left out.
@@ -168,8 +170,8 @@ impl<W: Sink> SegmentBuilder<W> {
             return Err(Error::Failed { cause: cause.clone() });
         }
         let new_lane = self.last.is_some_and(|(last, _)| last != lane);
-        if self.block.is_full() || (new_lane && self.block.keys.len() >= LANE_KEYS) {
-            self.write_block()?;
+        if self.block.is_full() || (new_lane && self.block.len() >= LANE_KEYS) {
+            self.end_block()?;
         }
         self.last = Some((lane, hash));
         self.keys += 1;
@@ -193,73 +195,71 @@ impl<W: Sink> SegmentBuilder<W> {
         part.resize(part.len() + (end.next_multiple_of(unit) - end) as usize, 0);
     }
 
-    /// Refuses where a block failed before: a segment without it must not come to be.
-    fn write_block(&mut self) -> Result<(), Error> {
+    /// Puts the block in line to be encoded, and writes those that the line has no room for any more.
+    fn end_block(&mut self) -> Result<(), Error> {
+        let next = self.line.spare();
+        self.line.push(std::mem::replace(&mut self.block, next));
+        while self.line.is_long() {
+            self.write_next()?;
+        }
+        Ok(())
+    }
+
+    /// Writes the oldest block in line. Refuses where one failed before: a segment without it must not
+    /// come to be.
+    fn write_next(&mut self) -> Result<(), Error> {
         if let Some(cause) = &self.failed {
             return Err(Error::Failed { cause: cause.clone() });
         }
-        let written = self.try_write_block();
+        let Some(done) = self.line.next() else { return Ok(()) };
+        let written = self.encoded(done).and_then(|block| self.write_block(block));
         if let Err(error) = &written {
             self.failed = Some(error.to_string());
         }
         written
     }
 
-    fn try_write_block(&mut self) -> Result<(), Error> {
-        let block = std::mem::take(&mut self.block);
-        let (Some(&first), Some(&last)) = (block.keys.first(), block.keys.last()) else {
-            return Ok(());
-        };
-        let found = phf::find(&block.keys).ok_or_else(|| Error::BadEntry {
-            path: self.name.clone(),
-            lane: first.0,
-            hash: first.1,
-            what: "no perfect hash function found for the block that begins here",
-        })?;
-        let value_bits = block.value_bits();
-        let mut record = Record {
-            first_lane: first.0,
-            last_lane: last.0,
-            keys: block.keys.len() as u32,
-            first_hash: first.1,
-            last_hash: last.1,
-            seed: found.seed,
-            shape: found.shape,
-            value_bits: value_bits as u8,
-            slot_bytes: (value_bits + FINGERPRINT_BITS).div_ceil(8) as u8,
-            pool_len: block.pool.len() as u32,
-            hot_at: self.written,
-            cold_at: 0,
-            end: 0,
-            hot_checksum: 0,
-            cold_checksum: 0,
-        };
-        let layout = record.cold_layout();
+    fn encoded(&self, done: Done) -> Result<Encoded, Error> {
+        match done {
+            Done::Encoded(block) => Ok(block),
+            Done::NoFunction { lane, hash } => Err(Error::BadEntry {
+                path: self.name.clone(),
+                lane,
+                hash,
+                what: "no perfect hash function found for the block that begins here",
+            }),
+            Done::Panicked => {
+                Err(Error::Panicked { what: format!("encoding a block of {}", self.name) })
+            }
+        }
+    }
 
-        let mut hot = block.hot_part(&record, &found.pilots);
-        Self::pad(record.hot_at, &mut hot, layout.len);
+    fn write_block(&mut self, block: Encoded) -> Result<(), Error> {
+        let Encoded { mut record, mut hot, mut cold } = block;
+        record.hot_at = self.written;
+        Self::pad(record.hot_at, &mut hot, record.cold_layout().len);
         record.hot_checksum = xxh3_64(&hot);
         record.cold_at = record.hot_at + hot.len() as u64;
         self.append(&hot)?;
         drop(hot);
-
-        let base = record.first();
-        let numbers = block.keys.iter().map(|&(lane, hash)| position(lane, hash) - base);
-        let mut cold = Vec::with_capacity(layout.len + PAGE as usize);
-        elias_fano::encode(numbers, &layout, &mut cold);
         Self::pad(record.cold_at, &mut cold, 0);
         record.cold_checksum = xxh3_64(&cold);
         record.end = record.cold_at + cold.len() as u64;
         self.append(&cold)?;
         self.records.push(record);
-        // The allocations serve the next block.
-        self.block = block;
-        self.block.clear();
         Ok(())
     }
 
     fn complete(&mut self) -> Result<SegmentMeta, Error> {
-        self.write_block()?;
+        if self.block.len() > 0 {
+            self.end_block()?;
+        }
+        while !self.line.is_empty() {
+            self.write_next()?;
+        }
+        if let Some(cause) = &self.failed {
+            return Err(Error::Failed { cause: cause.clone() });
+        }
         let mut footer = Footer {
             blocks: self.records.len() as u32,
             keys: self.keys,
@@ -280,67 +280,5 @@ impl<W: Sink> SegmentBuilder<W> {
             bytes: self.written,
             checksum: footer.checksum,
         })
-    }
-}
-
-/// The postings of the block that is being filled.
-#[derive(Default)]
-struct Block {
-    keys: Vec<(u16, u64)>,
-    /// An id times two, or an offset into the pool times two plus one.
-    values: Vec<u64>,
-    greatest: u64,
-    pool: Vec<u8>,
-}
-
-impl Block {
-    fn is_full(&self) -> bool {
-        self.keys.len() >= BLOCK_KEYS || self.pool.len() >= BLOCK_POOL
-    }
-
-    fn clear(&mut self) {
-        self.keys.clear();
-        self.values.clear();
-        self.pool.clear();
-        self.greatest = 0;
-    }
-
-    fn push(&mut self, lane: u16, hash: u64, adds: &[u32], removes: &[u32]) {
-        let value = if let ([id], []) = (adds, removes) {
-            u64::from(*id) << 1
-        } else {
-            let at = self.pool.len() as u64;
-            encode_posting(adds, removes, &mut self.pool);
-            at << 1 | 1
-        };
-        self.keys.push((lane, hash));
-        self.values.push(value);
-        self.greatest = self.greatest.max(value);
-    }
-
-    fn value_bits(&self) -> u32 {
-        self.greatest.checked_ilog2().map_or(1, |top| top + 1)
-    }
-
-    /// Pilots, presence bytes, slots, pool.
-    fn hot_part(&self, record: &Record, pilots: &[u8]) -> Vec<u8> {
-        let shape = record.shape;
-        let slots = shape.slots as usize;
-        let slot_bytes = usize::from(record.slot_bytes);
-        let mut hot = Vec::with_capacity(record.hot_len() as usize + SLOT_READ + PAGE as usize);
-        hot.extend_from_slice(pilots);
-        let presence_at = hot.len();
-        let slots_at = presence_at + slots;
-        hot.resize(slots_at + slots * slot_bytes, 0);
-        for (&(lane, hash), &value) in self.keys.iter().zip(&self.values) {
-            let key = phf::mix(lane, hash, record.seed);
-            let slot = shape.slot(key, pilots[shape.bucket(key)]);
-            hot[presence_at + slot] = presence(key);
-            let word = (key >> 8) << record.value_bits | value;
-            let at = slots_at + slot * slot_bytes;
-            hot[at..at + slot_bytes].copy_from_slice(&word.to_le_bytes()[..slot_bytes]);
-        }
-        hot.extend_from_slice(&self.pool);
-        hot
     }
 }

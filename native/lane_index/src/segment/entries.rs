@@ -46,12 +46,17 @@ impl<'a> Entries<'a> {
 }
 
 impl<'a> Iterator for Entries<'a> {
-    /// An error ends the entries: a block whose parts disagree although their checksums fit.
+    /// An error ends the entries: a block that is not what it was when the segment was opened, or one
+    /// whose parts disagree although their checksums fit.
     type Item = Result<Entry<'a>, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         while self.left == 0 {
             let (base, keys, cold) = self.segment.cold_block(self.next_block)?;
+            if let Err(error) = self.segment.verify_block(self.next_block) {
+                self.next_block = usize::MAX;
+                return Some(Err(error));
+            }
             self.base = base;
             self.left = keys;
             self.numbers = Some(cold.iter());

@@ -14,6 +14,8 @@ pub(super) const RECORD_LEN: usize = 88;
 const HEADER_MAGIC: [u8; 8] = *b"LANESEGM";
 const FOOTER_MAGIC: [u8; 8] = *b"LANESEGF";
 const CHECKSUM_AT: usize = 56;
+/// What long parts begin at a multiple of.
+pub(super) const PAGE: u64 = 4096;
 /// Bytes of a slot that are read at once.
 pub(super) const SLOT_READ: usize = 8;
 

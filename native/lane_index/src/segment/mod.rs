@@ -9,17 +9,26 @@
 //! - a **cold part**: the full hashes, Elias-Fano coded, for merges and verification.
 //!
 //! The presence bytes are the filter in front of the segment: a key that is not there is told apart
-//! by one of them, 254 times in 255, without touching a slot. A binary fuse filter answers the same
-//! question with the same certainty, but from three cache lines in 1.13 bytes a key instead of one
-//! in 1.01, and its byte is of no further use, while a presence byte is eight bits of the
-//! fingerprint that the slot then need not hold.
+//! by one of them, 254 times in 255, without touching a slot. A binary fuse filter (the crate `xorf`)
+//! answers the same question with the same certainty, but from three cache lines in 1.13 bytes a key
+//! instead of one in 1.01, and its byte is of no further use, while a presence byte is eight bits of
+//! the fingerprint that the slot then need not hold. The perfect hash function is our own too, for
+//! reasons of format and trust that `phf.rs` has; it takes 0.32 bytes a key.
+//!
+//! Measured at ten million keys with one id each: 5.4 bytes a key resident (5.8 as the process sees
+//! it), 11.5 on disk with the cold part.
+//!
+//! Blocks do not depend on each other: while a builder gathers one, threads of the library encode
+//! those before it (`line.rs`), and the bytes are the same however many there are.
 //!
 //! The bytes are described in `docs/formats.md`.
 
+mod block;
 mod builder;
 mod elias_fano;
 mod entries;
 mod format;
+mod line;
 mod phf;
 mod reader;
 

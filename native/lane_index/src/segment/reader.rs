@@ -249,6 +249,19 @@ impl Segment {
         Err(damaged(&self.meta.name, at as usize, "the checksum of a cold part does not fit"))
     }
 
+    /// Verifies block `index` again. What is merged gets a new checksum: damage that came since the
+    /// segment was opened must not become data.
+    pub(super) fn verify_block(&self, index: usize) -> Result<(), Error> {
+        let Some(Cold { record, .. }) = self.cold.get(index) else { return Ok(()) };
+        let hot = self.map.get(record.hot_at as usize..record.cold_at as usize).unwrap_or(&[]);
+        if xxh3_64(hot) != record.hot_checksum {
+            let at = record.hot_at as usize;
+            return Err(damaged(&self.meta.name, at, "the checksum of a hot part does not fit"));
+        }
+        let cold = self.map.get(record.cold_at as usize..record.end as usize).unwrap_or(&[]);
+        self.check_cold(record.cold_at, record.cold_checksum == xxh3_64(cold))
+    }
+
     /// What the manifest keeps of the segment.
     pub fn meta(&self) -> &SegmentMeta {
         &self.meta

@@ -10,6 +10,7 @@ mod boolean;
 mod buckets;
 mod bytea;
 mod casts;
+mod clash;
 mod compare;
 #[cfg(test)]
 mod conformance;
@@ -39,6 +40,7 @@ use crate::program::Implementation;
 use crate::types::Type;
 
 pub(crate) use casts::{Context as CastContext, cast, length_coercion, text_to, to_text};
+pub(crate) use clash::undetermined;
 pub(crate) use encodings::{encoding_arguments, is_known_encoding};
 pub(crate) use json_make::{from_values, wants_own_type};
 pub(crate) use json_paths::{Default, defaults, jsonb_subscript, path_function};
@@ -242,23 +244,6 @@ pub(crate) fn undefined(strict: bool, result: &Type) -> Function {
 pub(crate) fn searches_text(function: &Function) -> bool {
     const NAMES: &[&str] = &["strpos", "position", "replace", "split_part", "starts_with", "^@"];
     NAMES.contains(&function.name)
-}
-
-/// Stands for a comparison of texts whose collations contradict each other.
-pub(crate) fn undetermined(function: &Function) -> Function {
-    Function {
-        name: "undetermined",
-        implementation: raise_undetermined,
-        strategy: Strategy::Plain,
-        ..function.clone()
-    }
-}
-
-fn raise_undetermined<'a>(
-    _: &mut crate::vm::Context<'a>,
-    _: &[crate::Value<'a>],
-) -> crate::Eval<'a> {
-    Err(crate::error::EvalError::new(crate::error::Raise::IndeterminateCollation))
 }
 
 fn raise_undefined<'a>(_: &mut crate::vm::Context<'a>, _: &[crate::Value<'a>]) -> crate::Eval<'a> {

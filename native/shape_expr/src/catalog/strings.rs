@@ -220,7 +220,7 @@ fn rpad<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
     pad(context, args, false)
 }
 
-fn replace<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
+pub(super) fn replace<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
     let [Value::Text(text), Value::Text(from), Value::Text(to)] = args else {
         return wrong_kind();
     };
@@ -237,7 +237,7 @@ fn replace<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
     Ok(Value::Text(strings::replace(text, from, to, size, context.arena())))
 }
 
-fn position<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
+pub(super) fn position<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
     let [Value::Text(whole), Value::Text(part)] = args else { return wrong_kind() };
     context.charge(whole.len() as u64 / 16)?;
     Ok(Value::Int(strings::position(whole, part)))
@@ -264,7 +264,7 @@ fn reverse<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
     Ok(Value::Text(reversed.into_bump_str()))
 }
 
-fn split_part<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
+pub(super) fn split_part<'a>(context: &mut Context<'a>, args: &[Value<'a>]) -> Eval<'a> {
     let [Value::Text(text), Value::Text(separator), Value::Int(n)] = args else {
         return wrong_kind();
     };

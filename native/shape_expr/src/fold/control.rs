@@ -79,20 +79,27 @@ pub(super) fn fold(expr: Expr, zone: &Zone) -> Result<Expr, Raise> {
                 (None, Some(Const::Array(items))) => {
                     let ty = array.ty.element().cloned().unwrap_or(Type::Unknown);
                     let items = items.items().iter();
+                    let node = |item: &Const| match late {
+                        true => Node::Late(item.clone()),
+                        false => Node::Const(item.clone()),
+                    };
                     let items = items
-                        .map(|item| Expr::constant(ty.clone(), array.position, item.clone()))
+                        .map(|item| Expr::new(ty.clone(), array.position, node(item)))
                         .collect();
                     Node::AnyOf { function, left: Box::new(left), items, all }
                 }
                 _ => Node::AnyArray { function, all, args: Box::new([left, array]) },
             }
         }
-        Node::Subscript { function, args } => {
-            let args = fold_all(args, zone)?;
-            if args.first().and_then(Expr::as_const).is_some_and(Const::is_null) {
-                return Ok(Expr::constant(ty, position, Const::Null));
-            }
+        Node::Subscript { function, mut args } => {
+            // The subscripts before what they are subscripts of.
+            let subscripts = fold_all(args.split_off(1.min(args.len())), zone)?;
+            let mut args = fold_all(args, zone)?;
+            args.extend(subscripts);
+            let is_null = args.first().and_then(Expr::as_const).is_some_and(Const::is_null);
             match values(&args) {
+                // Its subscripts are never evaluated, but the planner does not see that.
+                None if is_null => Node::Late(Const::Null),
                 None => Node::Subscript { function, args },
                 Some((values, late)) => {
                     let evaluated = evaluate(zone, &values, |context, values| {

@@ -11,11 +11,12 @@ use crate::types::Type;
 use super::{Resolver, candidates, polymorphic};
 
 impl Resolver<'_> {
-    /// `transformArrayExpr`; `wanted` is the element type where a cast stands right around it.
+    /// `transformArrayExpr`; `wanted` is the element type and its modifier where a cast stands right
+    /// around it.
     pub(super) fn array(
         &mut self,
         items: &[Ast],
-        wanted: Option<&Type>,
+        wanted: Option<(&Type, i32)>,
         position: usize,
     ) -> Result<Expr, Error> {
         let mut nested = false;
@@ -32,13 +33,18 @@ impl Resolver<'_> {
             exprs.push(expr);
         }
         let ty = match wanted {
-            Some(element) => {
+            Some((element, typmod)) => {
                 let ty = element.clone().array_of();
                 let each = if nested { ty.clone() } else { element.clone() };
-                exprs = exprs
-                    .into_iter()
-                    .map(|expr| self.coerce(expr, &each, CastContext::Explicit))
-                    .collect::<Result<_, _>>()?;
+                let each_cast = |(expr, item): (Expr, &Ast)| match item.kind {
+                    // Its own items have been.
+                    AstKind::Array(_) => Ok(expr),
+                    _ => {
+                        let position = expr.position;
+                        self.cast_to(expr, &each, typmod, position)
+                    }
+                };
+                exprs = exprs.into_iter().zip(items).map(each_cast).collect::<Result<_, _>>()?;
                 ty
             }
             None if exprs.is_empty() => {

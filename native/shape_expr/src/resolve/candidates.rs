@@ -71,7 +71,12 @@ pub(super) fn has_exact(name: &str, types: &[Type]) -> bool {
 }
 
 /// Of the functions that cast to a type, the argument of the one that takes this type.
-pub(super) fn cast_through(from: &Type, to: &Type) -> Option<Type> {
+pub(super) fn cast_through(
+    name: &str,
+    from: &Type,
+    to: &Type,
+    position: usize,
+) -> Result<Option<Type>, Error> {
     let known = TYPES.iter().map(|row| &row.ty);
     let all = known
         .filter(|ty| *ty != to && super::coerce::has_own_function(ty, to))
@@ -79,8 +84,11 @@ pub(super) fn cast_through(from: &Type, to: &Type) -> Option<Type> {
         .map(|ty| (vec![ty], ty))
         .collect();
     match select(std::slice::from_ref(from), all, &[]) {
-        Selected::One(ty) => Some(ty.clone()),
-        Selected::None | Selected::Many => None,
+        Selected::One(ty) => Ok(Some(ty.clone())),
+        Selected::None => Ok(None),
+        Selected::Many => {
+            Err(Error::Ambiguous { what: format!("function {name}({from})"), position })
+        }
     }
 }
 

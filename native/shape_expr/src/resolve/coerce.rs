@@ -11,6 +11,10 @@ use crate::values::{self, datetime, text};
 
 use super::Resolver;
 
+/// The function that makes the text that is a name at once. A name made of a text has that text's
+/// collation; this one has that of names.
+pub(super) const FORM_OF_NAME: &str = "text of a name";
+
 /// An error about a literal, its text cut to a readable length.
 pub(super) fn invalid(ty: &Type, value: &str, sqlstate: &'static str, position: usize) -> Error {
     let value = text::clip(value, 80).to_owned();
@@ -104,9 +108,12 @@ impl Resolver<'_> {
         // Through text: to it in an assignment or explicitly, from it only explicitly.
         if context >= CastContext::Assignment
             && ty.category() == Category::String
-            && let Some(function) = catalog::to_text(&expr.ty, ty)
+            && let Some(mut function) = catalog::to_text(&expr.ty, ty)
         {
             let from = expr.ty.clone();
+            if *ty == Type::Name {
+                function.name = FORM_OF_NAME;
+            }
             coverage::note(|| catalog::cast_key(&from, ty));
             let mut text = apply(function, expr, &Type::Text);
             add_type(&mut text, &from);
@@ -139,24 +146,36 @@ impl Resolver<'_> {
             ty = ty.array_of();
         }
         let expr = match (&value.kind, ty.ty.element()) {
+            // Its items are cast one by one, and cut to length.
             (AstKind::Array(items), Some(element)) => {
-                self.array(items, Some(element), value.position)?
+                return self.array(items, Some((element, ty.typmod)), value.position);
             }
             _ => self.expression(value)?,
         };
-        if let (Type::Interval, Type::Unknown, Node::Const(Const::Text(text))) =
-            (&ty.ty, &expr.ty, &expr.node)
-        {
-            return interval_literal(text, ty.typmod, expr.position);
-        }
         if let (Node::Column(column), Type::Unknown) = (&expr.node, &expr.ty) {
             let name = self.schema.columns()[*column].name.clone();
             self.undetermined.get_or_insert(Error::UndeterminedType { name, position });
             return Ok(Expr::constant(ty.ty, position, Const::Null));
         }
+        self.cast_to(expr, &ty.ty, ty.typmod, position)
+    }
+
+    /// To this type of this length, explicitly, by a cast that stands here.
+    pub(super) fn cast_to(
+        &mut self,
+        expr: Expr,
+        ty: &Type,
+        typmod: i32,
+        position: usize,
+    ) -> Result<Expr, Error> {
+        if let (Type::Interval, Type::Unknown, Node::Const(Const::Text(text))) =
+            (ty, &expr.ty, &expr.node)
+        {
+            return interval_literal(text, typmod, expr.position);
+        }
         let expr =
-            self.coerce(expr, &ty.ty, CastContext::Explicit).map_err(|e| move_to(e, position))?;
-        Ok(apply_modifier(expr, ty.typmod, position))
+            self.coerce(expr, ty, CastContext::Explicit).map_err(|e| move_to(e, position))?;
+        Ok(apply_modifier(expr, typmod, position))
     }
 }
 
@@ -179,6 +198,12 @@ impl Resolver<'_> {
 /// Does an explicit cast only relabel the value, or go through its text? Only such a cast can be
 /// written as a call of a function with the type's name.
 pub(super) fn needs_no_function(from: &Type, to: &Type) -> bool {
+    // The tables cast these by a function of their own, PostgreSQL without one.
+    if let (Type::Int4, Type::Oid) | (Type::Json, Type::Jsonb) | (Type::Jsonb, Type::Json) =
+        (from, to)
+    {
+        return true;
+    }
     match catalog::cast(from, to, CastContext::Explicit) {
         Some(cast) => cast.function().is_none(),
         None => {

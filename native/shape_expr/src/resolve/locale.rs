@@ -78,9 +78,10 @@ impl Resolver<'_> {
                     return Some(None);
                 }
                 // What only its text form makes a name of has the collation of names.
-                if let (Type::Name, [Expr { node: Node::Call { args: inner, .. }, .. }], true) =
-                    (&function.result, args.as_slice(), function.is_cast)
-                    && inner.first().is_some_and(|arg| of(&arg.ty).is_none())
+                if let (Type::Name, [Expr { node: Node::Call { function: inner, args }, .. }]) =
+                    (&function.result, args.as_slice())
+                    && inner.name == coerce::FORM_OF_NAME
+                    && args.first().is_some_and(|arg| of(&arg.ty).is_none())
                 {
                     return Some(own);
                 }

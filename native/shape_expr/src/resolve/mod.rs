@@ -129,7 +129,7 @@ impl Resolver<'_> {
     fn expression(&mut self, ast: &Ast) -> Result<Expr, Error> {
         let position = ast.position;
         self.grow(1, position)?;
-        coverage::note(|| coverage::form(ast));
+        coverage::note(|| coverage::form(&ast.kind));
         match &ast.kind {
             AstKind::Column(names) => self.column(names, position),
             AstKind::Null => Ok(Expr::constant(Type::Unknown, position, Const::Null)),
@@ -367,7 +367,13 @@ impl Resolver<'_> {
         if let ([arg], Some(ty)) = (resolved.as_slice(), Type::by_own_name(name))
             && arg.ty == Type::Unknown
         {
-            return self.read_literal(arg.clone(), &ty);
+            if matches!(arg.node, Node::Const(_)) {
+                return self.read_literal(arg.clone(), &ty);
+            }
+            // Under a COLLATE it is one only of a text; elsewhere functions compete for it.
+            if ty.category() == Category::String {
+                return self.coerce(arg.clone(), &ty, CastContext::Explicit);
+            }
         }
         if let Some(call) = self.json_of_values(name, &mut resolved, position)? {
             return Ok(call);
@@ -386,7 +392,7 @@ impl Resolver<'_> {
         // Or such a function takes it once it is cast unasked: `bool(smallint)` is `bool(integer)`.
         if let ([from], Some(ty), true) =
             (types.as_slice(), Type::by_own_name(name), catalog::named_functions(name).is_empty())
-            && let Some(middle) = candidates::cast_through(from, &ty)
+            && let Some(middle) = candidates::cast_through(name, from, &ty, position)?
         {
             let arg = self.coerce(resolved.remove(0), &middle, CastContext::Implicit)?;
             return self.coerce(arg, &ty, CastContext::Explicit);

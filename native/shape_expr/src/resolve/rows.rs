@@ -2,6 +2,7 @@
 
 use crate::catalog;
 use crate::constants::Const;
+use crate::coverage;
 use crate::error::Error;
 use crate::expr::{Expr, Function, Node, RowPair, Strategy};
 use crate::parse::ast::{Ast, AstKind};
@@ -57,6 +58,7 @@ impl Resolver<'_> {
         table: &[String],
         position: usize,
     ) -> Result<Vec<Expr>, Error> {
+        coverage::note(|| coverage::form(&AstKind::WholeRow(Vec::new())));
         if !self.schema.is_called(table) {
             return Err(Error::UnknownTable { name: table.join("."), position });
         }

@@ -11,7 +11,7 @@ use bumpalo::Bump;
 
 use crate::catalog;
 use crate::codegen::Origin;
-use crate::constants::{Const, Constants, InSet};
+use crate::constants::{Const, Constants, InSet, Search};
 use crate::expr::{Expr, Function, Node};
 use crate::fold;
 use crate::parse::literals::{Literal, Token, Tokens};
@@ -139,9 +139,9 @@ enum Recipe {
     Same(Const),
     One(One),
     Pattern(One, Function),
-    Set(Box<[Item]>, bool),
+    Set(Box<[Item]>, Search),
     /// The elements of an array.
-    List(One, bool),
+    List(One, Search),
 }
 
 /// A schema's way from literals to constants.
@@ -191,7 +191,7 @@ impl Variant {
                 Origin::Pattern { position, function } => {
                     one(*position, false).map(|one| Recipe::Pattern(one, function.clone()))
                 }
-                Origin::Set { items, hashed } => {
+                Origin::Set { items, search } => {
                     let list = match items.as_slice() {
                         [(first, _), rest @ ..] if rest.iter().all(|(at, _)| at == first) => {
                             one(*first, true)
@@ -199,13 +199,13 @@ impl Variant {
                         _ => None,
                     };
                     Some(match list {
-                        Some(list) => Recipe::List(list, *hashed),
+                        Some(list) => Recipe::List(list, *search),
                         None => {
                             let item = |(position, value): &(usize, Const)| {
                                 one(*position, false)
                                     .map_or_else(|| Item::Same(value.clone()), Item::Made)
                             };
-                            Recipe::Set(items.iter().map(item).collect(), *hashed)
+                            Recipe::Set(items.iter().map(item).collect(), *search)
                         }
                     })
                 }
@@ -293,7 +293,7 @@ impl Recipe {
                 let value = one.value(skeleton, tokens, zone, scratch)?;
                 Const::Pattern(catalog::prepare(function, &[None, Some(&value)])?.ok()?.into())
             }
-            Recipe::Set(items, hashed) => {
+            Recipe::Set(items, search) => {
                 let mut values = Vec::with_capacity(items.len());
                 for item in items {
                     values.push(match item {
@@ -301,11 +301,11 @@ impl Recipe {
                         Item::Made(one) => one.value(skeleton, tokens, zone, scratch)?,
                     });
                 }
-                Const::Set(InSet::new(values, *hashed).into())
+                Const::Set(InSet::new(values, *search).into())
             }
-            Recipe::List(one, hashed) => match one.value(skeleton, tokens, zone, scratch)? {
+            Recipe::List(one, search) => match one.value(skeleton, tokens, zone, scratch)? {
                 Const::Array(array) => {
-                    Const::Set(InSet::new(array.items().to_vec(), *hashed).into())
+                    Const::Set(InSet::new(array.items().to_vec(), *search).into())
                 }
                 _ => return None,
             },

@@ -11,18 +11,27 @@ pub(crate) fn parse(text: &str) -> Result<i64, EvalError> {
         [b'+', rest @ ..] => (false, rest),
         rest => (false, rest),
     };
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+    let out_of_range = EvalError::new(Raise::OutOfRange);
+    let end = digits.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
+    let (digits, rest) = digits.split_at(end);
+    if digits.is_empty() {
         return Err(bad);
     }
-    let mut value = 0i64;
+    // Overflow is reported whatever follows the digits.
+    let mut value = 0u64;
     for digit in digits {
-        value = value.saturating_mul(10).saturating_add(i64::from(digit - b'0'));
+        let next = value.checked_mul(10).and_then(|v| v.checked_add(u64::from(digit - b'0')));
+        value = next.ok_or(out_of_range)?;
     }
+    if !rest.is_empty() {
+        return Err(bad);
+    }
+    let value = if negative { value.wrapping_neg() } else { value };
     // What fits neither an unsigned nor a signed int4 does not fit.
-    match (negative, value) {
-        (false, 0..=0xffff_ffff) => Ok(value),
-        (true, 0..=0x8000_0000) => Ok(from_int4(-value)),
-        _ => Err(EvalError::new(Raise::OutOfRange)),
+    let signed = value as i64;
+    match u32::try_from(value).is_ok() || (signed < 0 && i32::try_from(signed).is_ok()) {
+        true => Ok(from_int4(signed)),
+        false => Err(out_of_range),
     }
 }
 

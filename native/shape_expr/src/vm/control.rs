@@ -9,7 +9,7 @@ use crate::truth::Truth;
 use crate::value::{Eval, Value};
 use crate::values::array::Array;
 
-fn is_open(value: &Value<'_>) -> bool {
+pub(super) fn is_open(value: &Value<'_>) -> bool {
     matches!(value, Value::Unknown | Value::Maybe(_) | Value::Opaque)
 }
 

@@ -195,12 +195,22 @@ impl Value {
     }
 }
 
+/// A listing without the names of what is called: a template is shared by the names of one function
+/// (`length` and `char_length`, a cast and its type's name called), and tells the first.
+fn nameless(listing: &str) -> String {
+    let line = |line: &str| match (line.find("  call "), line.rfind('/')) {
+        (Some(at), Some(count)) => format!("{}{}\n", &line[..at], &line[count..]),
+        _ => format!("{line}\n"),
+    };
+    listing.lines().map(line).collect()
+}
+
 fn show(result: &Result<Compiled, Error>) -> String {
     match result {
         Err(error) => format!("{error:?}"),
         Ok(compiled) => format!(
             "{}{:?}\n{:?}\n{}",
-            compiled.predicate.describe(),
+            nameless(&compiled.predicate.describe()),
             compiled.predicate.access(),
             compiled.predicate.columns(),
             compiled.predicate.memory_bytes(),

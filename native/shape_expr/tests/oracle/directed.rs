@@ -71,8 +71,8 @@ fn kind_of(ty: &str, element: Kind) -> Option<Kind> {
     }
 }
 
-/// Words that a function's text argument at this place must be one of, for it to do more than to
-/// raise, or to be refused as what depends on more than the row.
+/// What a function's argument at this place must be one of, for it to do more than to raise, or to be
+/// refused as what depends on more than the row.
 const WORDS: &[(&[&str], usize, &[&str])] = &[
     (
         &["date_trunc", "date_part", "extract"],
@@ -82,7 +82,28 @@ const WORDS: &[(&[&str], usize, &[&str])] = &[
     // Zones without a rule: what a time of day is there does not depend on today.
     (&["timezone"], 0, &["UTC", "+03", "-05:30", "MSK"]),
     (&["encode", "decode"], 1, &["hex", "base64", "escape"]),
+    // Lengths that the bounds of an evaluation allow, or that PostgreSQL refuses too.
+    (&["repeat"], 1, &["-2147483648", "-1", "0", "1", "2", "3", "7", "40"]),
+    (&["lpad", "rpad"], 1, &["-1", "0", "1", "2", "3", "7", "40", "2147483647"]),
+    (&["array_fill"], 1, &["{}", "{0}", "{1}", "{3}", "{2,3}", "{1,1,2}", "{-1}", "{NULL}"]),
 ];
+
+/// Flags of regular expressions: `b`, which makes a basic one, is refused.
+const FLAGS: &[&str] =
+    &["", "i", "c", "n", "s", "p", "w", "x", "t", "q", "m", "in", "xi", "g", "z", "ic"];
+
+fn words(row: &Row, at: usize, kind: Kind) -> Option<&'static [&'static str]> {
+    let name = row.name.as_str();
+    // Behind the text and the expression, and what replaces it.
+    let flags_from = if name == "regexp_replace" { 3 } else { 2 };
+    if name.starts_with("regexp_") && at >= flags_from && kind == Kind::Text {
+        return Some(FLAGS);
+    }
+    let takes_words =
+        matches!(kind, Kind::Text | Kind::Name | Kind::Int4 | Kind::Array(Kind::Int4));
+    let found = WORDS.iter().find(|(names, place, _)| *place == at && names.contains(&name));
+    found.filter(|_| takes_words).map(|(.., words)| *words)
+}
 
 /// Encodings must be literals; NULL and what is none may stand for one too.
 const ENCODINGS: &[&str] =
@@ -121,7 +142,7 @@ pub fn clause(
         if !table.steady() && (kind.element() == Kind::Timetz || row.result.contains("time zone")) {
             return None;
         }
-        let words = WORDS.iter().find(|(names, ..)| names.contains(&row.name.as_str()));
+        let words = words(row, at, kind);
         let text = match (words, kind) {
             // The text of a value that can be read.
             _ if row.kind == coverage::Kind::Cast && kind.is_string() => {
@@ -132,14 +153,11 @@ pub fn clause(
                 let words = [["-2", "0.5", "1", "4", "3"], ["0", "1", "2", "3", "-0"]];
                 random.pick(&words[at]).to_owned()
             }
-            (Some((_, place, words)), Kind::Text | Kind::Name) if at == *place => {
-                random.pick(words).to_owned()
-            }
+            (Some(words), _) => random.pick(words).to_owned(),
             _ => samples::valid(random, kind),
         };
         let column = table.of_kind(random, kind).filter(|_| !random.one_in(3));
-        // A column of a narrower type is its own type only without its length.
-        let column = column.filter(|_| words.is_none() || !kind.is_string());
+        let column = column.filter(|_| words.is_none());
         let column = column.filter(|_| !is_power || kind != Kind::Float8);
         args.push(match column {
             Some(column) => column,

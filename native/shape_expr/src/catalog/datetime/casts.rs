@@ -12,7 +12,7 @@ use crate::vm::Context;
 
 /// Does the text depend on settings, as PostgreSQL sees it?
 pub(in crate::catalog) fn output_is_stable(ty: &Type) -> bool {
-    matches!(ty, Type::Date | Type::Timestamp | Type::Timestamptz)
+    matches!(ty, Type::Date | Type::Timestamp | Type::Timestamptz | Type::Interval)
 }
 
 /// Does reading the type depend on settings, as PostgreSQL sees it?
