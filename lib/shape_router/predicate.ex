@@ -16,7 +16,8 @@ defmodule ShapeRouter.Predicate do
 
   alias ShapeRouter.{Columns, Error, Native, Options}
 
-  @opaque t :: reference()
+  @typedoc "A compiled clause."
+  @type t :: reference()
 
   @doc """
   Compiles a clause.

@@ -21,12 +21,12 @@ defmodule ShapeRouter.Index.EqualityIndex do
   @enforce_keys [:type, :value_type, :lsm_above]
   defstruct [:type, :value_type, :lsm_above, values: %{}]
 
-  @opaque t :: %__MODULE__{
-            type: ShapeRouter.column_type(),
-            value_type: ValueType.t(),
-            lsm_above: non_neg_integer() | :infinity,
-            values: %{ValueType.key() => %{{term(), term()} => []}}
-          }
+  @type t :: %__MODULE__{
+          type: ShapeRouter.column_type(),
+          value_type: ValueType.t(),
+          lsm_above: non_neg_integer() | :infinity,
+          values: %{ValueType.key() => %{{term(), term()} => []}}
+        }
 
   @doc "An empty index over a column of this type. Raises `ShapeRouter.Error` if there is no such type."
   @spec new(ShapeRouter.column_type()) :: t()

@@ -20,13 +20,13 @@ defmodule ShapeRouter.Index.InclusionIndex do
   defstruct [:type, :value_type, elements: %{}, everything: %{}, never: %{}]
 
   @typep filed :: %{{[ValueType.key()], term(), term()} => []}
-  @opaque t :: %__MODULE__{
-            type: ShapeRouter.column_type(),
-            value_type: ValueType.t(),
-            elements: %{ValueType.key() => filed()},
-            everything: filed(),
-            never: filed()
-          }
+  @type t :: %__MODULE__{
+          type: ShapeRouter.column_type(),
+          value_type: ValueType.t(),
+          elements: %{ValueType.key() => filed()},
+          everything: filed(),
+          never: filed()
+        }
 
   @doc "An empty index over a column of this array type, `{:array, :int4}` or `\"int4[]\"`."
   @spec new(ShapeRouter.column_type()) :: t()

@@ -35,19 +35,19 @@ defmodule ShapeRouter.Index.LsmEqualityIndex do
 
   # What stands under a slot: the value's key, the shape, the rest of its clause.
   @typep filed :: {ValueType.key(), term(), term()}
-  @opaque t :: %__MODULE__{
-            type: ShapeRouter.column_type(),
-            value_type: ValueType.t(),
-            lanes: reference(),
-            state: :atomics.atomics_ref(),
-            path: Path.t() | nil,
-            version: non_neg_integer(),
-            slots: %{non_neg_integer() => filed()},
-            next: non_neg_integer(),
-            free: [non_neg_integer()],
-            number: non_neg_integer(),
-            frames: non_neg_integer()
-          }
+  @type t :: %__MODULE__{
+          type: ShapeRouter.column_type(),
+          value_type: ValueType.t(),
+          lanes: reference(),
+          state: :atomics.atomics_ref(),
+          path: Path.t() | nil,
+          version: non_neg_integer(),
+          slots: %{non_neg_integer() => filed()},
+          next: non_neg_integer(),
+          free: [non_neg_integer()],
+          number: non_neg_integer(),
+          frames: non_neg_integer()
+        }
 
   # What `state` says instead of the newest struct's version.
   @closed -1

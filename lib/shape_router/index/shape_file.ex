@@ -43,8 +43,8 @@ defmodule ShapeRouter.Index.ShapeFile do
 
     # Opened for each: a file belongs to the process that opened it, an index to nobody.
     with_file(path, [:append], fn file ->
-      with :ok <- io(:file.write(file, Enum.map(frames, &encode/1)), "write", path) do
-        io(:file.datasync(file), "sync", path)
+      with :ok <- done(:file.write(file, Enum.map(frames, &encode/1)), "write", path) do
+        done(:file.datasync(file), "sync", path)
       end
     end)
   end
@@ -60,32 +60,36 @@ defmodule ShapeRouter.Index.ShapeFile do
       :ok
     else
       with_file(path, [:read, :write], fn file ->
-        with {:ok, ^bytes} <- io(:file.position(file, bytes), "position", path),
-             :ok <- io(:file.truncate(file), "truncate", path) do
-          io(:file.sync(file), "sync", path)
+        with :ok <- done(:file.position(file, bytes), "position", path),
+             :ok <- done(:file.truncate(file), "truncate", path) do
+          done(:file.sync(file), "sync", path)
         end
       end)
     end
   end
 
   defp with_file(path, modes, use) do
-    with {:ok, file} <- io(:file.open(path, [:raw, :binary | modes]), "open", path) do
-      result = use.(file)
-      closed = io(:file.close(file), "close", path)
-      if result == :ok, do: closed, else: result
+    case :file.open(path, [:raw, :binary | modes]) do
+      {:ok, file} ->
+        result = use.(file)
+        closed = done(:file.close(file), "close", path)
+        if result == :ok, do: closed, else: result
+
+      {:error, reason} ->
+        failed(reason, "open", path)
     end
   end
 
-  defp mkdir(dir), do: io(File.mkdir_p(dir), "create", dir)
+  defp mkdir(dir), do: done(File.mkdir_p(dir), "create", dir)
 
   # Whole or not at all: under another name, synced, renamed; then the directory itself.
   defp write_new(path, frames) do
     tmp = path <> ".tmp"
     content = [header() | Enum.map(frames, &encode/1)]
 
-    with :ok <- io(File.write(tmp, content, [:raw, :sync]), "write", tmp),
-         :ok <- io(:file.rename(tmp, path), "rename", path) do
-      with_file(Path.dirname(path), [:read, :directory], &io(:file.sync(&1), "sync", path))
+    with :ok <- done(File.write(tmp, content, [:raw, :sync]), "write", tmp),
+         :ok <- done(:file.rename(tmp, path), "rename", path) do
+      with_file(Path.dirname(path), [:read, :directory], &done(:file.sync(&1), "sync", path))
     end
   end
 
@@ -93,7 +97,7 @@ defmodule ShapeRouter.Index.ShapeFile do
     case File.read(path) do
       {:ok, content} -> parse(content, path)
       {:error, :enoent} -> {:ok, [], 0}
-      {:error, reason} -> io({:error, reason}, "read", path)
+      {:error, reason} -> failed(reason, "read", path)
     end
   end
 
@@ -154,10 +158,12 @@ defmodule ShapeRouter.Index.ShapeFile do
   defp damaged(path, at, what),
     do: {:error, %Error{code: :damaged, message: "#{path} is damaged at byte #{at}: #{what}"}}
 
-  defp io({:error, reason}, operation, path) do
+  defp done(:ok, _operation, _path), do: :ok
+  defp done({:ok, _position}, _operation, _path), do: :ok
+  defp done({:error, reason}, operation, path), do: failed(reason, operation, path)
+
+  defp failed(reason, operation, path) do
     message = "#{operation} #{path}: #{:file.format_error(reason)}"
     {:error, %Error{code: :io_error, message: message}}
   end
-
-  defp io(done, _operation, _path), do: done
 end

@@ -43,22 +43,29 @@ defmodule ShapeRouter.Index.ValueType do
 
   @doc "The key of a value that a shape is filed under."
   @spec key!(t(), term()) :: key()
-  def key!(type, value), do: filed!(key(type, value), value)
-
-  @spec element_keys!(t(), term()) :: [key()] | {:has_null, [key()]}
-  def element_keys!(type, value), do: filed!(element_keys(type, value), value)
-
-  defp filed!({:ok, nil}, _value) do
-    raise %Error{
-      code: :invalid_argument,
-      message: "NULL equals nothing: no shape is filed under it"
-    }
+  def key!(type, value) do
+    case key(type, value) do
+      {:ok, nil} -> raise null()
+      {:ok, key} -> key
+      {:error, error} -> raise named(error, value)
+    end
   end
 
-  defp filed!({:ok, key}, _value), do: key
+  @spec element_keys!(t(), term()) :: [key()] | {:has_null, [key()]}
+  def element_keys!(type, value) do
+    case element_keys(type, value) do
+      {:ok, nil} -> raise null()
+      {:ok, keys} -> keys
+      {:error, error} -> raise named(error, value)
+    end
+  end
 
-  defp filed!({:error, error}, value),
-    do: raise(%{error | message: "#{inspect(value)}: #{error.message}"})
+  defp null do
+    message = "NULL equals nothing: no shape is filed under it"
+    %Error{code: :invalid_argument, message: message}
+  end
+
+  defp named(error, value), do: %{error | message: "#{inspect(value)}: #{error.message}"}
 
   @doc "A record's value of a field; nil where it has none."
   @spec field(map(), String.t() | atom()) :: term()
