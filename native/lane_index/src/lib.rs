@@ -23,6 +23,7 @@
 
 mod background;
 pub mod backup;
+mod bytes;
 mod compaction;
 mod disk;
 mod error;

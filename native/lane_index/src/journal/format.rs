@@ -4,6 +4,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::Op;
 use crate::Error;
+use crate::bytes::{u32_at, u64_at};
 
 /// The version that is written, and the newest that is read.
 pub const VERSION: u32 = 1;
@@ -164,16 +165,4 @@ pub(super) fn encode_frame(buffer: &mut Vec<u8>, seq: u64, synced: u64, ops: &[O
     }
     let checksum = xxh3_64_with_seed(&buffer[8..], salt);
     buffer[..8].copy_from_slice(&checksum.to_le_bytes());
-}
-
-fn u64_at(bytes: &[u8], offset: usize) -> u64 {
-    let mut value = [0; 8];
-    value.copy_from_slice(&bytes[offset..offset + 8]);
-    u64::from_le_bytes(value)
-}
-
-fn u32_at(bytes: &[u8], offset: usize) -> u32 {
-    let mut value = [0; 4];
-    value.copy_from_slice(&bytes[offset..offset + 4]);
-    u32::from_le_bytes(value)
 }

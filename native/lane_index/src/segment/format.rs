@@ -6,6 +6,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::elias_fano::Layout;
 use super::phf::Shape;
 use crate::Error;
+use crate::bytes::{u16_at, u32_at, u64_at};
 
 pub(super) const VERSION: u32 = 1;
 pub(super) const HEADER_LEN: usize = 64;
@@ -253,20 +254,4 @@ impl Record {
 
 pub(super) fn damaged(path: &str, offset: usize, what: &'static str) -> Error {
     Error::Damaged { path: path.to_owned(), offset: offset as u64, what }
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([bytes[at], bytes[at + 1]])
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    let mut field = [0; 4];
-    field.copy_from_slice(&bytes[at..at + 4]);
-    u32::from_le_bytes(field)
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    let mut field = [0; 8];
-    field.copy_from_slice(&bytes[at..at + 8]);
-    u64::from_le_bytes(field)
 }
