@@ -29,12 +29,16 @@ defmodule ShapeRouter.Index.LawsTest do
   ]
 
   for {type, values} <- @equal do
-    test "equality of #{type}: the maps" do
-      random_history(EqualityIndex.new(unquote(type)), unquote(Macro.escape(values)), &==/2)
+    test "equality of #{inspect(type)}: the maps" do
+      random_history(
+        EqualityIndex.new(unquote(Macro.escape(type))),
+        unquote(Macro.escape(values)),
+        &==/2
+      )
     end
 
-    test "equality of #{type}: the LSM index" do
-      index = LsmEqualityIndex.new(unquote(type), num_lanes: 8)
+    test "equality of #{inspect(type)}: the LSM index" do
+      index = LsmEqualityIndex.new(unquote(Macro.escape(type)), num_lanes: 8)
       random_history(index, unquote(Macro.escape(values)), &==/2)
     end
   end

@@ -188,7 +188,11 @@ impl<'a> Array<'a> {
     pub(crate) fn hash_equality<H: Hasher>(&self, state: &mut H) {
         self.dimensions().hash(state);
         for item in self.iter() {
-            item.hash_equality(state);
+            // Said apart: `{NULL,1}` and `{256,NULL}` would otherwise feed the same bytes.
+            state.write_u8(u8::from(!item.is_null()));
+            if !item.is_null() {
+                item.hash_equality(state);
+            }
         }
     }
 }
