@@ -231,6 +231,17 @@ impl LaneIndex {
         answer(&view)
     }
 
+    /// Appends the ids under each of several keys to `ids`, key after key, as [`LaneIndex::get`] does,
+    /// with the cache misses of them overlapping.
+    pub fn get_each(&self, hashes: &[u64], ids: &mut Vec<u32>) -> Answer {
+        let view = self.core.view.load();
+        for hashes in hashes.chunks(BATCH) {
+            hashes.iter().for_each(|hash| view.prefetch(*hash));
+            hashes.iter().for_each(|hash| view.get(*hash, false, ids));
+        }
+        answer(&view)
+    }
+
     /// Hands `each` every key's hash and its ids, ascending, in no useful order of keys. What is
     /// written meanwhile may be in it or not.
     ///
@@ -252,6 +263,23 @@ impl LaneIndex {
         let answer = answer(&view);
         crate::reaper::retire(view);
         result.map(|()| answer)
+    }
+
+    /// Whether `id` is filed under the key with this hash, by the whole hash. However many ids the key
+    /// has, they are not read one by one, apart from those of up to [`crate::DELTA_MAX`] that lie together.
+    pub fn contains(&self, hash: u64, id: u32) -> bool {
+        self.core.view.load().contains(hash, id)
+    }
+
+    /// Hands `each` every id that is filed under any key, in no order, and maybe several times; ids that
+    /// were removed and not purged yet may be among them. It reads what look-ups read, as it lies in
+    /// memory, which is many times faster than [`LaneIndex::for_each`].
+    pub fn for_each_id(&self, each: impl FnMut(u32)) -> Answer {
+        let view = self.core.view.load_full();
+        view.for_each_id(each);
+        let answer = answer(&view);
+        crate::reaper::retire(view);
+        answer
     }
 
     /// Every id that is filed under any key, ascending, each once.

@@ -104,6 +104,31 @@ impl View {
         self.active.chain(hash).apply(ids, start);
     }
 
+    /// Whether `id` is filed under `hash`, by the full hash: what the newest layer that mentions it says.
+    pub(crate) fn contains(&self, hash: u64, id: u32) -> bool {
+        let in_overlays = self.overlays().find_map(|overlay| {
+            overlay.chain(hash).find(|(other, _)| *other == id).map(|(_, removed)| !removed)
+        });
+        let in_runs = || {
+            self.runs.iter().find_map(|run| {
+                let posting = run.segment.get_verified(run.lanes.lane(hash), hash)?;
+                let removed = || posting.removes().contains(id).then_some(false);
+                if posting.adds().contains(id) { Some(true) } else { removed() }
+            })
+        };
+        in_overlays.or_else(in_runs).unwrap_or(false)
+    }
+
+    /// Every id that a layer adds, whatever newer ones say of it.
+    pub(crate) fn for_each_id(&self, mut each: impl FnMut(u32)) {
+        for overlay in self.overlays() {
+            overlay.deltas().filter(|delta| !delta.removed).for_each(|delta| each(delta.id));
+        }
+        for run in &self.runs {
+            run.segment.postings().for_each(|posting| posting.adds().for_each(&mut each));
+        }
+    }
+
     /// The overlays from the newest to the oldest.
     pub(crate) fn overlays(&self) -> impl Iterator<Item = &Arc<Overlay>> {
         std::iter::once(&self.active).chain(self.frozen.iter().map(|frozen| &frozen.overlay))

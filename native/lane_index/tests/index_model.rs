@@ -214,7 +214,21 @@ impl Tested {
             let found: BTreeSet<u32> = got.iter().copied().collect();
             assert!(got.is_sorted_by(|a, b| a < b), "{got:?}");
             assert!(found.is_superset(&want), "key {hash:#x}: {got:?} instead of {want:?}");
+            for id in (0..12).chain([49, u32::MAX]) {
+                assert_eq!(self.index.contains(*hash, id), want.contains(&id), "{id}, {want:?}");
+            }
         }
+        let mut each = vec![];
+        assert_eq!(self.index.get_each(&hashes, &mut each), Answer::Complete);
+        let mut one_by_one = vec![];
+        for hash in &hashes {
+            assert_eq!(self.index.get(*hash, &mut one_by_one), Answer::Complete);
+        }
+        assert_eq!(each, one_by_one);
+        let mut seen = BTreeSet::new();
+        assert_eq!(self.index.for_each_id(|id| drop(seen.insert(id))), Answer::Complete);
+        let all: BTreeSet<u32> = self.model.values().flatten().copied().collect();
+        assert!(seen.is_superset(&all), "{seen:?} lacks some of {all:?}");
         let mut batch: BTreeMap<usize, BTreeSet<u32>> = BTreeMap::new();
         let answer = self.index.get_batch(&hashes, &mut got, |at, ids| {
             batch.insert(at, ids.iter().copied().collect());

@@ -163,6 +163,14 @@ impl Iterator for Ids<'_> {
 }
 
 impl Ids<'_> {
+    /// Whether `id` is in the list. A long one is not read one by one.
+    pub fn contains(self, id: u32) -> bool {
+        match self.0 {
+            State::Roaring { view, .. } => view.contains(id),
+            _ => self.take_while(|other| *other <= id).last() == Some(id),
+        }
+    }
+
     /// How many ids the list announces.
     pub fn announced(&self) -> usize {
         self.size_hint().1.unwrap_or(0)
@@ -251,6 +259,29 @@ mod tests {
         (proptest::collection::vec(any::<u32>(), 0..max), spread).prop_map(|(ids, top)| {
             ids.into_iter().map(|id| id % top).collect::<BTreeSet<_>>().into_iter().collect()
         })
+    }
+
+    #[test]
+    fn a_list_of_any_form_knows_what_it_contains() {
+        let dense: Vec<u32> = (0..200_000).filter(|id| id % 3 != 0).collect();
+        let runs: Vec<u32> = (0..300_000).filter(|id| id % 1000 < 900).collect();
+        let sparse: Vec<u32> = (0..9_000).map(|n| n * 7_001).collect();
+        let short: Vec<u32> = (0..300).map(|n| n * n).collect();
+        for list in [vec![], vec![5], short, sparse, dense, runs] {
+            let mut bytes = vec![];
+            encode_posting(&list, &[], &mut bytes);
+            let ids = Posting::encoded(&bytes).adds();
+            let near = list.iter().step_by(97).flat_map(|id| [id.saturating_sub(1), *id, id + 1]);
+            for id in near.chain([0, 65_535, 65_536, u32::MAX]) {
+                assert_eq!(ids.clone().contains(id), list.binary_search(&id).is_ok(), "{id}");
+            }
+            let mut read = ids.clone();
+            read.by_ref().take(list.len() / 2).for_each(drop);
+            if let Some(last) = list.last() {
+                assert!(read.clone().contains(*last) || list.len() / 2 == list.len());
+                assert!(list.len() < 2 || !read.contains(list[0]), "what was read is gone");
+            }
+        }
     }
 
     proptest! {

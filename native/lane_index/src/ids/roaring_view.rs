@@ -89,6 +89,19 @@ impl<'a> RoaringIds<'a> {
         }
         Some(())
     }
+
+    /// Whether `id` is among what is still to come. Containers of other ids are passed over whole.
+    pub(super) fn contains(mut self, id: u32) -> bool {
+        let (high, low) = (id & 0xffff_0000, id & 0xffff);
+        loop {
+            if self.high == high && self.container.contains(low) {
+                return true;
+            }
+            if self.high > high || self.open_next().is_none() {
+                return false;
+            }
+        }
+    }
 }
 
 impl Iterator for RoaringIds<'_> {
@@ -106,6 +119,34 @@ impl Iterator for RoaringIds<'_> {
 }
 
 impl Container<'_> {
+    fn contains(&self, low: u32) -> bool {
+        match self {
+            Container::Array(values) => {
+                let (values, _) = values.as_chunks::<2>();
+                let value = |bytes: &[u8; 2]| u32::from(u16::from_le_bytes(*bytes));
+                values.binary_search_by_key(&low, value).is_ok()
+            }
+            Container::Bitmap { words, next_word, word } => {
+                let (at, mask) = (low as usize / 64, 1 << (low % 64));
+                if at + 1 == *next_word {
+                    return word & mask != 0;
+                }
+                let bytes = words.get(at * 8..at * 8 + 8).filter(|_| at >= *next_word);
+                let found = bytes.and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
+                found.is_some_and(|word| word & mask != 0)
+            }
+            Container::Runs { pairs, next, last } => {
+                let (pairs, _) = pairs.as_chunks::<4>();
+                let covers = |pair: &[u8; 4]| {
+                    let first = u32::from(u16::from_le_bytes([pair[0], pair[1]]));
+                    let more = u32::from(u16::from_le_bytes([pair[2], pair[3]]));
+                    (first..=first + more).contains(&low)
+                };
+                (*next..=*last).contains(&low) || pairs.iter().any(covers)
+            }
+        }
+    }
+
     fn next(&mut self) -> Option<u32> {
         match self {
             Container::Array(values) => {

@@ -109,6 +109,17 @@ impl Block {
         if (word ^ expected) & self.slot_mask & (u64::MAX << self.value_bits) != 0 {
             return None;
         }
+        self.decode(file, word)
+    }
+
+    /// The posting in `slot`, whoever's it is.
+    fn any_posting<'a>(&self, file: &'a [u8], slot: usize) -> Option<Posting<'a>> {
+        let at = self.slots_at + slot * self.slot_bytes;
+        self.decode(file, u64::from_le_bytes(*file.get(at..at + SLOT_READ)?.first_chunk()?))
+    }
+
+    #[inline(always)]
+    fn decode<'a>(&self, file: &'a [u8], word: u64) -> Option<Posting<'a>> {
         let value = word & !(u64::MAX << self.value_bits);
         if value & 1 == 0 {
             return Some(Posting::one((value >> 1) as u32));
@@ -373,6 +384,16 @@ impl Segment {
                 }
             }
         }
+    }
+
+    /// All postings as they lie in memory, without their keys.
+    pub fn postings(&self) -> impl Iterator<Item = Posting<'_>> {
+        let file: &[u8] = &self.map;
+        self.blocks.iter().flat_map(move |block| {
+            let presence = file.get(block.presence_at..block.slots_at).unwrap_or(&[]);
+            let used = presence.iter().enumerate().filter(|(_, presence)| **presence != 0);
+            used.filter_map(move |(slot, _)| block.any_posting(file, slot))
+        })
     }
 
     /// All postings in ascending order of (lane, hash), streaming, for merges.
