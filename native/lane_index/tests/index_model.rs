@@ -226,7 +226,10 @@ impl Tested {
         }
         assert_eq!(each, one_by_one);
         let mut seen = BTreeSet::new();
-        assert_eq!(self.index.for_each_id(|id| drop(seen.insert(id))), Answer::Complete);
+        let answer = self.index.for_each_id(|id| {
+            seen.insert(id);
+        });
+        assert_eq!(answer, Answer::Complete);
         let all: BTreeSet<u32> = self.model.values().flatten().copied().collect();
         assert!(seen.is_superset(&all), "{seen:?} lacks some of {all:?}");
         let mut batch: BTreeMap<usize, BTreeSet<u32>> = BTreeMap::new();
