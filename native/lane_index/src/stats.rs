@@ -86,7 +86,7 @@ pub(crate) fn collect(core: &Core) -> Stats {
         }
         None => (None, false, vec![]),
     };
-    let stats = Stats {
+    Stats {
         num_lanes: core.lanes.load(Ordering::Relaxed),
         overlay_entries,
         segment_entries: sum(|run| run.adds + run.removes),
@@ -112,8 +112,7 @@ pub(crate) fn collect(core: &Core) -> Stats {
         degraded: view.degraded,
         lookup_latency: counters.lookups.summary(),
         write_latency: counters.writes.summary(),
-    };
-    stats
+    }
 }
 
 /// A latency histogram's summary.
