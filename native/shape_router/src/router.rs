@@ -147,6 +147,8 @@ pub(crate) struct State {
     pub conditions: Conditions,
     pub shapes: Shapes,
     pub base: Base,
+    /// Held by the purge of the membership that runs; taken before the state's lock.
+    pub purging: Arc<Mutex<()>>,
     pub track: bool,
     pub relation: Option<Relation>,
 }
@@ -226,6 +228,7 @@ impl Router {
                 conditions: Conditions::new(secret(1)),
                 shapes: Shapes::new(),
                 base: Base::default(),
+                purging: Arc::default(),
                 track: config.track_membership,
                 relation: None,
             })),
@@ -406,10 +409,13 @@ impl Router {
         state.unfile(slot);
         state.shapes.remove(slot, sequence);
         state.refile(REFILED);
-        state.purge_step();
+        let purge = state.shapes.purge_is_due();
         state.shapes.free_dead(writer.overlay.oldest_sequence());
         drop(state);
         drop(writer);
+        if purge {
+            upkeep::purge_soon(&self.state);
+        }
         upkeep::run(&self.state, false);
         Ok(())
     }
@@ -455,7 +461,7 @@ impl Router {
         scratch.reset();
         let started = self.counters.start();
         let state = self.state.read();
-        let membership = Membership { base: &state.base, overlay: None };
+        let membership = Membership::new(&state.base, None);
         let request = Request { change, options, membership, transaction: None };
         let mut none = Effects::default();
         let (progress, tally) = answer(&state, request, scratch, budget, cursor, &mut none);
@@ -507,7 +513,7 @@ impl Router {
         let request = Request {
             change,
             options: RouteOptions { classify: true, ..RouteOptions::default() },
-            membership: Membership { base: &state.base, overlay: Some(&writer.overlay) },
+            membership: Membership::new(&state.base, Some(&writer.overlay)),
             transaction: Some(transaction),
         };
         let (progress, tally) = answer(&state, request, scratch, budget, cursor, &mut effects);
@@ -667,17 +673,15 @@ impl Router {
     /// If the router is closed.
     pub fn rebuild(&self) -> Result<(), Error> {
         self.check_open()?;
-        for _ in 0..Base::shard_count() {
-            let writer = self.writer.lock();
-            let mut state = self.state.write();
-            state.purge_next();
-            state.shapes.free_dead(writer.overlay.oldest_sequence());
-        }
+        upkeep::purge(&self.state);
+        let oldest = self.writer.lock().overlay.oldest_sequence();
+        self.state.write().shapes.free_dead(oldest);
         let mut left = self.state.read().shapes.choices();
         while left > 0 {
             left -= self.state.write().refile(left.min(REFILED_AT_ONCE)).min(left);
         }
         upkeep::run(&self.state, true);
+        upkeep::compact(&self.state);
         Ok(())
     }
 
@@ -779,19 +783,6 @@ impl State {
             }
         }
         shapes
-    }
-
-    /// Purges one shard of the membership, if enough slots are dead that it pays.
-    fn purge_step(&mut self) {
-        if self.shapes.purge_pays() {
-            self.purge_next();
-        }
-    }
-
-    fn purge_next(&mut self) {
-        let shard = self.shapes.next_shard();
-        let shapes = &self.shapes;
-        self.base.purge_shard(shard, |slot| shapes.is_taken(slot));
     }
 
     fn memory_bytes(&self) -> usize {
