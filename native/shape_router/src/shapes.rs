@@ -5,8 +5,8 @@
 
 use crate::filing::{Filed, Filing};
 use crate::index::{ScanList, Slot, SlotSet};
-use crate::router::Snapshot;
 use crate::sharded::{ByNumber, SlotMap};
+use crate::spec::Snapshot;
 use crate::transaction::Transaction;
 use shape_expr::{Packed, Predicate, PredicateRef, Predicates};
 use std::collections::VecDeque;

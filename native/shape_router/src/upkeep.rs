@@ -6,7 +6,7 @@
 use crate::conditions::InfixPlace;
 use crate::index::Merge;
 use crate::reaper;
-use crate::router::State;
+use crate::state::State;
 use parking_lot::RwLock;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, OnceLock};
