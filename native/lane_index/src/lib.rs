@@ -46,6 +46,7 @@ pub mod storage;
 mod trigger;
 mod view;
 
+pub use background::run_after;
 pub use error::Error;
 pub use hash::HashKey;
 pub use ids::{DELTA_MAX, Ids, Posting};

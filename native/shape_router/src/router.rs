@@ -16,7 +16,7 @@ use crate::relation::{self, Relation};
 use crate::scratch::Scratch;
 use crate::shapes::Shapes;
 use crate::spec::{Config, Keys, ShapeSpec};
-use crate::state::{Prepared, State};
+use crate::state::{Pace, Prepared, State};
 use crate::transaction::{Open, Transaction};
 use crate::upkeep;
 use bumpalo::Bump;
@@ -103,9 +103,11 @@ impl Router {
                 schema: Arc::new(schema),
                 keys: KeyHasher::new(secret(0), types.filter(|t| !t.is_empty())),
                 key_columns,
-                conditions: Conditions::new(secret(1)),
+                conditions: Conditions::new(secret(1), config.short_list),
                 shapes: Shapes::new(),
-                base: Base::default(),
+                base: Base::new(config.short_list),
+                rebuild_threshold: config.rebuild_threshold,
+                pace: Pace::default(),
                 purging: Arc::default(),
                 track: config.track_membership,
                 relation: None,
@@ -470,6 +472,9 @@ impl Router {
             writer.acked = writer.acked.max(lsn);
             shapes.free_dead(writer.overlay.oldest_sequence());
         }
+        drop(state);
+        drop(writer);
+        upkeep::run(&self.state, false);
         Ok(done)
     }
 
@@ -569,8 +574,8 @@ impl Router {
         let overlay = std::mem::take(&mut *self.writer.lock());
         let mut state = self.state.write();
         let shapes = std::mem::take(&mut state.shapes);
-        let base = std::mem::take(&mut state.base);
-        let conditions = std::mem::replace(&mut state.conditions, Conditions::new((0, 0)));
+        let base = std::mem::replace(&mut state.base, Base::new(0));
+        let conditions = std::mem::replace(&mut state.conditions, Conditions::new((0, 0), 0));
         drop(state);
         crate::reaper::dispose((overlay, shapes, base, conditions));
     }
