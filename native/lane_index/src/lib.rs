@@ -21,7 +21,7 @@
 //! # }
 //! ```
 
-mod background;
+pub mod background;
 pub mod backup;
 mod bytes;
 mod compaction;
@@ -39,6 +39,7 @@ mod options;
 mod overlay;
 mod prefetch;
 mod reaper;
+pub mod sealed;
 mod segment;
 mod state;
 mod stats;
