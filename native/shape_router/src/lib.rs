@@ -50,6 +50,7 @@
 mod answer;
 mod budget;
 mod candidates;
+pub mod catalogue;
 mod change;
 mod choose;
 mod classify;

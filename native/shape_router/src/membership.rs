@@ -18,8 +18,10 @@ use std::collections::VecDeque;
 
 /// Does a shape hold a key?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Held {
+pub enum Held {
+    /// It does not.
     No = 0,
+    /// It does.
     Yes = 1,
     /// A clause raised or met an unknown value when the key was last written.
     Maybe = 2,

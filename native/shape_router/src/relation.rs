@@ -1,9 +1,11 @@
 //! What a Relation message changes.
 
+use serde::{Deserialize, Serialize};
 use shape_expr::ColumnType;
 
 /// A column, as a Relation message tells it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RelationColumn {
     /// Its name.
     pub name: String,
@@ -16,7 +18,8 @@ pub struct RelationColumn {
 }
 
 /// A table's definition, as a Relation message tells it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Relation {
     /// The table's OID, by which it is known.
     pub oid: u32,
