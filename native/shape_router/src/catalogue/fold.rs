@@ -60,7 +60,7 @@ impl Delta {
     pub fn write_keys(&self, old: Option<&Snapshot>, to: &mut SnapshotWriter) -> Result<(), Error> {
         let mut new = self.held.iter().peekable();
         let write = |(&(key, serial), held): (&(u128, u64), &Option<Held>),
-                         to: &mut SnapshotWriter| {
+                     to: &mut SnapshotWriter| {
             match held {
                 Some(held) if !self.removed.contains(&serial) => to.held(key, serial, *held),
                 _ => Ok(()),
@@ -92,6 +92,9 @@ impl Replay for Delta {
     }
     fn acked(&mut self, lsn: u64) {
         self.meta.acked = self.meta.acked.max(lsn);
+    }
+    fn serials_below(&mut self, next: u64) {
+        self.meta.next_serial = self.meta.next_serial.max(next);
     }
     fn shape(&mut self, shape: &StoredShape<'_>) {
         self.meta.next_serial = self.meta.next_serial.max(shape.serial.saturating_add(1));
@@ -128,6 +131,7 @@ impl Replay for Came<'_> {
     fn schema(&mut self, _: StoredSchema) {}
     fn relation(&mut self, _: RelationChange) {}
     fn acked(&mut self, _: u64) {}
+    fn serials_below(&mut self, _: u64) {}
     fn shape(&mut self, shape: &StoredShape<'_>) {
         if self.failed.is_none()
             && let Some(shape) = self.delta.now(shape)

@@ -435,6 +435,16 @@ impl Catalogue {
         Ok(())
     }
 
+    /// Declares other columns than the manifest has.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; see [`Catalogue::fold`].
+    pub fn redeclare(&self, declared: Declared) -> Result<(), Error> {
+        let _folding = self.folding.lock();
+        let before = self.state.lock().manifest.clone();
+        self.commit(&Manifest { declared, generation: before.generation + 1, ..before })
+    }
+
     fn current(&self, manifest: &Manifest) -> Result<Option<Snapshot>, Error> {
         let open = |entry| {
             let (applied, mmap) = (manifest.applied_seq, self.options.mmap);

@@ -20,6 +20,8 @@ pub trait Replay {
     fn relation(&mut self, change: RelationChange);
     /// Everything up to this LSN was acknowledged.
     fn acked(&mut self, lsn: u64);
+    /// Serials below this were given.
+    fn serials_below(&mut self, next: u64);
     /// A shape came.
     fn shape(&mut self, shape: &StoredShape<'_>);
     /// A shape went.
@@ -35,26 +37,13 @@ pub trait Replay {
 }
 
 /// Writes a record of shapes that came together: all of them, or none.
+#[derive(Default)]
 pub struct AddWriter {
-    schema: Option<Vec<u8>>,
-    stale: Vec<u64>,
     shapes: ShapeWriter,
     keys: Vec<u8>,
 }
 
 impl AddWriter {
-    /// `schema`: where it is another one than the catalogue knows. `stale`: what became so and is
-    /// not told yet.
-    #[must_use]
-    pub fn new(schema: Option<&StoredSchema>, stale: &[u64]) -> Self {
-        Self {
-            schema: schema.map(StoredSchema::encode),
-            stale: stale.to_vec(),
-            shapes: ShapeWriter::default(),
-            keys: Vec::new(),
-        }
-    }
-
     /// The next shape, its serial above those before. The keys are for one that is known.
     pub fn shape(&mut self, shape: &StoredShape<'_>, keys: &[u128]) {
         self.shapes.write(shape);
@@ -64,12 +53,13 @@ impl AddWriter {
         }
     }
 
-    /// The record.
+    /// The record. `schema`: the columns, where they are others than the catalogue knows. `stale`: the
+    /// shapes that became so and are not told yet.
     #[must_use]
-    pub fn finish(self) -> Vec<u8> {
+    pub fn finish(self, schema: Option<&StoredSchema>, stale: &[u64]) -> Vec<u8> {
         let mut out = begin(ADD);
-        put_option(&mut out, self.schema.as_deref());
-        put_serials(&mut out, &self.stale);
+        put_option(&mut out, schema.map(StoredSchema::encode).as_deref());
+        put_serials(&mut out, stale);
         put(&mut out, self.shapes.count);
         put_bytes(&mut out, &self.shapes.bytes);
         out.extend_from_slice(&self.keys);

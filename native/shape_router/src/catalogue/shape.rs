@@ -5,7 +5,7 @@
 
 use super::clause::{self, Cut};
 use super::codec::{Bad, Input, put, put_bytes, unzigzag, zigzag};
-use crate::router::Snapshot;
+use crate::spec::Snapshot;
 use hashbrown::HashMap;
 use shape_expr::Param;
 

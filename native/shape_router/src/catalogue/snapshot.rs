@@ -395,6 +395,7 @@ fn tell(meta: Meta, replay: &mut impl Replay) {
     if let Some(schema) = meta.schema {
         replay.schema(schema);
     }
+    replay.serials_below(meta.next_serial);
     replay.acked(meta.acked);
 }
 
