@@ -21,7 +21,7 @@
 //! # }
 //! ```
 
-pub mod background;
+mod background;
 pub mod backup;
 mod bytes;
 mod compaction;
@@ -47,6 +47,7 @@ pub mod storage;
 mod trigger;
 mod view;
 
+pub use background::run_after;
 pub use error::Error;
 pub use hash::HashKey;
 pub use ids::{DELTA_MAX, Ids, Posting};

@@ -18,7 +18,7 @@ use crate::shapes::Shapes;
 use crate::spec::Config;
 use crate::state::Prepared;
 use crate::upkeep;
-use lane_index::background;
+use lane_index::run_after;
 use lane_index::storage::{Directory, Storage};
 use parking_lot::Mutex;
 use shape_expr::{Column, ColumnType, Schema};
@@ -64,7 +64,7 @@ impl Durable {
 
     /// Closes it where nobody waits for a disk.
     pub fn close_soon(self) {
-        background::run_after(Duration::ZERO, move || drop(self.catalogue.close()));
+        run_after(Duration::ZERO, move || drop(self.catalogue.close()));
     }
 }
 

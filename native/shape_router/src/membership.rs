@@ -13,11 +13,9 @@ use crate::key::KeyHash;
 use crate::shapes::Shape;
 use crate::transaction::Transaction;
 use hashbrown::HashMap;
-use lane_index::LaneIndex;
 use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 /// Does a shape hold a key?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +54,6 @@ type Members = SmallVec<[Member; 4]>;
 /// What is acknowledged: for each of the three things that can be said, which slots say it of which key.
 ///
 /// A key is known here by 64 bits of its hash, compared in full.
-#[derive(Default)]
 pub(crate) struct Base {
     said: [Multimap; 3],
 }
@@ -69,6 +66,11 @@ fn fold(key: KeyHash) -> u64 {
 }
 
 impl Base {
+    /// `short_list`: so many entries of an index are a list.
+    pub fn new(short_list: usize) -> Self {
+        Self { said: [(); 3].map(|()| Multimap::with_small(short_list)) }
+    }
+
     #[cfg(test)]
     fn get(&self, key: KeyHash, slot: Slot) -> Option<Held> {
         SAID.into_iter().find(|&held| self.said[held as usize].contains(fold(key), slot))
@@ -121,7 +123,8 @@ impl Base {
     /// Forgets everything but what the kept slots (ascending) say. The old content is freed elsewhere.
     pub fn clear_but(&mut self, kept: &[Slot]) {
         for said in &mut self.said {
-            let old = std::mem::take(said);
+            let empty = Multimap::with_small(said.short_list());
+            let old = std::mem::replace(said, empty);
             let keep = |hash, slot| {
                 if kept.binary_search(&slot).is_ok() {
                     said.insert(hash, slot);
@@ -150,9 +153,12 @@ impl Base {
         purge.found.is_empty()
     }
 
-    /// The lane indexes that it lies in.
-    pub fn lanes(&self) -> impl Iterator<Item = Arc<LaneIndex>> {
-        self.said.iter().filter_map(Multimap::lanes)
+    /// What it lies in.
+    pub fn multimaps(&self) -> impl Iterator<Item = &Multimap> {
+        self.said.iter()
+    }
+    pub fn multimaps_mut(&mut self) -> impl Iterator<Item = &mut Multimap> {
+        self.said.iter_mut()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -509,7 +515,7 @@ mod tests {
 
     #[test]
     fn staged_effects_become_real_with_ack_and_vanish_when_routed_again() {
-        let (mut base, mut overlay) = (Base::default(), Overlay::default());
+        let (mut base, mut overlay) = (Base::new(0), Overlay::default());
         base.set(1, 7, Held::Yes);
         overlay.begin(Transaction::at(100));
         overlay.next_change();
@@ -532,7 +538,7 @@ mod tests {
 
     #[test]
     fn an_earlier_ack_keeps_later_stages() {
-        let (mut base, mut overlay) = (Base::default(), Overlay::default());
+        let (mut base, mut overlay) = (Base::new(0), Overlay::default());
         for (lsn, held) in [(10, Held::Yes), (20, Held::No), (30, Held::Maybe)] {
             overlay.begin(Transaction::at(lsn));
             overlay.next_change();
@@ -549,7 +555,7 @@ mod tests {
 
     #[test]
     fn a_truncate_hides_what_came_before_it() {
-        let (mut base, mut overlay) = (Base::default(), Overlay::default());
+        let (mut base, mut overlay) = (Base::new(0), Overlay::default());
         base.set(1, 7, Held::Yes);
         overlay.begin(Transaction::at(10));
         overlay.next_change();
@@ -568,7 +574,7 @@ mod tests {
 
     #[test]
     fn purging_forgets_dead_slots() {
-        let mut base = Base::default();
+        let mut base = Base::new(0);
         let keys = (0..1000u128).map(|key| key << 112);
         for key in keys {
             base.set(key, 1, Held::Yes);

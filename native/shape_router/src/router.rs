@@ -18,7 +18,7 @@ use crate::relation::{self, Relation};
 use crate::scratch::Scratch;
 use crate::shapes::Shapes;
 use crate::spec::{Config, Keys, ShapeSpec};
-use crate::state::{Prepared, State};
+use crate::state::{Pace, Prepared, State};
 use crate::transaction::{Open, Transaction};
 use crate::upkeep;
 use bumpalo::Bump;
@@ -122,9 +122,14 @@ impl Router {
                 schema,
                 keys: KeyHasher::new(secret, types),
                 key_columns,
-                conditions: Conditions::new((random.hash_one(0u8), random.hash_one(1u8))),
+                conditions: Conditions::new(
+                    (random.hash_one(0u8), random.hash_one(1u8)),
+                    config.short_list,
+                ),
                 shapes: Shapes::new(),
-                base: Base::default(),
+                base: Base::new(config.short_list),
+                rebuild_threshold: config.rebuild_threshold,
+                pace: Pace::default(),
                 purging: Arc::default(),
                 track: config.track_membership,
                 relation: None,
@@ -530,11 +535,12 @@ impl Router {
         if done {
             writer.acked = writer.acked.max(lsn);
             shapes.free_dead(writer.overlay.oldest_sequence());
-            let told = writer.untold.acked.take();
-            drop(state);
-            drop(writer);
-            self.make_durable(told)?;
         }
+        let told = if done { writer.untold.acked.take() } else { None };
+        drop(state);
+        drop(writer);
+        upkeep::run(&self.state, false);
+        self.make_durable(told)?;
         Ok(done)
     }
 
@@ -649,8 +655,8 @@ impl Router {
         let overlay = std::mem::take(&mut *self.writer.lock());
         let mut state = self.state.write();
         let shapes = std::mem::take(&mut state.shapes);
-        let base = std::mem::take(&mut state.base);
-        let conditions = std::mem::replace(&mut state.conditions, Conditions::new((0, 0)));
+        let base = std::mem::replace(&mut state.base, Base::new(0));
+        let conditions = std::mem::replace(&mut state.conditions, Conditions::new((0, 0), 0));
         drop(state);
         crate::reaper::dispose((overlay, shapes, base, conditions));
     }

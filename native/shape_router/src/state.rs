@@ -3,17 +3,19 @@
 use crate::choose;
 use crate::conditions::Conditions;
 use crate::filing::{Filed, Filing};
-use crate::index::Slot;
+use crate::index::{Multimap, Slot};
 use crate::key::KeyHasher;
 use crate::membership::{Base, Defaults, Held, Truncate};
 use crate::relation::{self, Difference, Relation};
 use crate::shapes::{NewShape, Shapes};
 use crate::spec::Snapshot;
 use bumpalo::Bump;
+use lane_index::LaneIndex;
 use parking_lot::Mutex;
 use shape_expr::{Predicate, PredicateRef, Schema};
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A shape that is compiled and checked, and not visible yet.
 pub(crate) struct Prepared {
@@ -35,14 +37,44 @@ pub(crate) struct State {
     pub base: Base,
     /// Held by the purge of the membership that runs; taken before the state's lock.
     pub purging: Arc<Mutex<()>>,
+    /// See [`Config::rebuild_threshold`](crate::Config).
+    pub rebuild_threshold: f64,
+    pub pace: Pace,
     pub track: bool,
     pub relation: Option<Relation>,
+}
+
+/// When lane indexes are merged in the background.
+#[derive(Default)]
+pub(crate) struct Pace {
+    /// It is seen to already.
+    pub queued: bool,
+    /// Not before this, so that it takes no more than a share of a processor.
+    pub not_before: Option<Instant>,
 }
 
 impl State {
     /// How a table's definition differs from what is known of it.
     pub fn difference(&self, now: &Relation) -> Difference {
         relation::difference(self.relation.as_ref(), &self.declared, &self.schema, now)
+    }
+
+    /// Everything that is looked up by hashes.
+    pub fn multimaps(&self) -> impl Iterator<Item = &Multimap> {
+        self.conditions.multimaps().chain(self.base.multimaps())
+    }
+
+    /// True if a lane index should be merged and nobody sees to it yet.
+    pub fn is_unsettled(&self) -> bool {
+        let share = self.rebuild_threshold;
+        !self.pace.queued && self.multimaps().any(|index| index.is_unsettled(share))
+    }
+
+    /// The lane indexes to merge now.
+    pub fn settle(&mut self) -> Vec<Arc<LaneIndex>> {
+        let share = self.rebuild_threshold;
+        let all = self.conditions.multimaps_mut().chain(self.base.multimaps_mut());
+        all.filter_map(|index| index.settle(share)).collect()
     }
 
     /// Makes a shape visible. A Relation message may have redefined the columns that its clause was

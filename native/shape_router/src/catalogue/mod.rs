@@ -38,7 +38,7 @@ use fold::{Came, Delta};
 use lane_index::journal::{Fsync, Journal, JournalOptions, JournalStart, Place};
 use lane_index::lock::DirectoryLock;
 use lane_index::storage::{Storage, Transfer, names};
-use lane_index::{Error, HashKey, background, sealed};
+use lane_index::{Error, HashKey, run_after, sealed};
 use parking_lot::{Mutex, RwLock};
 use snapshot::{Snapshot, SnapshotWriter};
 use std::sync::Arc;
@@ -316,7 +316,7 @@ impl Catalogue {
         let snapshot = self.state.lock().manifest.snapshot.as_ref().map_or(0, |s| s.bytes);
         if length > snapshot && !self.fold_queued.swap(true, Ordering::AcqRel) {
             let catalogue = Arc::downgrade(self);
-            background::run_after(Duration::ZERO, move || {
+            run_after(Duration::ZERO, move || {
                 let Some(catalogue) = catalogue.upgrade() else { return };
                 let folded = catalogue.fold();
                 if let Err(error) = &folded {
@@ -333,7 +333,7 @@ impl Catalogue {
     fn tick_later(self: &Arc<Self>) {
         let Fsync::Interval(interval) = self.options.fsync else { return };
         let catalogue = Arc::downgrade(self);
-        background::run_after(interval.max(Duration::from_millis(1)), move || {
+        run_after(interval.max(Duration::from_millis(1)), move || {
             let Some(catalogue) = catalogue.upgrade() else { return };
             // A failure is kept by the journal, and told with the next write.
             let open = catalogue.journal.read().as_ref().map(Journal::tick).is_some();
