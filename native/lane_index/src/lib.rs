@@ -41,6 +41,7 @@ mod options;
 mod overlay;
 mod prefetch;
 mod reaper;
+pub mod sealed;
 mod segment;
 mod state;
 mod stats;

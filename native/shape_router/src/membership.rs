@@ -19,8 +19,10 @@ use std::collections::VecDeque;
 
 /// Does a shape hold a key?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Held {
+pub enum Held {
+    /// It does not.
     No = 0,
+    /// It does.
     Yes = 1,
     /// A clause raised or met an unknown value when the key was last written.
     Maybe = 2,
@@ -119,7 +121,7 @@ impl Base {
     }
 
     /// Forgets everything but what the kept slots (ascending) say. The old content is freed elsewhere.
-    fn clear_but(&mut self, kept: &[Slot]) {
+    pub fn clear_but(&mut self, kept: &[Slot]) {
         for said in &mut self.said {
             let empty = Multimap::with_small(said.short_list());
             let old = std::mem::replace(said, empty);
@@ -382,6 +384,51 @@ pub(crate) trait Defaults {
     fn default_of(&self, slot: Slot) -> Option<Held>;
     /// The slots whose keys a TRUNCATE does not touch, ascending.
     fn spared(&self, truncate: &Truncate) -> Vec<Slot>;
+}
+
+/// What acknowledging does, for whoever keeps an account of it.
+pub(crate) trait Account {
+    /// A slot says this of a key; `None`: its default.
+    fn held(&mut self, key: KeyHash, slot: Slot, held: Option<Held>);
+    /// No slot says anything of any key, but these (ascending).
+    fn truncate(&mut self, spared: &[Slot]);
+}
+
+/// Tells what [`acknowledge`] will do, and changes nothing.
+pub(crate) fn account(
+    overlay: &Overlay,
+    lsn: u64,
+    shapes: &impl Defaults,
+    account: &mut impl Account,
+) {
+    let mut done = 0;
+    for (index, stage) in overlay.stages.iter().enumerate() {
+        if stage.transaction.lsn > lsn {
+            break;
+        }
+        let end = overlay.stages.get(index + 1).map_or(u64::MAX, |next| next.first);
+        let in_stage = |t: &Truncate| t.sequence < end && t.sequence > done;
+        let mut kept: Option<(u64, Vec<Slot>)> = None;
+        if let Some(cut) = overlay.truncates.iter().copied().rfind(in_stage) {
+            let spared = shapes.spared(&cut);
+            account.truncate(&spared);
+            done = cut.sequence;
+            kept = Some((cut.sequence, spared));
+        }
+        for &(sequence, key, slot) in &stage.touched {
+            if let Some((cut, spared)) = &kept
+                && sequence <= *cut
+                && spared.binary_search(&slot).is_err()
+            {
+                continue;
+            }
+            let versions = overlay.entries.get(&key).and_then(|slots| slots.get(&slot));
+            let held = versions.and_then(|v| v.iter().find(|(s, _)| *s == sequence));
+            if let (Some(&(_, held)), Some(default)) = (held, shapes.default_of(slot)) {
+                account.held(key, slot, (held != default).then_some(held));
+            }
+        }
+    }
 }
 
 /// Moves what transactions up to `lsn` staged into the base, at most `units` entries at a time; true

@@ -6,7 +6,7 @@ use crate::filing::{Filed, Filing};
 use crate::index::{Multimap, Slot};
 use crate::key::KeyHasher;
 use crate::membership::{Base, Defaults, Held, Truncate};
-use crate::relation::Relation;
+use crate::relation::{self, Difference, Relation};
 use crate::shapes::{NewShape, Shapes};
 use crate::spec::Snapshot;
 use bumpalo::Bump;
@@ -28,6 +28,8 @@ pub(crate) struct Prepared {
 /// What readers read.
 pub(crate) struct State {
     pub schema: Arc<Schema>,
+    /// The columns before any Relation message: what the first one is compared with.
+    pub declared: Arc<Schema>,
     pub key_columns: Vec<usize>,
     pub keys: KeyHasher,
     pub conditions: Conditions,
@@ -52,6 +54,11 @@ pub(crate) struct Pace {
 }
 
 impl State {
+    /// How a table's definition differs from what is known of it.
+    pub fn difference(&self, now: &Relation) -> Difference {
+        relation::difference(self.relation.as_ref(), &self.declared, &self.schema, now)
+    }
+
     /// Everything that is looked up by hashes.
     pub fn multimaps(&self) -> impl Iterator<Item = &Multimap> {
         self.conditions.multimaps().chain(self.base.multimaps())
@@ -80,6 +87,16 @@ impl State {
             && predicate.is_some_and(|p| {
                 p.columns().iter().any(|c| type_in(&self.schema, c) != type_in(compiled, c))
             });
+        self.file(slot, prepared, stale, born);
+    }
+
+    /// Makes a shape visible that was stored. Nothing is staged that it could come before.
+    pub fn publish_stored(&mut self, slot: Slot, prepared: Prepared, stale: bool) {
+        self.file(slot, prepared, stale, 0);
+    }
+
+    fn file(&mut self, slot: Slot, prepared: Prepared, stale: bool, born: u64) {
+        let predicate = prepared.predicate.as_ref();
         let (mut filed, mut choice) = (Filed::Scan, false);
         if let Some(predicate) = predicate.filter(|_| !stale) {
             let (access, arena) = (predicate.access(), Bump::new());
@@ -160,6 +177,13 @@ impl Defaults for Shapes {
 
     fn spared(&self, truncate: &Truncate) -> Vec<Slot> {
         let spared = |slot: &Slot| self.get(*slot).is_some_and(|s| !truncate.applies_to(&s));
-        self.live().iter().filter(spared).collect()
+        let spared = self.live().iter().filter(spared);
+        if self.seeding.is_empty() {
+            return spared.collect();
+        }
+        // A shape whose keys are being seeded was added after all that is staged.
+        let mut spared: Vec<Slot> = spared.chain(self.seeding.iter().copied()).collect();
+        spared.sort_unstable();
+        spared
     }
 }
