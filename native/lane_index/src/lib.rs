@@ -41,6 +41,7 @@ mod options;
 mod overlay;
 mod prefetch;
 mod reaper;
+pub mod sealed;
 mod segment;
 mod state;
 mod stats;
@@ -49,6 +50,7 @@ mod swap;
 mod trigger;
 mod view;
 
+pub use background::run_after;
 pub use error::Error;
 pub use hash::HashKey;
 pub use ids::{DELTA_MAX, Ids, Posting};

@@ -1,7 +1,8 @@
 //! Keys of rows, as 128-bit hashes.
 //!
-//! Membership has no predicate behind it that could catch a collision, so a key is known by 128 bits
-//! of SipHash under a random secret: no client can choose keys that collide, and by chance none will.
+//! Membership has no predicate behind it that could catch a collision, so a key is known by its hash:
+//! 128 bits of SipHash under a random secret while it is staged, 64 of them, compared in full, once it is
+//! acknowledged. No client can choose keys that collide.
 
 use crate::change::KeyParts;
 use bumpalo::Bump;
@@ -22,6 +23,16 @@ pub(crate) struct KeyHasher {
 impl KeyHasher {
     pub fn new(secret: (u64, u64), types: Option<Vec<ColumnType>>) -> Self {
         Self { secret, types }
+    }
+
+    /// The types that keys are hashed by.
+    pub fn types(&self) -> Option<&[ColumnType]> {
+        self.types.as_deref()
+    }
+
+    /// Changes the secret, as long as no key was hashed.
+    pub fn set_secret(&mut self, secret: (u64, u64)) {
+        self.secret = secret;
     }
 
     /// The hash of a key; `Err` says why these values are no key of this table.
