@@ -22,7 +22,8 @@ use crate::state::{Pace, Prepared, State};
 use crate::transaction::{Open, Transaction};
 use crate::upkeep;
 use bumpalo::Bump;
-use parking_lot::{Mutex, RwLock};
+use lane_index::ReadMostly;
+use parking_lot::Mutex;
 use shape_expr::{ColumnType, Compiler, Options, Predicate, Schema};
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -60,7 +61,7 @@ pub(crate) struct Writer {
 pub struct Router {
     pub(crate) adder: Mutex<Compiler>,
     pub(crate) writer: Mutex<Writer>,
-    pub(crate) state: Arc<RwLock<State>>,
+    pub(crate) state: Arc<ReadMostly<State>>,
     counters: Counters,
     closed: AtomicBool,
     pub(crate) schema_version: AtomicU64,
@@ -117,7 +118,7 @@ impl Router {
         Ok(Self {
             adder: Mutex::new(compiler),
             writer: Mutex::default(),
-            state: Arc::new(RwLock::new(State {
+            state: Arc::new(ReadMostly::new(State {
                 declared: schema.clone(),
                 schema,
                 keys: KeyHasher::new(secret, types),
