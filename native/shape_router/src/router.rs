@@ -595,6 +595,17 @@ impl Router {
         Ok(done)
     }
 
+    /// Takes over a table's definition, as [`Router::route_txn`] does with a Relation message that it
+    /// has answered: for callers that only [route](Router::route).
+    ///
+    /// # Errors
+    /// If the router is closed.
+    pub fn define(&self, now: &Relation) -> Result<(), Error> {
+        self.check_open()?;
+        self.apply(now);
+        Ok(())
+    }
+
     /// Takes over a table's new definition: shapes whose columns went or were retyped are included in
     /// everything from now on.
     fn apply(&self, now: &Relation) {
