@@ -145,24 +145,42 @@ defmodule ShapeRouter do
     * `:max_shapes`, `:max_bytes` - limits; an addition beyond them is refused with `:limit_reached`
     * `:time_zone` - the TimeZone of the session that the clauses are meant for (default `"UTC"`)
 
-  `:data_dir`, which makes the shapes durable, is not supported yet and refused; `:fsync`, `:mmap`,
-  `:num_lanes` and `:rebuild_threshold` belong to it and have no effect in memory.
+    * `:data_dir` - a directory that the shapes, and what is acknowledged of their rows, are kept in; it
+      is created if it does not exist. With one, every call that changes the router returns when that is
+      durable (see `:fsync`), and `new/3` on the same directory brings all of it back, without the
+      clauses being told again: `shapes/1` says which there are. What was routed and not acknowledged is
+      routed again, from the LSN that `metrics/1` has as `"acked_lsn"` on. The directory is this
+      router's alone (`:locked` otherwise); it must be opened with the same table, columns, primary key
+      and time zone (`:mismatch`), but for columns that came since. Damage is named with the file and
+      the byte (`:damaged`), and changes nothing. Default `nil`: in memory
+    * `:fsync` - when what is written to `:data_dir` is durable: `:always` (default) before the call that
+      wrote it returns; `{:interval, ms}` so long after; `:never` when the system likes, and with
+      `close/1`. What is lost in a power cut under the latter two is the newest, and never half of a call
+    * `:mmap` - read the files of `:data_dir` through memory maps (default `true`), or into memory
+
+  `:num_lanes` and `:rebuild_threshold` are accepted and have no effect yet.
   """
   @spec new(String.t(), String.t(), keyword()) :: {:ok, t()} | {:error, Error.t()}
   def new(tenant, table, opts \\ []) when is_binary(tenant) and is_binary(table) do
     with {:ok, opts} <- Options.merge(opts, @new_options),
-         :ok <- in_memory(opts.data_dir),
          {:ok, columns} <- Columns.normalize(opts.columns),
          {:ok, primary_key} <- Columns.names(opts.primary_key),
          :ok <- limit(:max_shapes, opts.max_shapes),
          :ok <- limit(:max_bytes, opts.max_bytes) do
       limits = {opts.max_shapes, opts.max_bytes}
       track = opts.track_membership == true
-
-      Native.router_new(table, columns, primary_key, track, limits, opts.time_zone)
-      |> Error.result()
+      settings = {columns, primary_key, track, limits, opts.time_zone}
+      table |> open(settings, opts.data_dir, opts) |> Error.result()
     end
   end
+
+  defp open(table, settings, nil, _opts), do: Native.router_new(table, settings)
+
+  defp open(table, settings, dir, opts) when is_binary(dir),
+    do: Native.router_open(table, settings, dir, {opts.fsync, opts.mmap == true})
+
+  defp open(_table, _settings, dir, _opts),
+    do: Error.argument("data_dir is neither nil nor a path: #{inspect(dir)}")
 
   @doc """
   Adds a shape: the rows of the table for which `where` is true; `nil` is all of them.
@@ -222,7 +240,10 @@ defmodule ShapeRouter do
   @doc "Removes a shape."
   @spec remove_shape(t(), id()) :: :ok | {:error, Error.t()}
   def remove_shape(router, id) when is_integer(id) and id >= 0 and id < 0x10000000000000000 do
-    router |> Native.router_remove(id) |> Error.result()
+    case Native.router_remove(router, id) do
+      :dirty -> router |> Native.router_remove_dirty(id) |> Error.result()
+      other -> Error.result(other)
+    end
   end
 
   def remove_shape(_router, id),
@@ -490,6 +511,14 @@ defmodule ShapeRouter do
   def ack(router, lsn) when is_integer(lsn) and lsn >= 0 do
     case Native.router_ack(router, lsn) do
       :more -> ack(router, lsn)
+      :dirty -> ack_dirty(router, lsn)
+      other -> Error.result(other)
+    end
+  end
+
+  defp ack_dirty(router, lsn) do
+    case Native.router_ack_dirty(router, lsn) do
+      :more -> ack_dirty(router, lsn)
       other -> Error.result(other)
     end
   end
@@ -507,6 +536,8 @@ defmodule ShapeRouter do
       clause turned down), both from 0 to 1
     * `"memory_bytes"` and `"bytes_per_shape"`, as the router accounts for them
     * `"staged_transactions"`, `"acked_lsn"`
+    * `"journal_bytes"` and `"snapshot_bytes"` of `:data_dir`: what the journal says since the snapshot, and
+      the snapshot
   """
   @spec metrics(t()) :: %{String.t() => number()}
   def metrics(router), do: Native.router_metrics(router)
@@ -577,9 +608,21 @@ defmodule ShapeRouter do
   @spec rebuild(t()) :: :ok | {:error, Error.t()}
   def rebuild(router), do: router |> Native.router_rebuild() |> Error.result()
 
-  @doc "Closes the router: every further call is refused with `:closed`."
-  @spec close(t()) :: :ok
-  def close(router), do: Native.router_close(router)
+  @doc """
+  Copies a router with a `:data_dir` into an empty directory, as it is at that moment, while it goes on.
+  `new/3` opens the copy like the original. Where the two directories are on one file system, they share
+  the bytes. Off the scheduler.
+  """
+  @spec snapshot(t(), Path.t()) :: :ok | {:error, Error.t()}
+  def snapshot(router, dir) when is_binary(dir),
+    do: router |> Native.router_snapshot(dir) |> Error.result()
+
+  @doc """
+  Closes the router: every further call is refused with `:closed`. A `:data_dir` is brought up to date
+  and given back; an error says that the last of what was written may not be durable.
+  """
+  @spec close(t()) :: :ok | {:error, Error.t()}
+  def close(router), do: router |> Native.router_close() |> Error.result()
 
   defp flags([]), do: 0
 
@@ -593,13 +636,6 @@ defmodule ShapeRouter do
         other -> Error.argument("old_row is neither :superset nor :ignore: #{inspect(other)}")
       end
     end
-  end
-
-  defp in_memory(nil), do: :ok
-
-  defp in_memory(dir) do
-    message = "routers with a data_dir are not supported yet: #{inspect(dir)}"
-    {:error, %Error{code: :not_supported, message: message}}
   end
 
   defp limit(_name, nil), do: :ok

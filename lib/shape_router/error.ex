@@ -28,6 +28,8 @@ defmodule ShapeRouter.Error do
   | `:closed` | the router or the index was closed |
   | `:stale_index` | an index's struct is older than the newest one that came of it |
   | `:locked` | the directory is open elsewhere |
+  | `:mismatch` | the directory has a router of another table, other columns, key or settings |
+  | `:not_empty` | a copy needs an empty directory |
   | `:damaged`, `:unknown_version` | a file is not what was written, or was written by another version |
   | `:io_error`, `:failed` | the file system refused something; nothing more is accepted after that |
   | `:behind` | merges are so far behind that a write was refused: try again later |

@@ -4,8 +4,8 @@ use crate::change::Change;
 use crate::classify::{Class, Context, RouteOptions, verdict};
 use crate::filing::Filed;
 use crate::membership::Membership;
-use crate::router::State;
 use crate::scratch::Scratch;
+use crate::state::State;
 use shape_expr::Vm;
 
 /// How a shape is filed.

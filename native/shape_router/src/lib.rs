@@ -31,6 +31,8 @@
 //! | module | its one job |
 //! |---|---|
 //! | [`router`](Router) | the facade: shapes come and go, changes are routed |
+//! | `spec` | what a router and a shape are made with |
+//! | `state` | what readers read, and the steps in which it is changed |
 //! | `change` | what happened to a row, as far as the WAL tells |
 //! | `shapes` | the table of shapes, by slot and by id |
 //! | `sharded` | hash tables that grow a small part at a time |
@@ -42,6 +44,8 @@
 //! | `membership` | which shapes hold a key: acknowledged, and staged by transactions |
 //! | `candidates` | layers 1 and 2: which shapes could a change concern |
 //! | `classify` | layers 3 and 4: the predicate gate, and the meaning of a change for a shape |
+//! | [`catalogue`] | the shapes in a directory: journal, snapshots, manifest |
+//! | `durable` | what a router tells its catalogue, and how it comes back from it |
 //! | `reaper` | large frees, on a thread of their own |
 //! | `answer` | a change's answer: candidates walked within a budget, each through the gate |
 //! | `relation` | what a Relation message changes |
@@ -50,10 +54,12 @@
 mod answer;
 mod budget;
 mod candidates;
+pub mod catalogue;
 mod change;
 mod choose;
 mod classify;
 mod conditions;
+mod durable;
 mod error;
 mod explain;
 mod filing;
@@ -67,6 +73,8 @@ mod router;
 mod scratch;
 mod shapes;
 mod sharded;
+mod spec;
+mod state;
 mod transaction;
 mod upkeep;
 
@@ -78,6 +86,7 @@ pub use error::Error;
 pub use explain::{Explanation, FiledUnder, Reason};
 pub use metrics::Metrics;
 pub use relation::{Relation, RelationColumn};
-pub use router::{Config, Keys, OwnedParam, Progress, Router, ShapeSpec, Snapshot};
+pub use router::{Progress, Router};
 pub use scratch::{Routed, Scratch};
+pub use spec::{Config, Keys, OwnedParam, ShapeSpec, Snapshot};
 pub use transaction::Transaction;

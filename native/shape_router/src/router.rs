@@ -3,129 +3,31 @@
 use crate::answer::{Effects, Request, answer};
 use crate::budget::Budget;
 use crate::candidates::Cursor;
+use crate::catalogue::{AddWriter, StoredShape};
 use crate::change::{Change, KeyParts, Op};
 use crate::classify::RouteOptions;
 use crate::conditions::Conditions;
+use crate::durable::{Durable, Untold};
 use crate::error::Error;
 use crate::explain::{self, Explanation, Reason};
-use crate::filing::{Filed, Filing};
 use crate::index::Slot;
 use crate::key::KeyHasher;
-use crate::membership::{self, Base, Defaults, Held, Membership, Overlay, Truncate};
+use crate::membership::{self, Base, Held, Membership, Overlay};
 use crate::metrics::{Counters, Metrics};
 use crate::relation::{self, Relation};
 use crate::scratch::Scratch;
-use crate::shapes::{NewShape, Shapes};
+use crate::shapes::Shapes;
+use crate::spec::{Config, Keys, ShapeSpec};
+use crate::state::{Pace, Prepared, State};
 use crate::transaction::{Open, Transaction};
-use crate::{choose, upkeep};
+use crate::upkeep;
 use bumpalo::Bump;
 use parking_lot::{Mutex, RwLock};
-use shape_expr::{Column, ColumnType, Compiler, Options, Param, Predicate, PredicateRef, Schema};
-use std::borrow::Cow;
+use shape_expr::{ColumnType, Compiler, Options, Predicate, Schema};
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-/// What a router is made with.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The table's columns; an open schema learns them from the clauses.
-    pub schema: Schema,
-    /// The names of the primary key's columns, in order; empty: the key comes with each change.
-    pub primary_key: Vec<String>,
-    /// Keep what transactions teach about single keys for shapes of unknown membership too.
-    pub track_membership: bool,
-    /// At most so many shapes.
-    pub max_shapes: Option<usize>,
-    /// At most so many accounted bytes.
-    pub max_bytes: Option<usize>,
-    /// How clauses are compiled.
-    pub options: Options,
-}
-
-impl Config {
-    /// A table of which no columns are declared.
-    pub fn open(table: &str) -> Self {
-        Self::new(Schema::open(table))
-    }
-
-    /// A table with these columns.
-    pub fn new(schema: Schema) -> Self {
-        Self {
-            schema,
-            primary_key: Vec::new(),
-            track_membership: false,
-            max_shapes: None,
-            max_bytes: None,
-            options: Options::default(),
-        }
-    }
-}
-
-/// The keys that a shape held when it was added.
-#[derive(Clone, Debug, Default)]
-pub enum Keys<'a> {
-    /// Nobody knows.
-    #[default]
-    Unknown,
-    /// Exactly these.
-    Known(Vec<KeyParts<'a>>),
-}
-
-/// The snapshot that a shape's keys were taken from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Snapshot {
-    /// It shows the transactions whose commit record stands before this LSN.
-    Lsn(u64),
-    /// It shows what `pg_current_snapshot()` says.
-    Xids {
-        /// The oldest xid that was still running.
-        xmin: u64,
-        /// One past the newest xid that had finished.
-        xmax: u64,
-        /// Those in between that were still running.
-        xip: Vec<u64>,
-    },
-}
-
-impl Snapshot {
-    pub(crate) fn shows(&self, transaction: &Transaction) -> bool {
-        match self {
-            Self::Lsn(lsn) => transaction.lsn < *lsn,
-            Self::Xids { xmin, xmax, xip } => transaction.xid.is_some_and(|xid| {
-                // The WAL has the low 32 bits of an xid; within 2^31 of the snapshot they order.
-                let before = |full: u64| (xid.wrapping_sub(full as u32) as i32) < 0;
-                before(*xmin) || (before(*xmax) && !xip.iter().any(|&x| x as u32 == xid))
-            }),
-        }
-    }
-}
-
-/// A parameter's value that outlives its caller.
-pub type OwnedParam = Param<'static>;
-
-/// A shape to add.
-#[derive(Clone, Debug)]
-pub struct ShapeSpec<'a> {
-    /// Its id.
-    pub id: u64,
-    /// Its clause; `None`: all rows.
-    pub clause: Option<&'a str>,
-    /// The values of `$1`, `$2` ...
-    pub params: Vec<Param<'a>>,
-    /// The keys that it holds.
-    pub keys: Keys<'a>,
-    /// What the keys were taken from.
-    pub snapshot: Option<Snapshot>,
-}
-
-impl<'a> ShapeSpec<'a> {
-    /// A shape of unknown membership.
-    pub fn new(id: u64, clause: Option<&'a str>) -> Self {
-        Self { id, clause, params: Vec::new(), keys: Keys::Unknown, snapshot: None }
-    }
-}
 
 /// Whether an answer is whole.
 #[derive(Debug)]
@@ -139,26 +41,14 @@ pub enum Progress {
     Heavy(Cursor),
 }
 
-/// What readers read.
-pub(crate) struct State {
-    pub schema: Arc<Schema>,
-    pub key_columns: Vec<usize>,
-    pub keys: KeyHasher,
-    pub conditions: Conditions,
-    pub shapes: Shapes,
-    pub base: Base,
-    /// Held by the purge of the membership that runs; taken before the state's lock.
-    pub purging: Arc<Mutex<()>>,
-    pub track: bool,
-    pub relation: Option<Relation>,
-}
-
 /// What the one writer of transactions has.
 #[derive(Default)]
-struct Writer {
-    overlay: Overlay,
+pub(crate) struct Writer {
+    pub overlay: Overlay,
     open: Option<Open>,
-    acked: u64,
+    pub acked: u64,
+    /// What the catalogue is not told yet.
+    pub untold: Untold,
 }
 
 /// Routes the changes of one table to shapes.
@@ -168,38 +58,43 @@ struct Writer {
 ///
 /// Locks are taken in the order `adder`, `writer`, `state`.
 pub struct Router {
-    adder: Mutex<Compiler>,
-    writer: Mutex<Writer>,
-    state: Arc<RwLock<State>>,
+    pub(crate) adder: Mutex<Compiler>,
+    pub(crate) writer: Mutex<Writer>,
+    pub(crate) state: Arc<RwLock<State>>,
     counters: Counters,
     closed: AtomicBool,
-    schema_version: AtomicU64,
+    pub(crate) schema_version: AtomicU64,
     max_shapes: Option<usize>,
     max_bytes: Option<usize>,
+    pub(crate) durable: Option<Durable>,
 }
 
 /// So many shapes (or keys of one) are written under one lock: a fraction of a millisecond.
-const LOCKED_SHAPES: usize = 512;
+pub(crate) const LOCKED_SHAPES: usize = 512;
 
 /// So many shapes are looked at, for each that comes or goes, whether they should be filed otherwise;
 /// and so many at most under one lock.
-const REFILED: usize = 2;
-const REFILED_AT_ONCE: usize = 64;
-
-/// A shape that is compiled and checked, and not visible yet.
-struct Prepared {
-    id: u64,
-    predicate: Option<Predicate>,
-    keys: Option<Vec<u128>>,
-    snapshot: Option<Snapshot>,
-}
+pub(crate) const REFILED: usize = 2;
+pub(crate) const REFILED_AT_ONCE: usize = 64;
 
 impl Router {
-    /// A router without shapes.
+    /// A router without shapes, in memory.
     ///
     /// # Errors
     /// If a primary key column is not one of the table's, or the time zone is unknown.
     pub fn new(config: Config) -> Result<Self, Error> {
+        let random = RandomState::new();
+        let secret = (random.hash_one(0u8), random.hash_one(1u8));
+        Self::with_secret(config, secret, None)
+    }
+
+    /// A router without shapes. Keys are hashed under `secret`; `key_types` as they were when the
+    /// first was.
+    pub(crate) fn with_secret(
+        config: Config,
+        secret: (u64, u64),
+        key_types: Option<Option<Vec<ColumnType>>>,
+    ) -> Result<Self, Error> {
         let mut compiler = Compiler::new(config.options)?;
         let mut schema = config.schema;
         let mut key_columns = Vec::new();
@@ -216,18 +111,25 @@ impl Router {
         }
         let declared = |&c: &usize| schema.columns()[c].ty.clone();
         let types = key_columns.iter().map(declared).collect::<Option<Vec<_>>>();
+        let types = key_types.unwrap_or_else(|| types.filter(|types| !types.is_empty()));
         let random = RandomState::new();
-        let secret = |part: u8| (random.hash_one((part, 0u8)), random.hash_one((part, 1u8)));
+        let schema = Arc::new(schema);
         Ok(Self {
             adder: Mutex::new(compiler),
             writer: Mutex::default(),
             state: Arc::new(RwLock::new(State {
-                schema: Arc::new(schema),
-                keys: KeyHasher::new(secret(0), types.filter(|t| !t.is_empty())),
+                declared: schema.clone(),
+                schema,
+                keys: KeyHasher::new(secret, types),
                 key_columns,
-                conditions: Conditions::new(secret(1)),
+                conditions: Conditions::new(
+                    (random.hash_one(0u8), random.hash_one(1u8)),
+                    config.short_list,
+                ),
                 shapes: Shapes::new(),
-                base: Base::default(),
+                base: Base::new(config.short_list),
+                rebuild_threshold: config.rebuild_threshold,
+                pace: Pace::default(),
                 purging: Arc::default(),
                 track: config.track_membership,
                 relation: None,
@@ -237,6 +139,7 @@ impl Router {
             schema_version: AtomicU64::new(1),
             max_shapes: config.max_shapes,
             max_bytes: config.max_bytes,
+            durable: None,
         })
     }
 
@@ -280,13 +183,15 @@ impl Router {
     ) -> Result<(), Error> {
         self.check_open()?;
         let mut compiler = self.adder.lock();
-        let (prepared, schema, grown) = self.prepare(&mut compiler, specs)?;
+        let mut record = self.durable.as_ref().map(|_| AddWriter::default());
+        let (prepared, schema, grown) = self.prepare(&mut compiler, specs, record.as_mut())?;
         self.check(&prepared)?;
+        let told = self.tell_added(record, grown.then_some(&schema))?;
         if grown {
             self.state.write().schema = schema.clone();
             self.schema_version.fetch_add(1, Ordering::AcqRel);
         }
-        // Nothing can go wrong from here on: nobody else adds while the adder's lock is held. The
+        // Nothing can go wrong from here on, but for the disk: nobody else adds while the adder's lock is held. The
         // state is locked for some shapes at a time, so that readers never wait for a bulk load.
         let bulk = prepared.len() > 1;
         let mut prepared = prepared.into_iter();
@@ -294,11 +199,16 @@ impl Router {
             let some: Vec<Prepared> = prepared.by_ref().take(LOCKED_SHAPES).collect();
             let slots: Vec<Slot> = {
                 let mut state = self.state.write();
-                some.iter().map(|p| state.shapes.reserve(p.id)).collect()
+                let slots: Vec<Slot> = some.iter().map(|p| state.shapes.reserve(p.id)).collect();
+                if some.iter().any(|p| p.keys.is_some()) {
+                    state.shapes.seeding.clone_from(&slots);
+                }
+                slots
             };
             self.seed(&some, &slots);
             let born = self.writer.lock().overlay.born();
             let mut state = self.state.write();
+            state.shapes.seeding.clear();
             let mut refile = REFILED * some.len();
             for (prepared, slot) in some.into_iter().zip(slots) {
                 state.publish(slot, prepared, &schema, born);
@@ -309,7 +219,8 @@ impl Router {
             }
             upkeep::run(&self.state, bulk);
         }
-        Ok(())
+        drop(compiler);
+        self.make_durable(told)
     }
 
     /// Compiles and checks shapes; with the schema that they were compiled against, and whether it
@@ -318,8 +229,12 @@ impl Router {
         &self,
         compiler: &mut Compiler,
         specs: impl IntoIterator<Item = ShapeSpec<'a>>,
+        mut record: Option<&mut AddWriter>,
     ) -> Result<(Vec<Prepared>, Arc<Schema>, bool), Error> {
-        let mut schema = self.state.read().schema.clone();
+        let (mut schema, mut serial) = {
+            let state = self.state.read();
+            (state.schema.clone(), state.shapes.serial())
+        };
         let mut grown = false;
         let mut prepared = Vec::new();
         let mut arena = Bump::new();
@@ -349,6 +264,19 @@ impl Router {
                 }
             };
             arena.reset();
+            if let Some(record) = &mut record {
+                serial += 1;
+                let shape = StoredShape {
+                    serial,
+                    id,
+                    clause: spec.clause,
+                    params: &spec.params,
+                    known: keys.is_some(),
+                    stale: false,
+                    snapshot: spec.snapshot.as_ref(),
+                };
+                record.shape(&shape, keys.as_deref().unwrap_or_default());
+            }
             prepared.push(Prepared { id, predicate, keys, snapshot: spec.snapshot });
         }
         Ok((prepared, schema, grown))
@@ -399,13 +327,19 @@ impl Router {
     /// Removes a shape.
     ///
     /// # Errors
-    /// If there is none with this id.
+    /// If there is none with this id, or the catalogue cannot be written.
     pub fn remove_shape(&self, id: u64) -> Result<(), Error> {
         self.check_open()?;
         let writer = self.writer.lock();
+        let (slot, serial) = {
+            let state = self.state.read();
+            let slot = state.shapes.slot(id).ok_or(Error::UnknownShape(id))?;
+            // One that is reserved only is none yet. It cannot go meanwhile: the writer is locked.
+            (slot, state.shapes.get(slot).ok_or(Error::UnknownShape(id))?.serial)
+        };
+        let told = self.tell_removed(serial)?;
         let mut state = self.state.write();
         let sequence = writer.overlay.sequence();
-        let slot = state.shapes.slot(id).ok_or(Error::UnknownShape(id))?;
         state.unfile(slot);
         state.shapes.remove(slot, sequence);
         state.refile(REFILED);
@@ -417,7 +351,7 @@ impl Router {
             upkeep::purge_soon(&self.state);
         }
         upkeep::run(&self.state, false);
-        Ok(())
+        self.make_durable(told)
     }
 
     /// The ids of all shapes, ascending.
@@ -525,6 +459,10 @@ impl Router {
             if !effects.lost.is_empty() {
                 let mut state = self.state.write();
                 effects.lost.iter().for_each(|&slot| state.shapes.lose_track(slot));
+                if self.durable.is_some() {
+                    let serial = |&slot: &Slot| state.shapes.get(slot).map(|shape| shape.serial);
+                    writer.untold.lost.extend(effects.lost.iter().filter_map(serial));
+                }
             }
         }
         if matches!(progress, Progress::Done) {
@@ -532,7 +470,10 @@ impl Router {
                 open.next += 1;
             }
             if let Some(relation) = change.relation {
-                self.apply(relation);
+                let stale = self.apply(relation);
+                if self.durable.is_some() {
+                    writer.untold.relation(transaction.lsn, relation, stale);
+                }
             }
         }
         self.counters.record(tally, started);
@@ -585,6 +526,9 @@ impl Router {
         {
             return Err(Error::TransactionInProgress { lsn: open.transaction.lsn });
         }
+        if lsn > writer.acked {
+            self.tell_acked(&mut writer, lsn)?;
+        }
         let mut state = self.state.write();
         let State { base, shapes, .. } = &mut *state;
         let done = membership::acknowledge(base, &mut writer.overlay, lsn, units.max(1), shapes);
@@ -592,38 +536,51 @@ impl Router {
             writer.acked = writer.acked.max(lsn);
             shapes.free_dead(writer.overlay.oldest_sequence());
         }
+        let told = if done { writer.untold.acked.take() } else { None };
+        drop(state);
+        drop(writer);
+        upkeep::run(&self.state, false);
+        self.make_durable(told)?;
         Ok(done)
     }
 
     /// Takes over a table's definition, as [`Router::route_txn`] does with a Relation message that it
-    /// has answered: for callers that only [route](Router::route).
+    /// has answered: for callers that only [route](Router::route). A durable router writes it down with
+    /// the next acknowledgement.
     ///
     /// # Errors
     /// If the router is closed.
     pub fn define(&self, now: &Relation) -> Result<(), Error> {
         self.check_open()?;
-        self.apply(now);
+        let mut writer = self.writer.lock();
+        let stale = self.apply(now);
+        if self.durable.is_some() {
+            let lsn = writer.acked;
+            writer.untold.relation(lsn, now, stale);
+        }
         Ok(())
     }
 
     /// Takes over a table's new definition: shapes whose columns went or were retyped are included in
-    /// everything from now on.
-    fn apply(&self, now: &Relation) {
+    /// everything from now on; their serials.
+    fn apply(&self, now: &Relation) -> Vec<u64> {
         let mut guard = self.state.write();
         let state = &mut *guard;
-        let difference = relation::difference(state.relation.as_ref(), &state.schema, now);
+        let difference = state.difference(now);
+        let mut stale = Vec::new();
         for &column in &difference.broken {
             for slot in state.shapes.live().iter().collect::<Vec<_>>() {
                 let Some(shape) = state.shapes.get(slot) else { continue };
                 let reads = shape.predicate.is_some_and(|p| p.columns().contains(column));
                 if reads && !shape.stale {
+                    stale.push(shape.serial);
                     state.unfile(slot);
                     state.shapes.make_stale(slot);
                 }
             }
         }
         if difference.columns && !state.schema.is_open() {
-            state.schema = Arc::new(redefined(&state.schema, now));
+            state.schema = Arc::new(relation::redefined(&state.schema, now));
             self.schema_version.fetch_add(1, Ordering::AcqRel);
         }
         let told = matches!(now.replica_identity, Some(b'd' | b'i'));
@@ -632,6 +589,7 @@ impl Router {
             state.key_columns = marked.filter_map(|c| state.schema.position(&c.name)).collect();
         }
         state.relation = Some(now.clone());
+        stale
     }
 
     /// How a shape is filed.
@@ -662,6 +620,7 @@ impl Router {
             let writer = self.writer.lock();
             (writer.overlay.stages() as u64, writer.acked)
         };
+        let figures = self.durable.as_ref().map(Durable::figures).unwrap_or_default();
         let state = self.state.read();
         let shapes = state.shapes.len();
         Metrics {
@@ -673,6 +632,8 @@ impl Router {
             staged_transactions,
             acked_lsn,
             memory_bytes: state.memory_bytes() as u64,
+            journal_bytes: figures.journal_bytes,
+            snapshot_bytes: figures.snapshot_bytes,
             ..self.counters.read()
         }
     }
@@ -696,14 +657,23 @@ impl Router {
         Ok(())
     }
 
-    /// Refuses every further call. What the router held is freed on a thread of its own.
-    pub fn close(&self) {
+    /// Refuses every further call. What the router held is freed on a thread of its own; a directory is
+    /// brought up to date and given back.
+    ///
+    /// # Errors
+    /// Where the last of what was written could not be made durable.
+    pub fn close(&self) -> Result<(), Error> {
+        self.free();
+        self.durable.as_ref().map_or(Ok(()), Durable::close)
+    }
+
+    fn free(&self) {
         self.closed.store(true, Ordering::Release);
         let overlay = std::mem::take(&mut *self.writer.lock());
         let mut state = self.state.write();
         let shapes = std::mem::take(&mut state.shapes);
-        let base = std::mem::take(&mut state.base);
-        let conditions = std::mem::replace(&mut state.conditions, Conditions::new((0, 0)));
+        let base = std::mem::replace(&mut state.base, Base::new(0));
+        let conditions = std::mem::replace(&mut state.conditions, Conditions::new((0, 0), 0));
         drop(state);
         crate::reaper::dispose((overlay, shapes, base, conditions));
     }
@@ -711,105 +681,13 @@ impl Router {
 
 impl Drop for Router {
     fn drop(&mut self) {
-        self.close();
+        self.free();
+        if let Some(durable) = self.durable.take() {
+            durable.close_soon();
+        }
         if let Ok(empty) = Compiler::new(Options::default()) {
             crate::reaper::dispose(std::mem::replace(self.adder.get_mut(), empty));
         }
-    }
-}
-
-impl State {
-    /// Makes a shape visible. A Relation message may have redefined the columns that its clause was
-    /// compiled against meanwhile: then it is stale from the start.
-    fn publish(&mut self, slot: Slot, prepared: Prepared, compiled: &Arc<Schema>, born: u64) {
-        let predicate = prepared.predicate.as_ref();
-        let type_in = |schema: &Schema, c: usize| schema.columns().get(c).map(|c| c.ty.clone());
-        let stale = !self.schema.is_open()
-            && !Arc::ptr_eq(&self.schema, compiled)
-            && predicate.is_some_and(|p| {
-                p.columns().iter().any(|c| type_in(&self.schema, c) != type_in(compiled, c))
-            });
-        let (mut filed, mut choice) = (Filed::Scan, false);
-        if let Some(predicate) = predicate.filter(|_| !stale) {
-            let (access, arena) = (predicate.access(), Bump::new());
-            let wanted = self.conditions.choose(&access, &arena);
-            filed = self.conditions.insert(wanted, slot);
-            choice = !filed.conditions().is_empty() && choose::has_choice(&access);
-        }
-        let shape = NewShape {
-            id: prepared.id,
-            predicate: prepared.predicate,
-            filed,
-            choice,
-            known: prepared.keys.is_some(),
-            stale,
-            snapshot: prepared.snapshot,
-            born,
-        };
-        self.shapes.publish(slot, shape);
-    }
-
-    /// What a shape is filed under.
-    pub fn filed(&self, filing: Filing, slot: Slot) -> Cow<'_, Filed> {
-        Cow::Owned(match filing {
-            Filing::Never => Filed::Never,
-            Filing::Scan => Filed::Scan,
-            Filing::Derived => {
-                let shape = self.shapes.get(slot);
-                let access = shape.and_then(|s| s.predicate).map(PredicateRef::access);
-                access.map_or(Filed::Scan, |access| self.conditions.derive(&access))
-            }
-            Filing::Kept => match self.shapes.kept(slot) {
-                Some(filed) => return Cow::Borrowed(filed),
-                None => Filed::Scan,
-            },
-        })
-    }
-
-    /// Takes a shape from all that it is filed under.
-    fn unfile(&mut self, slot: Slot) {
-        let Some(tags) = self.shapes.tags(slot) else { return };
-        let filed = self.filed(tags.filing(), slot).into_owned();
-        self.conditions.remove(&filed, slot);
-    }
-
-    /// Looks at so many of the shapes that could be filed otherwise, and files those otherwise for
-    /// which that is better by an order of magnitude now. How many it looked at; if there are none, as
-    /// many as were asked for.
-    fn refile(&mut self, shapes: usize) -> usize {
-        let mut arena = Bump::new();
-        for _ in 0..shapes.min(self.shapes.choices()) {
-            arena.reset();
-            let Some(slot) = self.shapes.next_choice() else { break };
-            let Some(shape) = self.shapes.get(slot) else { continue };
-            let Some(access) = shape.predicate.map(PredicateRef::access) else { continue };
-            let Some(filed) = self.shapes.kept(slot) else { continue };
-            let Some(wanted) = self.conditions.choose(&access, &arena) else { continue };
-            if self.conditions.is_outdated(filed, &wanted) {
-                // One lock is held throughout, so that no reader sees it filed nowhere.
-                self.conditions.remove(filed, slot);
-                let filed = self.conditions.insert(Some(wanted), slot);
-                drop(access);
-                self.shapes.refile(slot, filed);
-            }
-        }
-        shapes
-    }
-
-    fn memory_bytes(&self) -> usize {
-        self.shapes.memory_bytes() + self.conditions.memory_bytes() + self.base.memory_bytes()
-    }
-}
-
-impl Defaults for Shapes {
-    fn default_of(&self, slot: Slot) -> Option<Held> {
-        let shape = self.get(slot)?;
-        Some(if shape.known { Held::No } else { Held::Maybe })
-    }
-
-    fn spared(&self, truncate: &Truncate) -> Vec<Slot> {
-        let spared = |slot: &Slot| self.get(*slot).is_some_and(|s| !truncate.applies_to(&s));
-        self.live().iter().filter(spared).collect()
     }
 }
 
@@ -829,26 +707,4 @@ fn check(change: &Change<'_>) -> Result<(), Error> {
             Err(Error::InvalidChange("a relation change needs the relation"))
         }
     }
-}
-
-/// The declared columns with what a Relation message tells: positions stay, new columns follow.
-fn redefined(schema: &Schema, now: &Relation) -> Schema {
-    let type_of = |name: &str| {
-        let told = now.columns.iter().find(|c| c.name == name);
-        told.and_then(|c| ColumnType::from_oid(c.type_oid, c.typmod))
-    };
-    let mut columns = schema.columns().to_vec();
-    for column in &mut columns {
-        if let Some(ty) = type_of(&column.name) {
-            column.ty = Some(ty);
-        }
-    }
-    for told in &now.columns {
-        if schema.position(&told.name).is_none()
-            && let Some(ty) = ColumnType::from_oid(told.type_oid, told.typmod)
-        {
-            columns.push(Column { name: told.name.clone(), ty: Some(ty) });
-        }
-    }
-    Schema::new(&now.table, columns).unwrap_or_else(|_| schema.clone())
 }

@@ -45,9 +45,22 @@ const CLAUSES: &[Option<&str>] = &[
 
 #[derive(Clone, Debug)]
 enum Step {
-    Add { clause: usize, known: bool },
-    Remove { which: usize },
-    Transact { changes: Vec<Write>, full: bool, again: bool, ack: bool, units: u64 },
+    Add {
+        clause: usize,
+        known: bool,
+    },
+    Remove {
+        which: usize,
+    },
+    /// What otherwise happens little by little, in the background.
+    Rebuild,
+    Transact {
+        changes: Vec<Write>,
+        full: bool,
+        again: bool,
+        ack: bool,
+        units: u64,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -80,9 +93,10 @@ fn write() -> impl Strategy<Value = Write> {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        3 => (0..CLAUSES.len(), any::<bool>()).prop_map(|(clause, known)| Step::Add { clause, known }),
-        1 => (0usize..100).prop_map(|which| Step::Remove { which }),
-        4 => (
+        6 => (0..CLAUSES.len(), any::<bool>()).prop_map(|(clause, known)| Step::Add { clause, known }),
+        2 => (0usize..100).prop_map(|which| Step::Remove { which }),
+        1 => Just(Step::Rebuild),
+        8 => (
             proptest::collection::vec(write(), 0..6),
             any::<bool>(),
             any::<bool>(),
@@ -261,8 +275,13 @@ fn apply(shape: &mut Subscriber, told: &Told, class: Class) {
     }
 }
 
-fn run(steps: &[Step], track: bool) -> Result<(), TestCaseError> {
-    let router = Router::new(shape_router::Config { track_membership: track, ..config() }).unwrap();
+/// `lanes`: indexes lie in lane indexes from their first entry on, not in a list.
+fn run(steps: &[Step], track: bool, lanes: bool) -> Result<(), TestCaseError> {
+    let mut config = shape_router::Config { track_membership: track, ..config() };
+    if lanes {
+        config.short_list = 0;
+    }
+    let router = Router::new(config).unwrap();
     let mut shapes: BTreeMap<u64, Subscriber> = BTreeMap::new();
     let mut table: BTreeMap<i64, Record> = BTreeMap::new();
     let (mut next_id, mut lsn) = (0, 100);
@@ -289,6 +308,7 @@ fn run(steps: &[Step], track: bool) -> Result<(), TestCaseError> {
                     shapes.remove(&id);
                 }
             }
+            Step::Rebuild => router.rebuild().unwrap(),
             Step::Transact { changes, full, again, ack: acknowledge, units } => {
                 lsn += 10;
                 let told: Vec<Told> =
@@ -347,12 +367,18 @@ proptest! {
     ) })]
 
     #[test]
-    fn copies_follow_the_table(steps in proptest::collection::vec(step(), 1..40)) {
-        run(&steps, false)?;
+    fn copies_follow_the_table(
+        steps in proptest::collection::vec(step(), 1..40),
+        lanes in any::<bool>(),
+    ) {
+        run(&steps, false, lanes)?;
     }
 
     #[test]
-    fn copies_follow_the_table_when_keys_are_learned(steps in proptest::collection::vec(step(), 1..40)) {
-        run(&steps, true)?;
+    fn copies_follow_the_table_when_keys_are_learned(
+        steps in proptest::collection::vec(step(), 1..40),
+        lanes in any::<bool>(),
+    ) {
+        run(&steps, true, lanes)?;
     }
 }

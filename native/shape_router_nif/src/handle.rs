@@ -88,10 +88,12 @@ pub(crate) fn with_local<R>(run: impl FnOnce(&mut Local) -> R) -> R {
 }
 
 impl RouterHandle {
-    pub fn new(router: Router, table: TableName) -> Self {
+    pub fn new(router: Router, table: &str) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let (schema, version) = router.schema();
         let keys = Mutex::new((version, Arc::new(ColumnKeys::new(&schema))));
+        // Text that is no name as SQL writes it is the table's name itself.
+        let table = table.parse().unwrap_or_else(|_| TableName::new("public", table));
         Self { number: NEXT.fetch_add(1, Ordering::Relaxed), router, table, keys }
     }
 

@@ -3,6 +3,7 @@
 //! | module | its one job |
 //! |---|---|
 //! | `router` | shapes come and go, changes are routed |
+//! | `durable` | routers in a directory |
 //! | `transaction` | whole transactions, staged and acknowledged |
 //! | `predicate` | a clause by itself |
 //! | `change` | a change's term -> a change |
@@ -27,6 +28,7 @@ mod answer;
 mod atoms;
 mod change;
 mod columns;
+mod durable;
 mod error;
 mod handle;
 mod json;

@@ -13,7 +13,6 @@ use shape_expr::Options;
 use shape_router::{
     Budget, Config, Cursor, Keys, OldRow, Progress, RouteOptions, Router, ShapeSpec, Snapshot,
 };
-use wal_change::TableName;
 
 const CLASSIFY: u32 = 1;
 const OLD_ROW_IGNORE: u32 = 2;
@@ -35,29 +34,28 @@ pub(crate) fn compile_options(time_zone: &str) -> Options {
     options
 }
 
-/// `new(table, columns, primary_key, track_membership, {max_shapes, max_bytes}, time_zone)`.
+pub(crate) type SettingTerms<'a> =
+    (Term<'a>, Vec<String>, bool, (Option<usize>, Option<usize>), &'a str);
+
+/// `{columns, primary_key, track_membership, {max_shapes, max_bytes}, time_zone}`.
+pub(crate) fn config(table: &str, settings: SettingTerms<'_>) -> Result<Config, NifError> {
+    let (columns, primary_key, track_membership, limits, time_zone) = settings;
+    Ok(Config {
+        primary_key,
+        track_membership,
+        max_shapes: limits.0,
+        max_bytes: limits.1,
+        options: compile_options(time_zone),
+        ..Config::new(schema(table, columns)?)
+    })
+}
+
+/// A router in memory.
 #[rustler::nif(schedule = "DirtyCpu")]
-fn router_new<'a>(
-    env: Env<'a>,
-    table: &str,
-    columns: Term<'a>,
-    primary_key: Vec<String>,
-    track_membership: bool,
-    limits: (Option<usize>, Option<usize>),
-    time_zone: &str,
-) -> Term<'a> {
+fn router_new<'a>(env: Env<'a>, table: &str, settings: SettingTerms<'a>) -> Term<'a> {
     let new = || -> Result<Term<'a>, NifError> {
-        // Text that is no name as SQL writes it is the table's name itself.
-        let name = table.parse().unwrap_or_else(|_| TableName::new("public", table));
-        let router = Router::new(Config {
-            primary_key,
-            track_membership,
-            max_shapes: limits.0,
-            max_bytes: limits.1,
-            options: compile_options(time_zone),
-            ..Config::new(schema(table, columns)?)
-        })?;
-        Ok((atoms::ok(), ResourceArc::new(RouterHandle::new(router, name))).encode(env))
+        let router = Router::new(config(table, settings)?)?;
+        Ok((atoms::ok(), ResourceArc::new(RouterHandle::new(router, table))).encode(env))
     };
     reply(env, new())
 }
@@ -109,8 +107,21 @@ fn snapshot(term: Term<'_>) -> Result<Option<Snapshot>, NifError> {
     Ok(Some(snapshot.ok_or_else(|| NifError::argument(message))?))
 }
 
+/// `:dirty` where it may wait for a disk: then it is done off the scheduler.
 #[rustler::nif]
 fn router_remove<'a>(env: Env<'a>, handle: &RouterHandle, id: u64) -> Term<'a> {
+    if handle.router.is_durable() {
+        return atoms::dirty().to_term(env);
+    }
+    remove(env, handle, id)
+}
+
+#[rustler::nif(schedule = "DirtyIo")]
+fn router_remove_dirty<'a>(env: Env<'a>, handle: &RouterHandle, id: u64) -> Term<'a> {
+    remove(env, handle, id)
+}
+
+fn remove<'a>(env: Env<'a>, handle: &RouterHandle, id: u64) -> Term<'a> {
     let removed = handle.router.remove_shape(id).map_err(NifError::from);
     reply(env, removed.map(|()| atoms::ok().to_term(env)))
 }
@@ -300,6 +311,8 @@ fn router_metrics<'a>(env: Env<'a>, handle: &RouterHandle) -> Term<'a> {
         ("staged_transactions", m.staged_transactions),
         ("acked_lsn", m.acked_lsn),
         ("memory_bytes", m.memory_bytes),
+        ("journal_bytes", m.journal_bytes),
+        ("snapshot_bytes", m.snapshot_bytes),
     ];
     let floats = [
         ("avg_route_us", m.avg_route_us),
@@ -346,8 +359,8 @@ fn router_rebuild<'a>(env: Env<'a>, handle: &RouterHandle) -> Term<'a> {
     reply(env, rebuilt.map(|()| atoms::ok().to_term(env)))
 }
 
-#[rustler::nif(schedule = "DirtyCpu")]
-fn router_close(handle: &RouterHandle) -> Atom {
-    handle.router.close();
-    atoms::ok()
+#[rustler::nif(schedule = "DirtyIo")]
+fn router_close<'a>(env: Env<'a>, handle: &RouterHandle) -> Term<'a> {
+    let closed = handle.router.close().map_err(NifError::from);
+    reply(env, closed.map(|()| atoms::ok().to_term(env)))
 }

@@ -85,9 +85,22 @@ fn route<'a>(
     Ok(answers)
 }
 
-/// `:ok`, or `:more` if there is more to do than one call should.
+/// `:ok`, or `:more` if there is more to do than one call should, or `:dirty` where it may wait for a
+/// disk: then it is done off the scheduler.
 #[rustler::nif]
 fn router_ack<'a>(env: Env<'a>, handle: &RouterHandle, lsn: u64) -> Term<'a> {
+    if handle.router.is_durable() {
+        return atoms::dirty().to_term(env);
+    }
+    ack(env, handle, lsn)
+}
+
+#[rustler::nif(schedule = "DirtyIo")]
+fn router_ack_dirty<'a>(env: Env<'a>, handle: &RouterHandle, lsn: u64) -> Term<'a> {
+    ack(env, handle, lsn)
+}
+
+fn ack<'a>(env: Env<'a>, handle: &RouterHandle, lsn: u64) -> Term<'a> {
     let acked = handle.router.ack(lsn, ACK_UNITS).map_err(NifError::from);
     let say = |done| if done { atoms::ok() } else { atoms::more() };
     reply(env, acked.map(|done| say(done).encode(env)))

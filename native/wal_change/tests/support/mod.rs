@@ -1,6 +1,9 @@
 //! A table, its changes, and two ways to tell them: as pgoutput's bytes, written here after
 //! PostgreSQL's documentation of the format, and as changes in memory.
 
+// Each file of tests uses its part of this.
+#![allow(dead_code)]
+
 use proptest::prelude::*;
 use shape_expr::{Column, Datum, RowSource, Schema};
 use shape_router::{
