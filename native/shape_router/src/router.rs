@@ -545,6 +545,23 @@ impl Router {
         Ok(done)
     }
 
+    /// Takes over a table's definition, as [`Router::route_txn`] does with a Relation message that it
+    /// has answered: for callers that only [route](Router::route). A durable router writes it down with
+    /// the next acknowledgement.
+    ///
+    /// # Errors
+    /// If the router is closed.
+    pub fn define(&self, now: &Relation) -> Result<(), Error> {
+        self.check_open()?;
+        let mut writer = self.writer.lock();
+        let stale = self.apply(now);
+        if self.durable.is_some() {
+            let lsn = writer.acked;
+            writer.untold.relation(lsn, now, stale);
+        }
+        Ok(())
+    }
+
     /// Takes over a table's new definition: shapes whose columns went or were retyped are included in
     /// everything from now on; their serials.
     fn apply(&self, now: &Relation) -> Vec<u64> {
