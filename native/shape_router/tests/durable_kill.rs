@@ -32,7 +32,7 @@ const WATCHED: u64 = u64::MAX;
 
 /// The journal is folded all the time.
 fn options() -> Options {
-    Options { journal_file_bytes: 4 << 10, fold_above_bytes: Some(2 << 10), ..Options::default() }
+    Options { journal_file_bytes: 512, fold_above_bytes: Some(2 << 10), ..Options::default() }
 }
 
 /// What a writer has done, and what is there of it.
@@ -148,13 +148,12 @@ fn open(storage: Arc<dyn Storage>) -> Router {
 
 #[test]
 fn a_power_cut_in_the_middle_of_everything() {
-    let mut acknowledged_in_all = 0;
+    let (mut acknowledged_in_all, mut folds) = (0, 0);
     for seed in 0..histories(20) {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut storage = SimStorage::new();
         let mut models = models();
         let mut counts = vec![(0, 0); WRITERS as usize];
-        let mut folds = 0;
         for _ in 0..4 {
             let router = open(Arc::new(storage.clone()));
             for ((model, found), (acknowledged, begun)) in
@@ -198,9 +197,8 @@ fn a_power_cut_in_the_middle_of_everything() {
             folds += u64::from(router.metrics().snapshot_bytes > 0);
         }
         acknowledged_in_all += counts.iter().map(|(done, _)| done).sum::<u64>();
-        assert!(folds > 0 || counts[0].1 < 20, "seed {seed}: nothing was folded");
     }
-    assert!(acknowledged_in_all > 1000, "{acknowledged_in_all}");
+    assert!(acknowledged_in_all > 1000 && folds > 5, "{acknowledged_in_all} {folds}");
 }
 
 fn notes(folder: &Path, writer: u64) -> PathBuf {
