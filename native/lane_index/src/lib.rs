@@ -27,12 +27,14 @@ mod bytes;
 mod compaction;
 mod disk;
 mod error;
+mod group;
 pub mod hash;
 mod ids;
 mod index;
 pub mod journal;
 mod levels;
 pub mod lock;
+mod lookup;
 pub mod manifest;
 mod merge;
 mod options;
@@ -44,6 +46,7 @@ mod segment;
 mod state;
 mod stats;
 pub mod storage;
+mod swap;
 mod trigger;
 mod view;
 
@@ -51,9 +54,10 @@ pub use background::run_after;
 pub use error::Error;
 pub use hash::HashKey;
 pub use ids::{DELTA_MAX, Ids, Posting};
-pub use index::{Answer, LaneIndex};
+pub use index::LaneIndex;
 pub use journal::{Fsync, Op};
 pub use levels::{MAX_RUNS, RATIO};
+pub use lookup::{Answer, Reader};
 pub use options::{Journaling, Maintenance, Options};
 pub use segment::{
     Entries, Entry, Memory, OpenOptions, Segment, SegmentBuilder, SegmentMeta, SegmentOptions,

@@ -237,6 +237,14 @@ impl Chain<'_> {
     pub(super) fn is_empty(self) -> bool {
         self.entry == 0
     }
+
+    /// The id of a chain of one delta that adds it.
+    #[inline(always)]
+    pub(super) fn single(self) -> Option<u32> {
+        let at = self.overlay.word(self.entry).load(Ordering::Acquire);
+        // Neither removed nor followed by an older one.
+        if at >> 32 == 0 { Some(at as u32) } else { None }
+    }
 }
 
 impl Iterator for Chain<'_> {
