@@ -27,6 +27,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+mod declare;
+
 /// What a router is made with.
 #[derive(Clone, Debug)]
 pub struct Config {

@@ -16,6 +16,7 @@
 //! | `error` | errors -> terms |
 //! | `source` | the replication connection |
 //! | `wal` | the transactions that it brings -> terms |
+//! | `filter` | what `ShapeRouter.Filter` asks of a router |
 //! | `handle` | what Erlang holds: routers, cursors, predicates |
 //! | `value_key` | a value -> the bytes that all values equal to it have |
 //! | `lanes` | the LSM index of `ShapeRouter.Index.LsmEqualityIndex` |
@@ -26,6 +27,7 @@ mod atoms;
 mod change;
 mod columns;
 mod error;
+mod filter;
 mod handle;
 mod json;
 mod lanes;
