@@ -64,6 +64,8 @@ defmodule ShapeRouter.Filter do
     * `:filter` - the mode, instead of the configured one
     * `:columns` - `%{{"public", "todos"} => [id: :int8]}`: types of columns that are preferred to
       those which shapes tell (an enum with its labels, say)
+    * `:keep_shapes` - `false`: in the mode `:native`, the shapes themselves are not kept, which takes
+      most of the memory; `get_shape/2` then gives `nil` (default `true`)
     * `:tenant` - what the routers are named for (default `"default"`)
     * `:router` - options of `ShapeRouter.new/3` for the routers of the mode `:native`
 

@@ -26,7 +26,7 @@ defmodule ShapeRouter.Telemetry do
 
   @table Server.table()
   @every 64
-  @calls {__MODULE__, :calls}
+  @calls :"$shape_router_calls"
   # Upper ends, in nanoseconds.
   @buckets for(exponent <- 2..9, digit <- [1, 2, 5], do: digit * Integer.pow(10, exponent))
 

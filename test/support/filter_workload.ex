@@ -35,12 +35,14 @@ defmodule ShapeRouter.FilterWorkload do
   defp go(0, _next, _shapes, _live, done), do: Enum.reverse(done)
 
   defp go(left, next, shapes, live, done) do
+    live_count = MapSet.size(live)
+
     case :rand.uniform(40) do
-      1 when map_size(live.map) < 2 * shapes ->
+      1 when live_count < 2 * shapes ->
         id = handle(next)
         go(left, next + 1, shapes, MapSet.put(live, id), [{:add, id, shape()} | done])
 
-      2 when map_size(live.map) > div(shapes, 2) ->
+      2 when live_count > div(shapes, 2) ->
         id = Enum.random(live)
         go(left, next, shapes, MapSet.delete(live, id), [{:remove, id} | done])
 

@@ -191,7 +191,7 @@ defmodule ShapeRouter.Filter.Clause do
       <<_::binary-size(at)>> ->
         if balanced?(Enum.reverse(done), 0), do: {:ok, Enum.reverse(done)}, else: :error
 
-      <<_::binary-size(at), space, _::binary>> when space in ' \t\n\r' ->
+      <<_::binary-size(at), space, _::binary>> when space in ~c" \t\n\r" ->
         tokens(clause, at + 1, done)
 
       <<_::binary-size(at), c, _::binary>> when c in ?a..?z or c in ?A..?Z or c == ?_ ->

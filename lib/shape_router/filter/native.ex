@@ -10,22 +10,22 @@ defmodule ShapeRouter.Filter.Native do
   @behaviour ShapeRouter.Filter.Mode
 
   alias ShapeRouter.Filter.{Definition, Handles, Identity, Report}
-  alias ShapeRouter.{Error, Native, Telemetry}
+  alias ShapeRouter.{Columns, Error, Native, Telemetry}
 
   @enforce_keys [:handles, :tenant, :declared, :router_opts]
   defstruct [:handles, :tenant, :declared, :router_opts, tables: %{}, places: %{}, next_place: 0]
 
-  # Of a table: its routers, each with the number of its shapes, and the shapes that none took.
-  # A place is where shapes of one identity are: the number of a router, or `:unrouted`.
+  # Of a table: its routers; of each the number of its shapes and the columns it was told of; and the
+  # shapes that none took. A place, by which ids are found again, is an identity's number.
   defmodule Table do
     @moduledoc false
-    defstruct routers: [], counts: %{}, unrouted: MapSet.new()
+    defstruct routers: [], counts: %{}, columns: %{}, unrouted: %{}
   end
 
   @impl true
   def new(opts) do
     %__MODULE__{
-      handles: Handles.new(Keyword.get(opts, :hash, &Handles.hash/1)),
+      handles: Handles.new(Keyword.get(opts, :keep_shapes, true) == true),
       tenant: Keyword.get(opts, :tenant, "default"),
       declared: Map.new(Keyword.get(opts, :columns, %{})),
       router_opts: Keyword.get(opts, :router, [])
@@ -35,144 +35,155 @@ defmodule ShapeRouter.Filter.Native do
   @impl true
   def add_shape(state, id, shape) do
     definition = Definition.read(shape, Map.get(state.declared, shape.root_table, []))
-    if Handles.find(state.handles, id), do: raise(Report.duplicate(id))
+    {place, state} = place(state, definition.identity)
+    number = Handles.put(state.handles, id, place, shape) || raise Report.duplicate(id)
 
-    {number, handles} = Handles.reserve(state.handles, id)
-    {table, router} = file(state, definition, number, id)
-    {place, state} = place(state, definition.identity, router)
-    Handles.put(handles, number, id, place, shape)
-    tables = Map.put(state.tables, definition.table, count(table, router, 1))
-    %{state | handles: handles, tables: tables}
+    try do
+      table = file(state, definition, number, id)
+      %{state | tables: Map.put(state.tables, definition.table, table)}
+    rescue
+      error ->
+        Handles.delete(state.handles, id)
+        reraise error, __STACKTRACE__
+    end
   end
 
   # In the first router that has no other type for one of the clause's columns.
   defp file(state, definition, number, id) do
     table = Map.get(state.tables, definition.table, %Table{})
 
-    case file_in(table.routers, definition, number) do
-      {:ok, router} -> {table, router}
-      {:error, error} -> unrouted(table, definition, id, error)
+    case file_in(table.routers, table, definition, number) do
       :none -> file_in_new(state, table, definition, number, id)
+      {:error, error} -> unrouted(table, definition, id, error)
+      table -> table
     end
   end
 
-  defp file_in([], _definition, _number), do: :none
+  defp file_in([], _table, _definition, _number), do: :none
 
-  defp file_in([router | rest], definition, number) do
-    case declare(router, definition.columns) do
-      :ok ->
-        with :ok <- ShapeRouter.add_shape(router, number, definition.clause), do: {:ok, router}
-
-      {:error, %Error{code: :invalid_schema}} ->
-        file_in(rest, definition, number)
-
-      error ->
-        error
+  defp file_in([router | rest], table, definition, number) do
+    with {:ok, table} <- declare(table, router, definition.columns),
+         :ok <- ShapeRouter.add_shape(router, number, definition.clause) do
+      %{table | counts: Map.update(table.counts, router, 1, &(&1 + 1))}
+    else
+      {:error, %Error{code: :invalid_schema}} -> file_in(rest, table, definition, number)
+      error -> error
     end
   end
 
   defp file_in_new(state, table, definition, number, id) do
-    with {:ok, router} <- new_router(state, definition.table),
-         :ok <- declare(router, definition.columns),
-         :ok <- ShapeRouter.add_shape(router, number, definition.clause) do
-      Telemetry.watch(router, tenant: state.tenant, table: Definition.name(definition.table))
-      {%{table | routers: table.routers ++ [router]}, router}
+    name = Definition.name(definition.table)
+
+    with {:ok, router} <- ShapeRouter.new(state.tenant, name, state.router_opts),
+         %Table{} = table <- file_in([router], table, definition, number) do
+      Telemetry.watch(router, tenant: state.tenant, table: name)
+      %{table | routers: table.routers ++ [router]}
     else
-      {:error, error} -> unrouted(table, definition, id, error)
+      :none ->
+        message = "its columns contradict each other: #{inspect(definition.columns)}"
+        unrouted(table, definition, id, %Error{code: :invalid_schema, message: message})
+
+      {:error, error} ->
+        unrouted(table, definition, id, error)
     end
   end
 
-  defp new_router(state, table),
-    do: ShapeRouter.new(state.tenant, Definition.name(table), state.router_opts)
+  # Tells a router of the columns that it was not told of.
+  defp declare(table, router, columns) do
+    known = Map.get(table.columns, router, %{})
 
-  defp declare(_router, []), do: :ok
+    case Enum.reject(columns, fn {column, type} -> match?(%{^column => ^type}, known) end) do
+      [] ->
+        {:ok, table}
+
+      new ->
+        with :ok <- declare(router, new),
+             do: {:ok, put_in(table.columns[router], Map.merge(known, Map.new(new)))}
+    end
+  end
 
   defp declare(router, columns) do
-    with {:ok, columns} <- ShapeRouter.Columns.normalize(columns),
+    with {:ok, columns} <- Columns.normalize(columns),
          do: router |> Native.router_declare(columns) |> Error.result()
   end
 
   defp unrouted(table, definition, id, error) do
     Report.refused(id, definition, error)
-    {%{table | unrouted: MapSet.put(table.unrouted, id)}, :unrouted}
+    %{table | unrouted: Map.put(table.unrouted, id, [])}
   end
 
-  defp place(state, identity, router) do
-    key = {identity, router}
-
+  defp place(state, identity) do
     case state.places do
-      %{^key => place} ->
+      %{^identity => place} ->
         {place, state}
 
       places ->
         place = state.next_place
-        places = places |> Map.put(key, place) |> Map.put(place, key)
+        places = places |> Map.put(identity, place) |> Map.put(place, identity)
         {place, %{state | places: places, next_place: place + 1}}
     end
   end
 
-  defp count(table, router, change),
-    do: %{table | counts: Map.update(table.counts, router, change, &(&1 + change))}
-
   @impl true
   def remove_shape(state, id) do
     {number, place} = Handles.find(state.handles, id) || raise Report.unknown(id)
-    %{^place => {identity, router}} = state.places
-    table = count(Map.fetch!(state.tables, identity.table), router, -1)
-    handles = Handles.delete(state.handles, number, id)
-    state = %{state | handles: handles}
+    %{^place => %Identity{table: name}} = state.places
+    %{^name => table} = state.tables
+    Handles.delete(state.handles, id)
 
-    case {router, table.counts} do
-      {:unrouted, _counts} ->
-        unrouted = MapSet.delete(table.unrouted, id)
-        with_table(state, identity.table, %{table | unrouted: unrouted})
+    table =
+      if is_map_key(table.unrouted, id),
+        do: %{table | unrouted: Map.delete(table.unrouted, id)},
+        else: remove_from(table.routers, table, number)
 
-      {router, %{^router => 0}} ->
-        without_router(state, identity.table, table, router)
-
-      _ ->
-        :ok = ShapeRouter.remove_shape(router, number)
-        with_table(state, identity.table, table)
-    end
+    if table.routers == [] and table.unrouted == %{},
+      do: without_table(state, name),
+      else: %{state | tables: %{state.tables | name => table}}
   end
 
   # With its last shape a router goes: the columns of a table that was altered are declared anew.
-  defp without_router(state, name, table, router) do
-    gone = for {{_identity, ^router} = key, place} <- state.places, key <- [key, place], do: key
-    close(router)
+  defp remove_from([router | rest], table, number) do
+    case {ShapeRouter.remove_shape(router, number), table.counts[router] - 1} do
+      {:ok, 0} ->
+        Telemetry.unwatch(router)
+        ShapeRouter.close(router)
 
-    table = %{
-      table
-      | counts: Map.delete(table.counts, router),
-        routers: List.delete(table.routers, router)
-    }
+        %{
+          table
+          | routers: List.delete(table.routers, router),
+            counts: Map.delete(table.counts, router),
+            columns: Map.delete(table.columns, router)
+        }
 
-    with_table(%{state | places: Map.drop(state.places, gone)}, name, table)
+      {:ok, count} ->
+        %{table | counts: %{table.counts | router => count}}
+
+      {{:error, %Error{code: :unknown_shape}}, _count} ->
+        remove_from(rest, table, number)
+    end
   end
 
-  defp with_table(state, name, %Table{routers: [], unrouted: none}) when none == %MapSet{},
-    do: %{state | tables: Map.delete(state.tables, name)}
+  defp without_table(state, name) do
+    gone =
+      for {%Identity{table: ^name} = identity, place} <- state.places,
+          key <- [identity, place],
+          do: key
 
-  defp with_table(state, name, table),
-    do: %{state | tables: Map.put(state.tables, name, table)}
-
-  defp close(router) do
-    Telemetry.unwatch(router)
-    ShapeRouter.close(router)
+    %{state | tables: Map.delete(state.tables, name), places: Map.drop(state.places, gone)}
   end
 
   @impl true
   def affected(state, {:row, relation, op, new, old}) do
     case state.tables do
-      %{^relation => %Table{routers: [router], unrouted: unrouted}} when unrouted == %MapSet{} ->
-        case route(router, op, new, old) do
-          [] -> MapSet.new()
-          numbers when is_list(numbers) -> MapSet.new(Handles.terms(state.handles, numbers))
+      %{^relation => %Table{routers: [router], unrouted: unrouted}} when unrouted == %{} ->
+        case route(router, state.handles.terms, op, new, old) do
+          ids when is_list(ids) -> MapSet.new(ids)
           {:error, error} -> failed(state, relation, error)
         end
 
       %{^relation => table} ->
-        affected_of(table.routers, state, {relation, op, new, old}, table.unrouted)
+        found = table.unrouted |> Map.keys() |> MapSet.new()
+        affected_of(table.routers, state, {relation, op, new, old}, found)
 
       _ ->
         MapSet.new()
@@ -187,10 +198,9 @@ defmodule ShapeRouter.Filter.Native do
   defp affected_of([], _state, _change, found), do: found
 
   defp affected_of([router | rest], state, {relation, op, new, old} = change, found) do
-    case route(router, op, new, old) do
-      numbers when is_list(numbers) ->
-        found = state.handles |> Handles.terms(numbers) |> Enum.into(found)
-        affected_of(rest, state, change, found)
+    case route(router, state.handles.terms, op, new, old) do
+      ids when is_list(ids) ->
+        affected_of(rest, state, change, Enum.into(ids, found))
 
       {:error, error} ->
         failed(state, relation, error)
@@ -202,35 +212,36 @@ defmodule ShapeRouter.Filter.Native do
     everything(state, relation)
   end
 
-  defp route(router, op, new, old) do
-    case Native.filter_route(router, op, new, old) do
-      numbers when is_list(numbers) -> numbers
-      {how, cursor, part} -> continue(how, router, op, new, old, cursor, part)
-      error -> Error.result(error)
+  defp route(router, terms, op, new, old) do
+    case Native.filter_route(router, terms, op, new, old) do
+      ids when is_list(ids) -> ids
+      {:error, _} = error -> Error.result(error)
+      {how, cursor, part} -> continue(how, router, terms, {op, new, old}, cursor, part)
     end
   end
 
-  defp continue(how, router, op, new, old, cursor, parts) do
+  # An evaluation that takes longer than a call on a normal scheduler may goes on off it.
+  defp continue(how, router, terms, rows, cursor, parts) do
     next =
       case how do
-        :more -> Native.filter_continue(router, op, new, old, cursor)
-        :heavy -> Native.filter_continue_heavy(router, op, new, old, cursor)
-        _error -> {how, cursor}
+        :more -> Native.filter_continue(router, terms, rows, cursor)
+        :heavy -> Native.filter_continue_heavy(router, terms, rows, cursor)
       end
 
     case next do
       part when is_list(part) -> part ++ parts
-      {how, cursor, part} -> continue(how, router, op, new, old, cursor, part ++ parts)
-      error -> Error.result(error)
+      {:error, _} = error -> Error.result(error)
+      {how, cursor, part} -> continue(how, router, terms, rows, cursor, part ++ parts)
     end
   end
 
   @impl true
-  def everything(state, :all), do: state.handles |> Handles.all() |> MapSet.new()
+  def everything(state, :all), do: state.handles |> Handles.at(nil) |> MapSet.new()
   def everything(state, relation), do: at(state, &(&1.table == relation))
 
   defp at(state, concerned?) do
-    places = for {place, {identity, _}} <- state.places, concerned?.(identity), do: place
+    places = for {%Identity{} = identity, place} <- state.places, concerned?.(identity), do: place
+
     state.handles |> Handles.at(places) |> MapSet.new()
   end
 
@@ -238,7 +249,7 @@ defmodule ShapeRouter.Filter.Native do
   def has_shape?(state, id), do: Handles.find(state.handles, id) != nil
 
   @impl true
-  def active_shapes(state), do: Handles.all(state.handles)
+  def active_shapes(state), do: Handles.at(state.handles, nil)
 
   @impl true
   def get_shape(state, id), do: Handles.shape(state.handles, id)
@@ -249,7 +260,7 @@ defmodule ShapeRouter.Filter.Native do
     definition = Definition.read(shape, [])
 
     with {:ok, router} <- ShapeRouter.new("", Definition.name(definition.table)),
-         :ok <- declare(router, definition.columns),
+         {:ok, _table} <- declare(%Table{}, router, definition.columns),
          :ok <- ShapeRouter.add_shape(router, 0, definition.clause) do
       ShapeRouter.explain(router, 0).filed not in [:scan, :stale]
     else

@@ -12,7 +12,7 @@ defmodule ShapeRouter.Filter.Shadow do
   @enforce_keys [:host, :own, :native, :causes, :counts]
   defstruct [:host, :own, :native, :causes, :counts]
 
-  @ours [:host, :filter, :columns, :tenant, :router, :hash]
+  @ours [:host, :filter, :columns, :tenant, :router, :keep_shapes]
   @compared 1
   @differing 2
   @failed 3
@@ -26,7 +26,7 @@ defmodule ShapeRouter.Filter.Shadow do
     %__MODULE__{
       host: host,
       own: host.new(Keyword.drop(opts, @ours)),
-      native: Native.new(opts),
+      native: Native.new(Keyword.put(opts, :keep_shapes, true)),
       causes: :ets.new(:shape_router_causes, [:set, :public]),
       counts: :counters.new(3, [:write_concurrency])
     }
@@ -93,7 +93,9 @@ defmodule ShapeRouter.Filter.Shadow do
   end
 
   defp difference(state, kind, id, change) do
-    {table, clause, columns} = about(Native.get_shape(state.native, id))
+    {table, clause, columns} =
+      about(Native.get_shape(state.native, id) || shape_of_host(state, id))
+
     cause = cause(state, {kind, table, clause && pattern(clause)})
     first? = :ets.update_counter(state.causes, cause, {2, 1}, {cause, 0, columns, id}) == 1
 
@@ -114,6 +116,10 @@ defmodule ShapeRouter.Filter.Shadow do
       do: cause,
       else: put_elem(cause, 2, :others)
   end
+
+  # A host's filter may do without this function.
+  defp shape_of_host(%{host: host} = state, id),
+    do: if(function_exported?(host, :get_shape, 2), do: host.get_shape(state.own, id))
 
   defp about(%{root_table: table} = shape) do
     definition = Definition.read(shape, [])

@@ -24,7 +24,7 @@ defmodule ShapeRouter.Registry.Directory do
     end
   end
 
-  defp encode(byte) when byte in ?a..?z or byte in ?0..?9 or byte in '_-', do: <<byte>>
+  defp encode(byte) when byte in ?a..?z or byte in ?0..?9 or byte in [?_, ?-], do: <<byte>>
   defp encode(byte), do: "%" <> Base.encode16(<<byte>>, case: :lower)
 
   @doc "Removes a directory with all that is in it; links in it are removed, not followed."

@@ -61,7 +61,7 @@ defmodule ShapeRouter.Registry.Tenant do
   def init(tenant) do
     own = :tenants |> configured(%{}) |> Map.new() |> Map.get(tenant, [])
 
-    with {:ok, limits} <- limits(configured(:limits, []) ++ own, Map.new(@limits)),
+    with {:ok, limits} <- limits(Keyword.merge(configured(:limits, []), own), Map.new(@limits)),
          :ok <- Table.enter(tenant) do
       quota = Quota.new(tenant, limits)
       directory = directory(tenant)
@@ -72,7 +72,6 @@ defmodule ShapeRouter.Registry.Tenant do
     end
   end
 
-  # Later ones go before earlier ones.
   defp limits(given, known) do
     with {:ok, _checked} <- Options.merge(given, @limits, "limits") do
       case Enum.find(given, fn {_name, limit} -> not limit?(limit) end) do

@@ -9,8 +9,9 @@ use crate::key::KeyHash;
 use crate::membership::{Held, Membership};
 use crate::metrics::Tally;
 use crate::relation;
-use crate::router::{Progress, State};
+use crate::router::Progress;
 use crate::scratch::{Routed, Scratch};
+use crate::state::State;
 use crate::transaction::Transaction;
 use shape_expr::Vm;
 

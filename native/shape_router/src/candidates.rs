@@ -4,8 +4,8 @@ use crate::change::Op;
 use crate::classify::{Context, OldRow};
 use crate::filing::Filing;
 use crate::index::Slot;
-use crate::router::State;
 use crate::shapes::Tags;
+use crate::state::State;
 
 /// Where an answer that took more than one call's budget goes on.
 #[derive(Debug)]

@@ -6,7 +6,7 @@
 
 use crate::conditions::{Conditions, Wanted};
 use crate::filing::{Condition, Filed};
-use crate::index::{ConditionIndex, Elements, Hashed, edges, mark, sought, words};
+use crate::index::{Elements, Hashed, Multimap, edges, mark, sought, words};
 use bumpalo::Bump;
 use shape_expr::{Access, Json, OrderKey, Value};
 use std::ops::Bound;
@@ -114,7 +114,7 @@ impl Conditions {
         let distinct = |wanted: &Wanted<'_>| {
             let Wanted::Ready(Condition::Hash { column, kind, .. }) = wanted else { return 0 };
             let index = self.column(*column as usize);
-            index.and_then(|i| i.hashed(*kind)).map_or(0, ConditionIndex::keys)
+            index.and_then(|i| i.hashed(*kind)).map_or(0, Multimap::keys)
         };
         let values: usize = wanted.iter().map(distinct).sum();
         (self.cost(wanted), wanted.len(), usize::MAX - values)

@@ -6,8 +6,8 @@ use crate::change::{Change, KeyParts, KeyRow, Merged, NoRow, Op};
 use crate::index::Slot;
 use crate::key::KeyHash;
 use crate::membership::{Held, Membership};
-use crate::router::State;
 use crate::shapes::Shape;
+use crate::state::State;
 use bumpalo::Bump;
 use shape_expr::{Bulk, ColumnSet, Datum, EvalError, PredicateRef, Row, RowSource, Vm};
 

@@ -1,9 +1,11 @@
 //! The condition indexes of a table: what is filed, and what a row looks up.
 
 use crate::filing::{Condition, Filed};
-use crate::index::{ColumnIndex, ConditionIndex, Merge, Seal, Secret, Slot, Tier, sought};
+use crate::index::{ColumnIndex, Merge, Seal, Secret, Slot, Tier, sought};
 use bumpalo::Bump;
+use lane_index::LaneIndex;
 use shape_expr::{Access, Row};
+use std::sync::Arc;
 
 /// A condition that a shape is to be filed under.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -243,6 +245,11 @@ impl Conditions {
             index.tidy_infixes(place.fold);
             self.tidy(place.column);
         }
+    }
+
+    /// The lane indexes that conditions are filed in.
+    pub fn lanes(&self) -> impl Iterator<Item = Arc<LaneIndex>> {
+        self.by_column.iter().flatten().flat_map(|index| index.lanes())
     }
 
     pub fn memory_bytes(&self) -> usize {

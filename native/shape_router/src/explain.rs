@@ -4,8 +4,8 @@ use crate::change::Change;
 use crate::classify::{Class, Context, RouteOptions, verdict};
 use crate::filing::Filed;
 use crate::membership::Membership;
-use crate::router::State;
 use crate::scratch::Scratch;
+use crate::state::State;
 use shape_expr::Vm;
 
 /// How a shape is filed.
@@ -90,7 +90,7 @@ pub(crate) fn why<'a>(
     let shape = state.shapes.get(slot)?;
     let Scratch { arena, slots, .. } = scratch;
     let vm = &mut Vm::default();
-    let membership = Membership { base: &state.base, overlay: None };
+    let membership = Membership::new(&state.base, None);
     let options = RouteOptions { classify: true, ..RouteOptions::default() };
     let mut context = Context::prepare(arena, state, change, options, membership, false);
     crate::candidates::collect(state, &context, false, slots);

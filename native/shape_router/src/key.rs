@@ -1,7 +1,8 @@
 //! Keys of rows, as 128-bit hashes.
 //!
-//! Membership has no predicate behind it that could catch a collision, so a key is known by 128 bits
-//! of SipHash under a random secret: no client can choose keys that collide, and by chance none will.
+//! Membership has no predicate behind it that could catch a collision, so a key is known by its hash:
+//! 128 bits of SipHash under a random secret while it is staged, 64 of them, compared in full, once it is
+//! acknowledged. No client can choose keys that collide.
 
 use crate::change::KeyParts;
 use bumpalo::Bump;

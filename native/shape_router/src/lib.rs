@@ -31,6 +31,8 @@
 //! | module | its one job |
 //! |---|---|
 //! | [`router`](Router) | the facade: shapes come and go, changes are routed |
+//! | `spec` | what a router and a shape are made with |
+//! | `state` | what readers read, and the steps in which it is changed |
 //! | `change` | what happened to a row, as far as the WAL tells |
 //! | `shapes` | the table of shapes, by slot and by id |
 //! | `sharded` | hash tables that grow a small part at a time |
@@ -67,6 +69,8 @@ mod router;
 mod scratch;
 mod shapes;
 mod sharded;
+mod spec;
+mod state;
 mod transaction;
 mod upkeep;
 
@@ -78,6 +82,7 @@ pub use error::Error;
 pub use explain::{Explanation, FiledUnder, Reason};
 pub use metrics::Metrics;
 pub use relation::{Relation, RelationColumn};
-pub use router::{Config, Keys, OwnedParam, Progress, Router, ShapeSpec, Snapshot};
+pub use router::{Progress, Router};
 pub use scratch::{Routed, Scratch};
+pub use spec::{Config, Keys, OwnedParam, ShapeSpec, Snapshot};
 pub use transaction::Transaction;

@@ -8,13 +8,16 @@
 //! For a shape of *unknown* membership absence means "nobody knows"; with `track_membership` what
 //! transactions taught about single keys is kept for those shapes too.
 
-use crate::index::Slot;
+use crate::index::{Multimap, Slot, Walk};
 use crate::key::KeyHash;
 use crate::shapes::Shape;
 use crate::transaction::Transaction;
 use hashbrown::HashMap;
+use lane_index::LaneIndex;
 use smallvec::SmallVec;
+use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Does a shape hold a key?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,140 +48,143 @@ impl Member {
     }
 }
 
-/// Most keys have one shape.
-enum Members {
-    One(Member),
-    /// Ascending by slot.
-    Many(Vec<Member>),
-}
+/// What is said of a key, ascending by slot; most keys have one shape.
+type Members = SmallVec<[Member; 4]>;
 
-impl Members {
-    fn as_slice(&self) -> &[Member] {
-        match self {
-            Self::One(member) => std::slice::from_ref(member),
-            Self::Many(members) => members,
-        }
-    }
-
-    fn get(&self, slot: Slot) -> Option<Held> {
-        let members = self.as_slice();
-        let at = members.binary_search_by_key(&slot, |m| m.slot()).ok()?;
-        Some(members[at].held())
-    }
-
-    fn set(&mut self, slot: Slot, held: Held) {
-        let member = Member::new(slot, held);
-        match self {
-            Self::One(only) if only.slot() == slot => *only = member,
-            Self::One(only) => *self = Self::Many(vec![member.min(*only), member.max(*only)]),
-            Self::Many(members) => match members.binary_search_by_key(&slot, |m| m.slot()) {
-                Ok(at) => members[at] = member,
-                Err(at) => members.insert(at, member),
-            },
-        }
-    }
-
-    /// Keeps what the predicate says; true if nothing is left.
-    fn retain(&mut self, keep: impl Fn(Slot) -> bool) -> bool {
-        match self {
-            Self::One(only) => !keep(only.slot()),
-            Self::Many(members) => {
-                members.retain(|m| keep(m.slot()));
-                if let [only] = members[..] {
-                    *self = Self::One(only);
-                    return false;
-                }
-                self.as_slice().is_empty()
-            }
-        }
-    }
-}
-
-/// What is acknowledged, in shards so that maintenance comes in small steps.
+/// What is acknowledged: for each of the three things that can be said, which slots say it of which key.
+///
+/// A key is known here by 64 bits of its hash, compared in full.
+#[derive(Default)]
 pub(crate) struct Base {
-    shards: Vec<HashMap<KeyHash, Members, ahash::RandomState>>,
-    spilled: usize,
+    said: [Multimap; 3],
 }
 
-const SHARDS: usize = 256;
+const SAID: [Held; 3] = [Held::No, Held::Yes, Held::Maybe];
 
-impl Default for Base {
-    fn default() -> Self {
-        let hasher = ahash::RandomState::new();
-        let shards = (0..SHARDS).map(|_| HashMap::with_hasher(hasher.clone())).collect();
-        Self { shards, spilled: 0 }
-    }
+/// Both halves of a key's hash are as good as random by themselves.
+fn fold(key: KeyHash) -> u64 {
+    (key >> 64) as u64 ^ key as u64
 }
 
 impl Base {
-    fn shard(key: KeyHash) -> usize {
-        (key >> 120) as usize
-    }
-
-    pub fn get(&self, key: KeyHash, slot: Slot) -> Option<Held> {
-        self.shards[Self::shard(key)].get(&key)?.get(slot)
+    #[cfg(test)]
+    fn get(&self, key: KeyHash, slot: Slot) -> Option<Held> {
+        SAID.into_iter().find(|&held| self.said[held as usize].contains(fold(key), slot))
     }
 
     pub fn set(&mut self, key: KeyHash, slot: Slot, held: Held) {
-        let members = self.shards[Self::shard(key)].entry(key);
-        members
-            .and_modify(|members| {
-                members.set(slot, held);
-                self.spilled += 4;
-            })
-            .or_insert(Members::One(Member::new(slot, held)));
+        for other in SAID.into_iter().filter(|other| *other != held) {
+            self.take(fold(key), slot, other);
+        }
+        self.said[held as usize].insert(fold(key), slot);
     }
 
     /// Takes what a slot says of a key, so that its default holds again.
     pub fn unset(&mut self, key: KeyHash, slot: Slot) {
-        let shard = &mut self.shards[Self::shard(key)];
-        if let Some(members) = shard.get_mut(&key)
-            && members.retain(|s| s != slot)
-        {
-            shard.remove(&key);
+        SAID.into_iter().for_each(|held| self.take(fold(key), slot, held));
+    }
+
+    fn take(&mut self, hash: u64, slot: Slot, held: Held) {
+        let said = &mut self.said[held as usize];
+        if !said.is_empty() {
+            said.remove(hash, slot);
         }
     }
 
-    fn slots(&self, key: KeyHash, out: &mut Vec<Slot>) {
-        if let Some(members) = self.shards[Self::shard(key)].get(&key) {
-            let held = members.as_slice().iter().filter(|m| m.held() != Held::No);
-            out.extend(held.map(|m| m.slot()));
+    /// What is said of a key.
+    fn members(&self, key: KeyHash) -> Members {
+        // The lane index appends to a vector; this one's memory is used again and again.
+        thread_local!(static FOUND: RefCell<Vec<Slot>> = const { RefCell::new(Vec::new()) });
+        const KEEP: usize = 1 << 16;
+        let mut members = Members::new();
+        if self.is_empty() {
+            return members;
         }
+        FOUND.with_borrow_mut(|found| {
+            for held in SAID {
+                let said = &self.said[held as usize];
+                if !said.is_empty() {
+                    said.get_verified(fold(key), found);
+                    members.extend(found.drain(..).map(|slot| Member::new(slot, held)));
+                }
+            }
+            found.shrink_to(KEEP);
+        });
+        if !members.is_sorted() {
+            members.sort_unstable();
+        }
+        members
     }
 
     /// Forgets everything but what the kept slots (ascending) say. The old content is freed elsewhere.
     fn clear_but(&mut self, kept: &[Slot]) {
-        let old = std::mem::take(self);
-        if !kept.is_empty() {
-            for (key, members) in old.shards.iter().flatten() {
-                for member in
-                    members.as_slice().iter().filter(|m| kept.binary_search(&m.slot()).is_ok())
-                {
-                    self.set(*key, member.slot(), member.held());
+        for said in &mut self.said {
+            let old = std::mem::take(said);
+            let keep = |hash, slot| {
+                if kept.binary_search(&slot).is_ok() {
+                    said.insert(hash, slot);
                 }
+            };
+            // What cannot be read is kept: a delete too many does no harm, one too few would.
+            if !kept.is_empty() && old.walk().for_each(keep).is_err() {
+                *said = old;
+            } else {
+                crate::reaper::dispose(old);
             }
         }
-        crate::reaper::dispose(old);
     }
 
-    /// Forgets the slots that are not kept, in one shard of [`SHARDS`]; the number of keys looked at.
-    pub fn purge_shard(&mut self, shard: usize, keep: impl Fn(Slot) -> bool) -> usize {
-        let shard = &mut self.shards[shard % SHARDS];
-        let looked = shard.len();
-        shard.retain(|_, members| !members.retain(&keep));
-        looked
+    /// Begins to forget what dead slots say.
+    pub fn purge(&self) -> Purge {
+        Purge { walks: self.said.each_ref().map(Multimap::walk), found: Vec::new() }
     }
 
-    pub const fn shard_count() -> usize {
-        SHARDS
+    /// Forgets some of what a purge has found; true when nothing is left.
+    pub fn purge_step(&mut self, purge: &mut Purge, at_most: usize) -> bool {
+        let rest = purge.found.len().saturating_sub(at_most);
+        for (held, hash, slot) in purge.found.drain(rest..) {
+            self.take(hash, slot, held);
+        }
+        purge.found.is_empty()
+    }
+
+    /// The lane indexes that it lies in.
+    pub fn lanes(&self) -> impl Iterator<Item = Arc<LaneIndex>> {
+        self.said.iter().filter_map(Multimap::lanes)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.said.iter().all(Multimap::is_empty)
     }
 
     pub fn keys(&self) -> usize {
-        self.shards.iter().map(HashMap::len).sum()
+        self.said.iter().map(Multimap::keys).sum()
     }
 
     pub fn memory_bytes(&self) -> usize {
-        self.shards.iter().map(HashMap::allocation_size).sum::<usize>() + self.spilled
+        self.said.iter().map(Multimap::memory_bytes).sum()
+    }
+}
+
+/// Finds what dead slots say of keys, while others read and write the base: nothing more is written
+/// for a slot that is dead.
+pub(crate) struct Purge {
+    walks: [Walk; 3],
+    found: Vec<(Held, u64, Slot)>,
+}
+
+impl Purge {
+    /// Reads everything that was acknowledged when the purge began.
+    pub fn find(&mut self, mut dead: Vec<Slot>) -> Result<(), lane_index::Error> {
+        dead.sort_unstable();
+        for (held, walk) in SAID.into_iter().zip(&self.walks) {
+            walk.for_each(|hash, slot| {
+                if dead.binary_search(&slot).is_ok() {
+                    self.found.push((held, hash, slot));
+                }
+            })?;
+        }
+        Ok(())
     }
 }
 
@@ -308,24 +314,49 @@ impl Overlay {
     }
 }
 
-/// Membership as a view sees it.
-#[derive(Clone, Copy)]
+/// Membership as the routing of one change sees it.
 pub(crate) struct Membership<'m> {
-    pub base: &'m Base,
+    base: &'m Base,
     /// `None`: only what was acknowledged counts.
-    pub overlay: Option<&'m Overlay>,
+    overlay: Option<&'m Overlay>,
+    /// What the base says of the keys of the change, so that it is asked once however many shapes
+    /// are candidates.
+    asked: RefCell<[Option<(KeyHash, Members)>; 2]>,
 }
 
-impl Membership<'_> {
+impl<'m> Membership<'m> {
+    pub fn new(base: &'m Base, overlay: Option<&'m Overlay>) -> Self {
+        Self { base, overlay, asked: RefCell::default() }
+    }
+
+    fn with_members<T>(&self, key: KeyHash, answer: impl FnOnce(&[Member]) -> T) -> T {
+        let mut asked = self.asked.borrow_mut();
+        let known = |one: &Option<(KeyHash, Members)>| one.as_ref().is_some_and(|o| o.0 == key);
+        let at = asked.iter().position(known).unwrap_or_else(|| {
+            // A change has an old key and a new one at most.
+            let at = usize::from(asked[0].is_some());
+            asked[at] = Some((key, self.base.members(key)));
+            at
+        });
+        answer(asked[at].as_ref().map_or(&[], |(_, members)| members))
+    }
+
     /// What is recorded of a key for a shape; `None`: nothing, the shape's default holds.
     pub fn get(&self, key: KeyHash, slot: Slot, shape: &Shape) -> Option<Held> {
-        let Some(overlay) = self.overlay else { return self.base.get(key, slot) };
-        let truncated = overlay.truncated(shape);
-        match overlay.last(key, slot) {
-            Some((sequence, held)) if truncated.is_none_or(|t| sequence > t) => Some(held),
-            _ if truncated.is_some() => Some(Held::No),
-            _ => self.base.get(key, slot),
+        if let Some(overlay) = self.overlay {
+            let truncated = overlay.truncated(shape);
+            match overlay.last(key, slot) {
+                Some((sequence, held)) if truncated.is_none_or(|t| sequence > t) => {
+                    return Some(held);
+                }
+                _ if truncated.is_some() => return Some(Held::No),
+                _ => {}
+            }
         }
+        self.with_members(key, |members| {
+            let at = members.binary_search_by_key(&slot, |m| m.slot()).ok()?;
+            Some(members[at].held())
+        })
     }
 
     /// Appends the slots that hold, or may hold, a key; some that no longer do may be among them.
@@ -333,7 +364,9 @@ impl Membership<'_> {
         if let Some(slots) = self.overlay.and_then(|overlay| overlay.entries.get(&key)) {
             out.extend(slots.keys());
         }
-        self.base.slots(key, out);
+        self.with_members(key, |members| {
+            out.extend(members.iter().filter(|m| m.held() != Held::No).map(|m| m.slot()));
+        });
     }
 }
 
@@ -420,7 +453,7 @@ mod tests {
     }
 
     fn staged(base: &Base, overlay: &Overlay, key: KeyHash) -> Option<Held> {
-        Membership { base, overlay: Some(overlay) }.get(key, 7, &shape())
+        Membership::new(base, Some(overlay)).get(key, 7, &shape())
     }
 
     fn ack_all(base: &mut Base, overlay: &mut Overlay, lsn: u64) {
@@ -494,13 +527,14 @@ mod tests {
             base.set(key, 1, Held::Yes);
             base.set(key, 2, Held::Yes);
         }
-        for shard in 0..Base::shard_count() {
-            base.purge_shard(shard, |slot| slot != 1);
-        }
+        let purge = |base: &mut Base, dead: Vec<Slot>| {
+            let mut purge = base.purge();
+            purge.find(dead).expect("memory suffices");
+            while !base.purge_step(&mut purge, 300) {}
+        };
+        purge(&mut base, vec![9, 1]);
         assert_eq!((base.get(5 << 112, 1), base.get(5 << 112, 2)), (None, Some(Held::Yes)));
-        for shard in 0..Base::shard_count() {
-            base.purge_shard(shard, |slot| slot != 2);
-        }
+        purge(&mut base, vec![2]);
         assert_eq!(base.keys(), 0);
     }
 }

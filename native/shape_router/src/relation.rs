@@ -1,6 +1,6 @@
 //! What a Relation message changes.
 
-use shape_expr::ColumnType;
+use shape_expr::{Column, ColumnType, Schema};
 
 /// A column, as a Relation message tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,4 +88,26 @@ pub(crate) fn difference(
         }
     }
     difference
+}
+
+/// The declared columns with what a Relation message tells: positions stay, new columns follow.
+pub(crate) fn redefined(schema: &Schema, now: &Relation) -> Schema {
+    let type_of = |name: &str| {
+        let told = now.columns.iter().find(|c| c.name == name);
+        told.and_then(|c| ColumnType::from_oid(c.type_oid, c.typmod))
+    };
+    let mut columns = schema.columns().to_vec();
+    for column in &mut columns {
+        if let Some(ty) = type_of(&column.name) {
+            column.ty = Some(ty);
+        }
+    }
+    for told in &now.columns {
+        if schema.position(&told.name).is_none()
+            && let Some(ty) = ColumnType::from_oid(told.type_oid, told.typmod)
+        {
+            columns.push(Column { name: told.name.clone(), ty: Some(ty) });
+        }
+    }
+    Schema::new(&now.table, columns).unwrap_or_else(|_| schema.clone())
 }

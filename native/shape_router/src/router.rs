@@ -8,126 +8,26 @@ use crate::classify::RouteOptions;
 use crate::conditions::Conditions;
 use crate::error::Error;
 use crate::explain::{self, Explanation, Reason};
-use crate::filing::{Filed, Filing};
 use crate::index::Slot;
 use crate::key::KeyHasher;
-use crate::membership::{self, Base, Defaults, Held, Membership, Overlay, Truncate};
+use crate::membership::{self, Base, Held, Membership, Overlay};
 use crate::metrics::{Counters, Metrics};
 use crate::relation::{self, Relation};
 use crate::scratch::Scratch;
-use crate::shapes::{NewShape, Shapes};
+use crate::shapes::Shapes;
+use crate::spec::{Config, Keys, ShapeSpec};
+use crate::state::{Prepared, State};
 use crate::transaction::{Open, Transaction};
-use crate::{choose, upkeep};
+use crate::upkeep;
 use bumpalo::Bump;
 use parking_lot::{Mutex, RwLock};
-use shape_expr::{Column, ColumnType, Compiler, Options, Param, Predicate, PredicateRef, Schema};
-use std::borrow::Cow;
+use shape_expr::{Compiler, Options, Predicate, Schema};
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 mod declare;
-
-/// What a router is made with.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The table's columns; an open schema learns them from the clauses.
-    pub schema: Schema,
-    /// The names of the primary key's columns, in order; empty: the key comes with each change.
-    pub primary_key: Vec<String>,
-    /// Keep what transactions teach about single keys for shapes of unknown membership too.
-    pub track_membership: bool,
-    /// At most so many shapes.
-    pub max_shapes: Option<usize>,
-    /// At most so many accounted bytes.
-    pub max_bytes: Option<usize>,
-    /// How clauses are compiled.
-    pub options: Options,
-}
-
-impl Config {
-    /// A table of which no columns are declared.
-    pub fn open(table: &str) -> Self {
-        Self::new(Schema::open(table))
-    }
-
-    /// A table with these columns.
-    pub fn new(schema: Schema) -> Self {
-        Self {
-            schema,
-            primary_key: Vec::new(),
-            track_membership: false,
-            max_shapes: None,
-            max_bytes: None,
-            options: Options::default(),
-        }
-    }
-}
-
-/// The keys that a shape held when it was added.
-#[derive(Clone, Debug, Default)]
-pub enum Keys<'a> {
-    /// Nobody knows.
-    #[default]
-    Unknown,
-    /// Exactly these.
-    Known(Vec<KeyParts<'a>>),
-}
-
-/// The snapshot that a shape's keys were taken from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Snapshot {
-    /// It shows the transactions whose commit record stands before this LSN.
-    Lsn(u64),
-    /// It shows what `pg_current_snapshot()` says.
-    Xids {
-        /// The oldest xid that was still running.
-        xmin: u64,
-        /// One past the newest xid that had finished.
-        xmax: u64,
-        /// Those in between that were still running.
-        xip: Vec<u64>,
-    },
-}
-
-impl Snapshot {
-    pub(crate) fn shows(&self, transaction: &Transaction) -> bool {
-        match self {
-            Self::Lsn(lsn) => transaction.lsn < *lsn,
-            Self::Xids { xmin, xmax, xip } => transaction.xid.is_some_and(|xid| {
-                // The WAL has the low 32 bits of an xid; within 2^31 of the snapshot they order.
-                let before = |full: u64| (xid.wrapping_sub(full as u32) as i32) < 0;
-                before(*xmin) || (before(*xmax) && !xip.iter().any(|&x| x as u32 == xid))
-            }),
-        }
-    }
-}
-
-/// A parameter's value that outlives its caller.
-pub type OwnedParam = Param<'static>;
-
-/// A shape to add.
-#[derive(Clone, Debug)]
-pub struct ShapeSpec<'a> {
-    /// Its id.
-    pub id: u64,
-    /// Its clause; `None`: all rows.
-    pub clause: Option<&'a str>,
-    /// The values of `$1`, `$2` ...
-    pub params: Vec<Param<'a>>,
-    /// The keys that it holds.
-    pub keys: Keys<'a>,
-    /// What the keys were taken from.
-    pub snapshot: Option<Snapshot>,
-}
-
-impl<'a> ShapeSpec<'a> {
-    /// A shape of unknown membership.
-    pub fn new(id: u64, clause: Option<&'a str>) -> Self {
-        Self { id, clause, params: Vec::new(), keys: Keys::Unknown, snapshot: None }
-    }
-}
 
 /// Whether an answer is whole.
 #[derive(Debug)]
@@ -139,18 +39,6 @@ pub enum Progress {
     /// The next evaluation does not fit into a slice: call again with this and a
     /// [patient](Budget::new) budget, off the normal scheduler.
     Heavy(Cursor),
-}
-
-/// What readers read.
-pub(crate) struct State {
-    pub schema: Arc<Schema>,
-    pub key_columns: Vec<usize>,
-    pub keys: KeyHasher,
-    pub conditions: Conditions,
-    pub shapes: Shapes,
-    pub base: Base,
-    pub track: bool,
-    pub relation: Option<Relation>,
 }
 
 /// What the one writer of transactions has.
@@ -186,14 +74,6 @@ const LOCKED_SHAPES: usize = 512;
 const REFILED: usize = 2;
 const REFILED_AT_ONCE: usize = 64;
 
-/// A shape that is compiled and checked, and not visible yet.
-struct Prepared {
-    id: u64,
-    predicate: Option<Predicate>,
-    keys: Option<Vec<u128>>,
-    snapshot: Option<Snapshot>,
-}
-
 impl Router {
     /// A router without shapes.
     ///
@@ -228,6 +108,7 @@ impl Router {
                 conditions: Conditions::new(secret(1)),
                 shapes: Shapes::new(),
                 base: Base::default(),
+                purging: Arc::default(),
                 track: config.track_membership,
                 relation: None,
             })),
@@ -408,10 +289,13 @@ impl Router {
         state.unfile(slot);
         state.shapes.remove(slot, sequence);
         state.refile(REFILED);
-        state.purge_step();
+        let purge = state.shapes.purge_is_due();
         state.shapes.free_dead(writer.overlay.oldest_sequence());
         drop(state);
         drop(writer);
+        if purge {
+            upkeep::purge_soon(&self.state);
+        }
         upkeep::run(&self.state, false);
         Ok(())
     }
@@ -457,7 +341,7 @@ impl Router {
         scratch.reset();
         let started = self.counters.start();
         let state = self.state.read();
-        let membership = Membership { base: &state.base, overlay: None };
+        let membership = Membership::new(&state.base, None);
         let request = Request { change, options, membership, transaction: None };
         let mut none = Effects::default();
         let (progress, tally) = answer(&state, request, scratch, budget, cursor, &mut none);
@@ -509,7 +393,7 @@ impl Router {
         let request = Request {
             change,
             options: RouteOptions { classify: true, ..RouteOptions::default() },
-            membership: Membership { base: &state.base, overlay: Some(&writer.overlay) },
+            membership: Membership::new(&state.base, Some(&writer.overlay)),
             transaction: Some(transaction),
         };
         let (progress, tally) = answer(&state, request, scratch, budget, cursor, &mut effects);
@@ -608,7 +492,7 @@ impl Router {
             }
         }
         if difference.columns && !state.schema.is_open() {
-            state.schema = Arc::new(redefined(&state.schema, now));
+            state.schema = Arc::new(relation::redefined(&state.schema, now));
             self.schema_version.fetch_add(1, Ordering::AcqRel);
         }
         let told = matches!(now.replica_identity, Some(b'd' | b'i'));
@@ -669,17 +553,15 @@ impl Router {
     /// If the router is closed.
     pub fn rebuild(&self) -> Result<(), Error> {
         self.check_open()?;
-        for _ in 0..Base::shard_count() {
-            let writer = self.writer.lock();
-            let mut state = self.state.write();
-            state.purge_next();
-            state.shapes.free_dead(writer.overlay.oldest_sequence());
-        }
+        upkeep::purge(&self.state);
+        let oldest = self.writer.lock().overlay.oldest_sequence();
+        self.state.write().shapes.free_dead(oldest);
         let mut left = self.state.read().shapes.choices();
         while left > 0 {
             left -= self.state.write().refile(left.min(REFILED_AT_ONCE)).min(left);
         }
         upkeep::run(&self.state, true);
+        upkeep::compact(&self.state);
         Ok(())
     }
 
@@ -705,114 +587,6 @@ impl Drop for Router {
     }
 }
 
-impl State {
-    /// Makes a shape visible. A Relation message may have redefined the columns that its clause was
-    /// compiled against meanwhile: then it is stale from the start.
-    fn publish(&mut self, slot: Slot, prepared: Prepared, compiled: &Arc<Schema>, born: u64) {
-        let predicate = prepared.predicate.as_ref();
-        let type_in = |schema: &Schema, c: usize| schema.columns().get(c).map(|c| c.ty.clone());
-        let stale = !self.schema.is_open()
-            && !Arc::ptr_eq(&self.schema, compiled)
-            && predicate.is_some_and(|p| {
-                p.columns().iter().any(|c| type_in(&self.schema, c) != type_in(compiled, c))
-            });
-        let (mut filed, mut choice) = (Filed::Scan, false);
-        if let Some(predicate) = predicate.filter(|_| !stale) {
-            let (access, arena) = (predicate.access(), Bump::new());
-            let wanted = self.conditions.choose(&access, &arena);
-            filed = self.conditions.insert(wanted, slot);
-            choice = !filed.conditions().is_empty() && choose::has_choice(&access);
-        }
-        let shape = NewShape {
-            id: prepared.id,
-            predicate: prepared.predicate,
-            filed,
-            choice,
-            known: prepared.keys.is_some(),
-            stale,
-            snapshot: prepared.snapshot,
-            born,
-        };
-        self.shapes.publish(slot, shape);
-    }
-
-    /// What a shape is filed under.
-    pub fn filed(&self, filing: Filing, slot: Slot) -> Cow<'_, Filed> {
-        Cow::Owned(match filing {
-            Filing::Never => Filed::Never,
-            Filing::Scan => Filed::Scan,
-            Filing::Derived => {
-                let shape = self.shapes.get(slot);
-                let access = shape.and_then(|s| s.predicate).map(PredicateRef::access);
-                access.map_or(Filed::Scan, |access| self.conditions.derive(&access))
-            }
-            Filing::Kept => match self.shapes.kept(slot) {
-                Some(filed) => return Cow::Borrowed(filed),
-                None => Filed::Scan,
-            },
-        })
-    }
-
-    /// Takes a shape from all that it is filed under.
-    fn unfile(&mut self, slot: Slot) {
-        let Some(tags) = self.shapes.tags(slot) else { return };
-        let filed = self.filed(tags.filing(), slot).into_owned();
-        self.conditions.remove(&filed, slot);
-    }
-
-    /// Looks at so many of the shapes that could be filed otherwise, and files those otherwise for
-    /// which that is better by an order of magnitude now. How many it looked at; if there are none, as
-    /// many as were asked for.
-    fn refile(&mut self, shapes: usize) -> usize {
-        let mut arena = Bump::new();
-        for _ in 0..shapes.min(self.shapes.choices()) {
-            arena.reset();
-            let Some(slot) = self.shapes.next_choice() else { break };
-            let Some(shape) = self.shapes.get(slot) else { continue };
-            let Some(access) = shape.predicate.map(PredicateRef::access) else { continue };
-            let Some(filed) = self.shapes.kept(slot) else { continue };
-            let Some(wanted) = self.conditions.choose(&access, &arena) else { continue };
-            if self.conditions.is_outdated(filed, &wanted) {
-                // One lock is held throughout, so that no reader sees it filed nowhere.
-                self.conditions.remove(filed, slot);
-                let filed = self.conditions.insert(Some(wanted), slot);
-                drop(access);
-                self.shapes.refile(slot, filed);
-            }
-        }
-        shapes
-    }
-
-    /// Purges one shard of the membership, if enough slots are dead that it pays.
-    fn purge_step(&mut self) {
-        if self.shapes.purge_pays() {
-            self.purge_next();
-        }
-    }
-
-    fn purge_next(&mut self) {
-        let shard = self.shapes.next_shard();
-        let shapes = &self.shapes;
-        self.base.purge_shard(shard, |slot| shapes.is_taken(slot));
-    }
-
-    fn memory_bytes(&self) -> usize {
-        self.shapes.memory_bytes() + self.conditions.memory_bytes() + self.base.memory_bytes()
-    }
-}
-
-impl Defaults for Shapes {
-    fn default_of(&self, slot: Slot) -> Option<Held> {
-        let shape = self.get(slot)?;
-        Some(if shape.known { Held::No } else { Held::Maybe })
-    }
-
-    fn spared(&self, truncate: &Truncate) -> Vec<Slot> {
-        let spared = |slot: &Slot| self.get(*slot).is_some_and(|s| !truncate.applies_to(&s));
-        self.live().iter().filter(spared).collect()
-    }
-}
-
 fn check(change: &Change<'_>) -> Result<(), Error> {
     let lacks = match change.op {
         Op::Insert | Op::Update => change.new.is_none(),
@@ -829,26 +603,4 @@ fn check(change: &Change<'_>) -> Result<(), Error> {
             Err(Error::InvalidChange("a relation change needs the relation"))
         }
     }
-}
-
-/// The declared columns with what a Relation message tells: positions stay, new columns follow.
-fn redefined(schema: &Schema, now: &Relation) -> Schema {
-    let type_of = |name: &str| {
-        let told = now.columns.iter().find(|c| c.name == name);
-        told.and_then(|c| ColumnType::from_oid(c.type_oid, c.typmod))
-    };
-    let mut columns = schema.columns().to_vec();
-    for column in &mut columns {
-        if let Some(ty) = type_of(&column.name) {
-            column.ty = Some(ty);
-        }
-    }
-    for told in &now.columns {
-        if schema.position(&told.name).is_none()
-            && let Some(ty) = ColumnType::from_oid(told.type_oid, told.typmod)
-        {
-            columns.push(Column { name: told.name.clone(), ty: Some(ty) });
-        }
-    }
-    Schema::new(&now.table, columns).unwrap_or_else(|_| schema.clone())
 }

@@ -5,8 +5,8 @@
 
 use crate::filing::{Filed, Filing};
 use crate::index::{ScanList, Slot, SlotSet};
-use crate::router::Snapshot;
 use crate::sharded::{ByNumber, SlotMap};
+use crate::spec::Snapshot;
 use crate::transaction::Transaction;
 use shape_expr::{Packed, Predicate, PredicateRef, Predicates};
 use std::collections::VecDeque;
@@ -116,8 +116,8 @@ struct Rare {
 /// A slot whose shape is gone, until nothing refers to it.
 struct Dead {
     slot: Slot,
-    /// Free once so many shards of the membership were purged,
-    purged: u64,
+    /// Free once this purge of the membership has ended,
+    purge: u64,
     /// and nothing staged is older than this.
     sequence: u64,
 }
@@ -134,8 +134,11 @@ pub(crate) struct Shapes {
     free: Vec<Slot>,
     dead: VecDeque<Dead>,
     dead_slots: SlotSet,
-    /// Shards of the membership purged so far.
-    purged: u64,
+    /// The purge of the membership that began last, and the one that ended last.
+    begun: u64,
+    ended: u64,
+    /// A purge is to begin soon.
+    purge_queued: bool,
     serial: u64,
     known: usize,
     live: SlotSet,
@@ -425,25 +428,28 @@ impl Shapes {
     }
 
     fn bury(&mut self, slot: Slot, sequence: u64) {
-        let shards = crate::membership::Base::shard_count() as u64;
         self.dead_slots.insert(slot);
-        self.dead.push_back(Dead { slot, purged: self.purged + shards, sequence });
+        // The one that is under way, if there is one, may have come past this slot's keys.
+        self.dead.push_back(Dead { slot, purge: self.begun + 1, sequence });
     }
 
-    /// True if so many slots are dead that purging the membership of them pays.
-    pub fn purge_pays(&self) -> bool {
-        self.dead.len() * 8 >= self.live.len() + 512
+    /// True, once, if so many slots are dead that purging the membership of them pays.
+    pub fn purge_is_due(&mut self) -> bool {
+        let covered = self.dead.partition_point(|dead| dead.purge <= self.begun);
+        let due = (self.dead.len() - covered) * 8 >= self.live.len() + 512;
+        due && !std::mem::replace(&mut self.purge_queued, true)
     }
 
-    /// The shard of the membership to purge next.
-    pub fn next_shard(&mut self) -> usize {
-        self.purged += 1;
-        (self.purged - 1) as usize % crate::membership::Base::shard_count()
+    /// Begins a purge: its number, and the slots that it is to purge the membership of. One at a time.
+    pub fn begin_purge(&mut self) -> (u64, Vec<Slot>) {
+        self.purge_queued = false;
+        self.begun += 1;
+        (self.begun, self.dead_slots.iter().collect())
     }
 
-    /// True if a slot has a shape, or is being prepared for one.
-    pub fn is_taken(&self, slot: Slot) -> bool {
-        !self.dead_slots.contains(slot)
+    /// Ends a purge: nothing in the membership names its slots any more.
+    pub fn end_purge(&mut self, purge: u64) {
+        self.ended = purge;
     }
 
     /// How many shapes have a known membership.
@@ -454,7 +460,7 @@ impl Shapes {
     /// Frees the slots that nothing refers to any more.
     pub fn free_dead(&mut self, oldest_staged: u64) {
         while let Some(dead) = self.dead.front() {
-            if dead.purged > self.purged || dead.sequence >= oldest_staged {
+            if dead.purge > self.ended || dead.sequence >= oldest_staged {
                 break;
             }
             self.dead_slots.remove(dead.slot);

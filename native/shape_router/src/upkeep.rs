@@ -6,7 +6,7 @@
 use crate::conditions::InfixPlace;
 use crate::index::Merge;
 use crate::reaper;
-use crate::router::State;
+use crate::state::State;
 use parking_lot::RwLock;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, OnceLock};
@@ -44,6 +44,49 @@ pub(crate) fn run(state: &Arc<RwLock<State>>, patient: bool) {
                 reaper::dispose(state);
             }
         }));
+    }
+}
+
+/// Purges the membership of slots that are dead, so that they can be used again.
+pub(crate) fn purge(state: &RwLock<State>) {
+    let purging = state.read().purging.clone();
+    let _one_at_a_time = purging.lock();
+    let (number, dead, mut purge) = {
+        let mut state = state.write();
+        let (number, dead) = state.shapes.begin_purge();
+        (number, dead, state.base.purge())
+    };
+    if purge.find(dead).is_err() {
+        // Those slots are not used again, until a purge succeeds.
+        return;
+    }
+    while !state.write().base.purge_step(&mut purge, STEP) {}
+    state.write().shapes.end_purge(number);
+}
+
+/// As [`purge`], on a thread of its own where it takes long.
+pub(crate) fn purge_soon(state: &Arc<RwLock<State>>) {
+    if state.read().base.is_empty() {
+        return purge(state);
+    }
+    let shared = Arc::downgrade(state);
+    later(Box::new(move || {
+        if let Some(state) = shared.upgrade() {
+            purge(&state);
+            reaper::dispose(state);
+        }
+    }));
+}
+
+/// Merges each lane index into one segment: a look-up then has one to read.
+pub(crate) fn compact(state: &RwLock<State>) {
+    let lanes: Vec<_> = {
+        let state = state.read();
+        state.conditions.lanes().chain(state.base.lanes()).collect()
+    };
+    for index in lanes {
+        // A merge that fails has changed nothing; the index reports it and tries again by itself.
+        let _failed = index.compact().is_err();
     }
 }
 

@@ -16,6 +16,7 @@
 //! | `error` | errors -> terms |
 //! | `source` | the replication connection |
 //! | `wal` | the transactions that it brings -> terms |
+//! | `terms` | which number stands for which term |
 //! | `filter` | what `ShapeRouter.Filter` asks of a router |
 //! | `handle` | what Erlang holds: routers, cursors, predicates |
 //! | `value_key` | a value -> the bytes that all values equal to it have |
@@ -39,6 +40,7 @@ mod row;
 mod schema;
 mod source;
 mod structure;
+mod terms;
 mod transaction;
 mod value;
 mod value_key;

@@ -5,10 +5,12 @@ use super::element::{ElementIndex, Mark};
 use super::infix::InfixIndex;
 use super::interval::IntervalTree;
 use super::prefix::{Beginning, PrefixIndex};
-use super::{ConditionIndex, EqualityIndex, Slot};
+use super::{Multimap, Slot};
+use lane_index::LaneIndex;
 use shape_expr::{Json, OrderKey, Row, Value};
 use siphasher::sip::SipHasher13;
 use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
 
 /// What is looked up by one hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,7 +62,7 @@ impl Secret {
 /// The indexes of one column; those in which nothing is filed are empty.
 #[derive(Default)]
 pub(crate) struct ColumnIndex {
-    hashed: [Option<EqualityIndex>; HASHED],
+    hashed: [Option<Multimap>; HASHED],
     elements: [Option<ElementIndex>; 2],
     prefixes: Option<PrefixIndex>,
     words: Option<IntervalTree<u64>>,
@@ -83,7 +85,7 @@ impl ColumnIndex {
         self.filed == 0 && self.infixes.iter().all(Option::is_none)
     }
 
-    pub fn hashed(&self, kind: Hashed) -> Option<&EqualityIndex> {
+    pub fn hashed(&self, kind: Hashed) -> Option<&Multimap> {
         self.hashed[kind as usize].as_ref()
     }
     pub fn elements(&self, kind: Elements) -> Option<&ElementIndex> {
@@ -171,7 +173,7 @@ impl ColumnIndex {
         tidy(&mut self.edges, |t| t.len() == 0);
     }
 
-    pub fn insert_infix(&mut self, fold: bool, literal: &[u8], slot: Slot) -> std::sync::Arc<[u8]> {
+    pub fn insert_infix(&mut self, fold: bool, literal: &[u8], slot: Slot) -> Arc<[u8]> {
         self.filed += 1;
         self.infixes[usize::from(fold)].get_or_insert_default().insert(literal, slot)
     }
@@ -217,7 +219,7 @@ impl ColumnIndex {
                     index.get(secret.hash(&value), out);
                 }
                 // Most columns have nothing else.
-                match self.hashed(Hashed::Equal).map_or(0, ConditionIndex::keys) == self.filed {
+                match self.hashed(Hashed::Equal).map_or(0, Multimap::entries) == self.filed {
                     true => 1,
                     false => 1 + self.look_up_others(secret, row, &value, out),
                 }
@@ -331,11 +333,17 @@ impl ColumnIndex {
         self.infixes.iter().flatten().for_each(|i| i.all(out));
     }
 
+    /// The lane indexes of the column.
+    pub fn lanes(&self) -> impl Iterator<Item = Arc<LaneIndex>> {
+        let prefixes = self.prefixes.as_ref().and_then(PrefixIndex::lanes);
+        self.hashed.iter().flatten().filter_map(Multimap::lanes).chain(prefixes)
+    }
+
     pub fn memory_bytes(&self) -> usize {
         let sum = |sizes: &mut dyn Iterator<Item = usize>| sizes.sum::<usize>();
         size_of::<Self>()
             + self.edge_bytes
-            + sum(&mut self.hashed.iter().flatten().map(ConditionIndex::memory_bytes))
+            + sum(&mut self.hashed.iter().flatten().map(Multimap::memory_bytes))
             + sum(&mut self.elements.iter().flatten().map(ElementIndex::memory_bytes))
             + sum(&mut self.prefixes.iter().map(PrefixIndex::memory_bytes))
             + sum(&mut self.words.iter().map(IntervalTree::memory_bytes))
@@ -345,14 +353,10 @@ impl ColumnIndex {
 }
 
 /// A document may have one key or field in many places; its slots are wanted once.
-fn get_each(index: &EqualityIndex, hashes: &mut [u64], out: &mut Vec<Slot>) {
+fn get_each(index: &Multimap, hashes: &mut bumpalo::collections::Vec<u64>, out: &mut Vec<Slot>) {
     hashes.sort_unstable();
-    let mut last = None;
-    for &hash in hashes.iter() {
-        if last.replace(hash) != Some(hash) {
-            index.get(hash, out);
-        }
-    }
+    hashes.dedup();
+    index.get_each(hashes, out);
 }
 
 /// [`shape_expr::lower_case`], in the arena.

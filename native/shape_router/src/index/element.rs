@@ -10,10 +10,27 @@
 //! | memory | 8 bytes a slot, 24 an element |
 
 use super::Slot;
-use super::equality::Identity;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
-use std::hash::BuildHasherDefault;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// Keys are keyed hashes already.
+#[derive(Default)]
+pub(crate) struct Identity(u64);
+
+impl Hasher for Identity {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+        }
+    }
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
 
 /// The mark of an element: the half of its hash that the table does not use. 0: no further element
 /// is needed.

@@ -51,6 +51,8 @@ enum Stands {
     Built,
     /// In an automaton that is being replaced by one without it.
     Leaving,
+    /// There too, and in the list of those that wait: it came back meanwhile.
+    Returned,
     /// Nowhere: the place is free.
     Free,
 }
@@ -144,7 +146,7 @@ impl InfixIndex {
             Stands::Built if literal.slots.is_empty() => self.dead -= 1,
             // The automaton that is being built does not have it.
             Stands::Leaving => {
-                literal.stands = Stands::Waiting;
+                literal.stands = Stands::Returned;
                 self.waiting.push(id);
             }
             _ => {}
@@ -189,6 +191,12 @@ impl InfixIndex {
             Stands::Waiting => {
                 self.waiting.retain(|&w| w != id);
                 self.release(id);
+            }
+            // The automaton that is being replaced still names it: its place is not free before that
+            // is gone.
+            Stands::Returned => {
+                self.waiting.retain(|&w| w != id);
+                literal.stands = Stands::Leaving;
             }
             // What is being built has it; it is dead when that is done.
             Stands::Sealing | Stands::Leaving | Stands::Free => {}
@@ -351,8 +359,10 @@ impl InfixIndex {
                 self.merging = false;
                 return true;
             };
-            if self.literals[id as usize].stands == Stands::Leaving {
-                self.release(id);
+            match self.literals[id as usize].stands {
+                Stands::Leaving => self.release(id),
+                Stands::Returned => self.literals[id as usize].stands = Stands::Waiting,
+                _ => {}
             }
         }
         false
@@ -510,6 +520,33 @@ mod tests {
             }
             assert!(index.tiers.len() <= 8, "{} automata of {i} literals", index.tiers.len());
         }
+    }
+
+    #[test]
+    fn a_place_in_an_automaton_that_is_being_replaced_is_not_given_away() {
+        let mut index = InfixIndex::default();
+        let literals = |n: u32| (0..n).map(|i| format!("<{i}>"));
+        for (literal, slot) in literals(100).zip(0..) {
+            index.insert(literal.as_bytes(), slot);
+        }
+        let tier = index.seal().and_then(|mut seal| seal.build());
+        index.sealed(tier.expect("100 literals are enough"));
+        literals(90).zip(0..).for_each(|(literal, slot)| index.remove(literal.as_bytes(), slot));
+        let mut merge = index.merge().expect("most are dead");
+        while !index.gather(&mut merge, 10) {}
+        // One comes back, goes again, and another one comes: the first one's text must not find it.
+        index.insert(b"<7>", 7);
+        index.remove(b"<7>", 7);
+        index.insert(b"other", 1000);
+        let mut found = Vec::new();
+        index.get(b"a <7>", &Bump::new(), &mut found);
+        assert!(found.is_empty(), "{found:?}");
+        let tier = merge.build();
+        index.merged(&merge, tier);
+        while !index.forget(&mut merge, 10) {}
+        index.get(b"<95> other", &Bump::new(), &mut found);
+        found.sort_unstable();
+        assert_eq!(found, [95, 1000]);
     }
 
     #[test]

@@ -1,0 +1,133 @@
+//! What readers read, and the steps in which it is changed.
+
+use crate::choose;
+use crate::conditions::Conditions;
+use crate::filing::{Filed, Filing};
+use crate::index::Slot;
+use crate::key::KeyHasher;
+use crate::membership::{Base, Defaults, Held, Truncate};
+use crate::relation::Relation;
+use crate::shapes::{NewShape, Shapes};
+use crate::spec::Snapshot;
+use bumpalo::Bump;
+use parking_lot::Mutex;
+use shape_expr::{Predicate, PredicateRef, Schema};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// A shape that is compiled and checked, and not visible yet.
+pub(crate) struct Prepared {
+    pub id: u64,
+    pub predicate: Option<Predicate>,
+    pub keys: Option<Vec<u128>>,
+    pub snapshot: Option<Snapshot>,
+}
+
+/// What readers read.
+pub(crate) struct State {
+    pub schema: Arc<Schema>,
+    pub key_columns: Vec<usize>,
+    pub keys: KeyHasher,
+    pub conditions: Conditions,
+    pub shapes: Shapes,
+    pub base: Base,
+    /// Held by the purge of the membership that runs; taken before the state's lock.
+    pub purging: Arc<Mutex<()>>,
+    pub track: bool,
+    pub relation: Option<Relation>,
+}
+
+impl State {
+    /// Makes a shape visible. A Relation message may have redefined the columns that its clause was
+    /// compiled against meanwhile: then it is stale from the start.
+    pub fn publish(&mut self, slot: Slot, prepared: Prepared, compiled: &Arc<Schema>, born: u64) {
+        let predicate = prepared.predicate.as_ref();
+        let type_in = |schema: &Schema, c: usize| schema.columns().get(c).map(|c| c.ty.clone());
+        let stale = !self.schema.is_open()
+            && !Arc::ptr_eq(&self.schema, compiled)
+            && predicate.is_some_and(|p| {
+                p.columns().iter().any(|c| type_in(&self.schema, c) != type_in(compiled, c))
+            });
+        let (mut filed, mut choice) = (Filed::Scan, false);
+        if let Some(predicate) = predicate.filter(|_| !stale) {
+            let (access, arena) = (predicate.access(), Bump::new());
+            let wanted = self.conditions.choose(&access, &arena);
+            filed = self.conditions.insert(wanted, slot);
+            choice = !filed.conditions().is_empty() && choose::has_choice(&access);
+        }
+        let shape = NewShape {
+            id: prepared.id,
+            predicate: prepared.predicate,
+            filed,
+            choice,
+            known: prepared.keys.is_some(),
+            stale,
+            snapshot: prepared.snapshot,
+            born,
+        };
+        self.shapes.publish(slot, shape);
+    }
+
+    /// What a shape is filed under.
+    pub fn filed(&self, filing: Filing, slot: Slot) -> Cow<'_, Filed> {
+        Cow::Owned(match filing {
+            Filing::Never => Filed::Never,
+            Filing::Scan => Filed::Scan,
+            Filing::Derived => {
+                let shape = self.shapes.get(slot);
+                let access = shape.and_then(|s| s.predicate).map(PredicateRef::access);
+                access.map_or(Filed::Scan, |access| self.conditions.derive(&access))
+            }
+            Filing::Kept => match self.shapes.kept(slot) {
+                Some(filed) => return Cow::Borrowed(filed),
+                None => Filed::Scan,
+            },
+        })
+    }
+
+    /// Takes a shape from all that it is filed under.
+    pub fn unfile(&mut self, slot: Slot) {
+        let Some(tags) = self.shapes.tags(slot) else { return };
+        let filed = self.filed(tags.filing(), slot).into_owned();
+        self.conditions.remove(&filed, slot);
+    }
+
+    /// Looks at so many of the shapes that could be filed otherwise, and files those otherwise for
+    /// which that is better by an order of magnitude now. How many it looked at; if there are none, as
+    /// many as were asked for.
+    pub fn refile(&mut self, shapes: usize) -> usize {
+        let mut arena = Bump::new();
+        for _ in 0..shapes.min(self.shapes.choices()) {
+            arena.reset();
+            let Some(slot) = self.shapes.next_choice() else { break };
+            let Some(shape) = self.shapes.get(slot) else { continue };
+            let Some(access) = shape.predicate.map(PredicateRef::access) else { continue };
+            let Some(filed) = self.shapes.kept(slot) else { continue };
+            let Some(wanted) = self.conditions.choose(&access, &arena) else { continue };
+            if self.conditions.is_outdated(filed, &wanted) {
+                // One lock is held throughout, so that no reader sees it filed nowhere.
+                self.conditions.remove(filed, slot);
+                let filed = self.conditions.insert(Some(wanted), slot);
+                drop(access);
+                self.shapes.refile(slot, filed);
+            }
+        }
+        shapes
+    }
+
+    pub fn memory_bytes(&self) -> usize {
+        self.shapes.memory_bytes() + self.conditions.memory_bytes() + self.base.memory_bytes()
+    }
+}
+
+impl Defaults for Shapes {
+    fn default_of(&self, slot: Slot) -> Option<Held> {
+        let shape = self.get(slot)?;
+        Some(if shape.known { Held::No } else { Held::Maybe })
+    }
+
+    fn spared(&self, truncate: &Truncate) -> Vec<Slot> {
+        let spared = |slot: &Slot| self.get(*slot).is_some_and(|s| !truncate.applies_to(&s));
+        self.live().iter().filter(spared).collect()
+    }
+}
