@@ -30,6 +30,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+mod declare;
+
 /// Whether an answer is whole.
 #[derive(Debug)]
 pub enum Progress {

@@ -19,6 +19,8 @@
 //! | `source` | the replication connection |
 //! | `wal` | the transactions that it brings -> terms |
 //! | `wal_route` | a connection's bytes -> answers |
+//! | `terms` | which number stands for which term |
+//! | `filter` | what `ShapeRouter.Filter` asks of a router |
 //! | `handle` | what Erlang holds: routers, cursors, predicates |
 //! | `value_key` | a value -> the bytes that all values equal to it have |
 //! | `lanes` | the LSM index of `ShapeRouter.Index.LsmEqualityIndex` |
@@ -30,6 +32,7 @@ mod change;
 mod columns;
 mod durable;
 mod error;
+mod filter;
 mod handle;
 mod json;
 mod lanes;
@@ -42,6 +45,7 @@ mod row;
 mod schema;
 mod source;
 mod structure;
+mod terms;
 mod transaction;
 mod value;
 mod value_key;
