@@ -138,6 +138,7 @@ impl Taken {
         if let Some(entry) = &manifest.snapshot {
             Snapshot::open(&*storage, entry, applied, owner, options.mmap)?.read(replay)?;
         }
+        replay.journal();
         let mut journal_bytes = 0;
         let start = JournalStart {
             applied_seq: applied,

@@ -14,6 +14,8 @@ const ACK: u8 = 3;
 ///
 /// A serial that is named and stands for no shape says nothing: the shape was removed.
 pub trait Replay {
+    /// The snapshot was told; what follows happened since.
+    fn journal(&mut self) {}
     /// The columns are these from now on.
     fn schema(&mut self, schema: StoredSchema);
     /// The table's definition, as a Relation message told it.
