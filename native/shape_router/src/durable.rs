@@ -338,11 +338,11 @@ impl Account for Ledger<'_> {
     }
 }
 
-/// Makes a router what its catalogue says: first what the snapshot has, all at once, then what the
-/// journal says, as it happened.
+/// Makes a router what its catalogue says: the shapes that came before anything was changed all at
+/// once, then what happened to them, as it happened.
 struct Restore<'r> {
     router: &'r Router,
-    /// The snapshot is being told: the indexes are loaded, and looked up by nobody.
+    /// Shapes only came so far: the indexes are loaded, and looked up by nobody.
     loading: bool,
     short_list: usize,
     /// The serials of the shapes that came; each has its place here as its slot.
@@ -391,8 +391,10 @@ impl<'r> Restore<'r> {
 }
 
 impl Replay for Restore<'_> {
-    fn journal(&mut self) {
-        self.loading = false;
+    fn settle(&mut self) {
+        if !std::mem::replace(&mut self.loading, false) {
+            return;
+        }
         {
             let mut state = self.router.state.write();
             state.conditions.end_load();
@@ -483,7 +485,7 @@ impl Replay for Restore<'_> {
 
     fn held(&mut self, key: u128, serial: u64, held: Option<Held>) {
         if self.loading {
-            // A snapshot names shapes that it has, and each once for a key.
+            // Nothing was said of it before.
             if let (Some(slot), Some(held)) = (self.slot(serial), held) {
                 self.router.state.write().base.load(key, slot, held);
             }

@@ -138,7 +138,6 @@ impl Taken {
         if let Some(entry) = &manifest.snapshot {
             Snapshot::open(&*storage, entry, applied, owner, options.mmap)?.read(replay)?;
         }
-        replay.journal();
         let mut journal_bytes = 0;
         let start = JournalStart {
             applied_seq: applied,
@@ -157,6 +156,7 @@ impl Taken {
                 read_record(payload, replay).map_err(|bad| damaged(place, bad))
             },
         )?;
+        replay.settle();
         sweep(&*storage, &manifest)?;
         let catalogue = Arc::new(Catalogue {
             storage,
