@@ -44,7 +44,8 @@ defmodule ShapeRouter.DurableRouterTest do
     router = open!(dir)
     assert ShapeRouter.shapes(router) == [1, 2, 4]
     assert ShapeRouter.metrics(router)["acked_lsn"] == 100
-    assert ShapeRouter.route(router, %{op: :insert, new_record: %{id: 1, user_id: 6}}) == [2]
+    record = %{id: 1, user_id: 6, title: "b"}
+    assert ShapeRouter.route(router, %{op: :insert, new_record: record}) == [2]
     assert ShapeRouter.route(router, %{op: :delete, old_key: 10}) == [2, 4]
     # What was not acknowledged comes again, and is answered as it was the first time.
     assert ShapeRouter.route_txn(router, 200, [%{old_key: 11, op: :delete}]) == first
