@@ -196,8 +196,8 @@ impl Router {
     pub(crate) fn tell_acked(&self, writer: &mut Writer, lsn: u64) -> Result<(), Error> {
         let Some(durable) = &self.durable else { return Ok(()) };
         let state = self.state.read();
-        let told = writer.untold.relations.partition_point(|(at, _)| *at <= lsn);
-        let relation = writer.untold.relations[..told].last().map(|(_, relation)| RelationChange {
+        let mut told = writer.untold.relations.iter().rev();
+        let relation = told.find(|(at, _)| *at <= lsn).map(|(_, relation)| RelationChange {
             relation: relation.clone(),
             // Not as they were then: later shapes are compiled against these.
             schema: StoredSchema::new(&state.schema),
@@ -214,7 +214,7 @@ impl Router {
         if let Some(schema) = schema {
             *durable.schema.lock() = schema;
         }
-        writer.untold.relations.drain(..told);
+        writer.untold.relations.retain(|(at, _)| *at > lsn);
         writer.untold.lost.clear();
         writer.untold.stale.clear();
         writer.untold.acked = Some(seq);
