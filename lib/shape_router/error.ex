@@ -19,6 +19,8 @@ defmodule ShapeRouter.Error do
   | `:invalid_change` | a change lacks what its kind needs |
   | `:limit_reached` | `max_shapes` or `max_bytes` |
   | `:stale_transaction`, `:transaction_in_progress` | transactions were routed or acknowledged out of turn |
+  | `:malformed_message` | bytes that are no pgoutput message; `position` is the byte in the message |
+  | `:out_of_place`, `:unknown_relation` | a message that cannot come here; a row of a table that no Relation message has defined |
   | `:unknown_value` | the answer depends on a column that the record does not have |
   | `:unreadable_value` | a value is not one of its column's type |
   | `:evaluation_error` | the clause raises on this record, as in PostgreSQL |

@@ -49,6 +49,8 @@ pub(crate) struct Untold {
 impl Untold {
     pub fn relation(&mut self, lsn: u64, relation: &Relation, stale: Vec<u64>) {
         self.stale.extend(stale);
+        // In order: a definition that no transaction brought may come while others are staged.
+        let lsn = self.relations.last().map_or(lsn, |(last, _)| lsn.max(*last));
         self.relations.push((lsn, relation.clone()));
     }
 }
