@@ -557,7 +557,7 @@ impl Router {
         self.check_open()?;
         let mut writer = self.writer.lock();
         let stale = self.apply(now);
-        if self.durable.is_some() {
+        if let (Some(_), Some(stale)) = (&self.durable, stale) {
             let lsn = writer.acked;
             writer.untold.relation(lsn, now, stale);
         }
