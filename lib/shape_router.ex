@@ -61,11 +61,12 @@ defmodule ShapeRouter do
   | `:truncate` | the shape is empty |
   | `:unknown` | the clause raised, or needs a value that the WAL left out: read the row again |
 
-  Every function may be called from any process at once; `route_txn/3` and `ack/2` are for one writer.
+  Every function may be called from any process at once; `route_txn/3`, `route_wal_txn/4` and `ack/2` are
+  for one writer.
   Calls do a bounded amount of work at a time and go on by themselves, so that no scheduler is held.
   """
 
-  alias ShapeRouter.{Columns, Error, Native, Options, Quota, Telemetry}
+  alias ShapeRouter.{Columns, Error, Native, Options, Quota, Telemetry, WalDecoder}
 
   @typedoc "A router; it is closed when nothing refers to it any more."
   @opaque t :: reference()
@@ -144,24 +145,42 @@ defmodule ShapeRouter do
     * `:max_shapes`, `:max_bytes` - limits; an addition beyond them is refused with `:limit_reached`
     * `:time_zone` - the TimeZone of the session that the clauses are meant for (default `"UTC"`)
 
-  `:data_dir`, which makes the shapes durable, is not supported yet and refused; `:fsync`, `:mmap`,
-  `:num_lanes` and `:rebuild_threshold` belong to it and have no effect in memory.
+    * `:data_dir` - a directory that the shapes, and what is acknowledged of their rows, are kept in; it
+      is created if it does not exist. With one, every call that changes the router returns when that is
+      durable (see `:fsync`), and `new/3` on the same directory brings all of it back, without the
+      clauses being told again: `shapes/1` says which there are. What was routed and not acknowledged is
+      routed again, from the LSN that `metrics/1` has as `"acked_lsn"` on. The directory is this
+      router's alone (`:locked` otherwise); it must be opened with the same table, columns, primary key
+      and time zone (`:mismatch`), but for columns that came since. Damage is named with the file and
+      the byte (`:damaged`), and changes nothing. Default `nil`: in memory
+    * `:fsync` - when what is written to `:data_dir` is durable: `:always` (default) before the call that
+      wrote it returns; `{:interval, ms}` so long after; `:never` when the system likes, and with
+      `close/1`. What is lost in a power cut under the latter two is the newest, and never half of a call
+    * `:mmap` - read the files of `:data_dir` through memory maps (default `true`), or into memory
+
+  `:num_lanes` and `:rebuild_threshold` are accepted and have no effect yet.
   """
   @spec new(String.t(), String.t(), keyword()) :: {:ok, t()} | {:error, Error.t()}
   def new(tenant, table, opts \\ []) when is_binary(tenant) and is_binary(table) do
     with {:ok, opts} <- Options.merge(opts, @new_options),
-         :ok <- in_memory(opts.data_dir),
          {:ok, columns} <- Columns.normalize(opts.columns),
          {:ok, primary_key} <- Columns.names(opts.primary_key),
          :ok <- limit(:max_shapes, opts.max_shapes),
          :ok <- limit(:max_bytes, opts.max_bytes) do
       limits = {opts.max_shapes, opts.max_bytes}
       track = opts.track_membership == true
-
-      Native.router_new(table, columns, primary_key, track, limits, opts.time_zone)
-      |> Error.result()
+      settings = {columns, primary_key, track, limits, opts.time_zone}
+      table |> open(settings, opts.data_dir, opts) |> Error.result()
     end
   end
+
+  defp open(table, settings, nil, _opts), do: Native.router_new(table, settings)
+
+  defp open(table, settings, dir, opts) when is_binary(dir),
+    do: Native.router_open(table, settings, dir, {opts.fsync, opts.mmap == true})
+
+  defp open(_table, _settings, dir, _opts),
+    do: Error.argument("data_dir is neither nil nor a path: #{inspect(dir)}")
 
   @doc """
   Adds a shape: the rows of the table for which `where` is true; `nil` is all of them.
@@ -222,7 +241,13 @@ defmodule ShapeRouter do
   @doc "Removes a shape."
   @spec remove_shape(t(), id()) :: :ok | {:error, Error.t()}
   def remove_shape(router, id) when is_integer(id) and id >= 0 and id < 0x10000000000000000 do
-    with :ok <- router |> Native.router_remove(id) |> Error.result(), do: Quota.removed(router)
+    removed =
+      case Native.router_remove(router, id) do
+        :dirty -> router |> Native.router_remove_dirty(id) |> Error.result()
+        other -> Error.result(other)
+      end
+
+    with :ok <- removed, do: Quota.removed(router)
   end
 
   def remove_shape(_router, id),
@@ -364,6 +389,136 @@ defmodule ShapeRouter do
   defp join(parts, [first | answers]), do: [:lists.sort(first ++ parts) | answers]
   defp join(parts, []), do: [:lists.sort(parts)]
 
+  @typedoc """
+  A router; or several, of different tables, each with a name for it: a map or a list of pairs.
+  """
+  @type routers :: t() | %{term() => t()} | [{term(), t()}]
+
+  @typedoc """
+  What a message means. Of one router: its answer, or `nil` if the message concerns no row of its
+  table. Of named ones: the answers of those whose table it concerns, each with its name.
+  """
+  @type wal_answer(answer) :: answer | nil | [{term(), answer}]
+
+  @doc """
+  Routes changes as they come over a replication connection: pgoutput messages, read straight from their
+  bytes. It answers what `route/3` would, without a map for each row.
+
+  `messages` are binaries, in the connection's order, each what followed the header of one `XLogData`
+  message: for a list there is an answer to each, for one binary its answer. Inserts, updates, deletes
+  and truncates of a router's table are answered with ids (or `{id, op}`). So are its Relation messages:
+  with the shapes that the table's new definition concerns, mostly none; the router takes the definition
+  over. Everything else (Begin, Commit, Origin, Type, other tables' rows) is answered with `nil`, or `[]`
+  where several routers are asked.
+
+  A large value that an update left alone (unchanged TOAST) is unknown unless the message has the old
+  row. Of a key tuple only the columns that the Relation message marks are known. Values may be in binary
+  form too (`binary 'true'`) for booleans, integers, floats, text, `json`, `jsonb`, `bytea` and `uuid`;
+  others are unreadable then.
+
+  The options are those of `route/3`. An error names the message's place in the list, and `position` is
+  the byte in it where reading failed; the decoder is of no use then.
+
+      iex> {:ok, router} = ShapeRouter.new("tenant_1", "todos")
+      iex> ShapeRouter.add_shape(router, 1, "user_id = 123")
+      iex> {:ok, decoder} = ShapeRouter.WalDecoder.new()
+      iex> relation = <<?R, 16385::32, "public", 0, "todos", 0, ?d, 1::16, 1, "user_id", 0, 20::32, -1::32>>
+      iex> insert = <<?I, 16385::32, ?N, 1::16, ?t, 3::32, "123">>
+      iex> ShapeRouter.route_wal(router, decoder, [relation, insert])
+      [[], [1]]
+      iex> ShapeRouter.route_wal(%{todos: router}, decoder, insert)
+      [todos: [1]]
+  """
+  @spec route_wal(routers(), WalDecoder.t(), binary() | [binary()], keyword()) ::
+          wal_answer([id()] | [{id(), op()}])
+          | [wal_answer([id()] | [{id(), op()}])]
+          | {:error, Error.t()}
+  def route_wal(routers, decoder, messages, opts \\ [])
+
+  def route_wal(routers, decoder, message, opts) when is_binary(message) do
+    with [answer] <- route_wal(routers, decoder, [message], opts), do: answer
+  end
+
+  def route_wal(routers, decoder, messages, opts) when is_list(messages) do
+    with flags when is_integer(flags) <- flags(opts) do
+      wal({:read, flags}, pairs(routers), decoder, messages)
+    end
+  end
+
+  @doc """
+  `route_txn/3` of a transaction as it came over a replication connection. `messages` are those from its
+  Begin to its Commit, which tell its commit LSN and xid; answers are as those of `route_wal/4`, each
+  classified, and what they do to membership is *staged* in every router until `ack/2`, also in those
+  whose table the transaction does not touch.
+
+  Options:
+
+    * `:lsn` - the commit LSN as in `route_txn/3`, where the messages do not tell it: for a fragment of
+      a large transaction, or a transaction that was streamed while in progress and put together since
+      (what was rolled back taken out)
+  """
+  @spec route_wal_txn(routers(), WalDecoder.t(), [binary()], keyword()) ::
+          [wal_answer([{id(), op()}])] | {:error, Error.t()}
+  def route_wal_txn(routers, decoder, messages, opts \\ []) when is_list(messages) do
+    with {:ok, opts} <- Options.merge(opts, lsn: nil),
+         {:ok, transaction} <- if(opts.lsn, do: transaction(opts.lsn), else: {:ok, nil}) do
+      wal({:stage, transaction}, pairs(routers), decoder, messages)
+    end
+  end
+
+  defp pairs(routers) when is_map(routers), do: Map.to_list(routers)
+  defp pairs(routers), do: routers
+
+  defp wal(mode, routers, decoder, messages),
+    do: wal(:more, mode, routers, decoder, messages, nil, [], [])
+
+  # `part`: of the answer to the first of `messages`, which `from` says how to go on with.
+  defp wal(how, mode, routers, decoder, messages, from, part, done) do
+    case next_wal(how, mode, routers, decoder, messages, from) do
+      answers when is_list(answers) ->
+        Enum.reverse(done, join_wal(part, from, answers))
+
+      {how, [], messages, next, more} ->
+        [part] = join_wal(part, from, [more])
+        wal(how, mode, routers, decoder, messages, next, part, done)
+
+      {how, answers, messages, next, more} ->
+        done = Enum.reverse(join_wal(part, from, answers), done)
+        wal(how, mode, routers, decoder, messages, next, more, done)
+
+      error ->
+        Error.result(error)
+    end
+  end
+
+  defp next_wal(:more, {:read, flags}, routers, decoder, messages, from),
+    do: Native.router_route_wal(routers, decoder, flags, messages, from)
+
+  defp next_wal(:heavy, {:read, flags}, routers, decoder, messages, from),
+    do: Native.router_route_wal_heavy(routers, decoder, flags, messages, from)
+
+  defp next_wal(:more, {:stage, transaction}, routers, decoder, messages, from),
+    do: Native.router_route_wal_txn(routers, decoder, transaction, messages, from)
+
+  defp next_wal(:heavy, {:stage, transaction}, routers, decoder, messages, from),
+    do: Native.router_route_wal_txn_heavy(routers, decoder, transaction, messages, from)
+
+  # Only a cursor goes on with an answer. Where routers are named, it is the last one's of the part.
+  defp join_wal(part, {_index, _skip, cursor}, [more | answers]) when cursor != nil,
+    do: [join_part(part, more) | answers]
+
+  defp join_wal(_part, _from, answers), do: answers
+
+  defp join_part(part, more) do
+    case {Enum.split(part, -1), more} do
+      {{before, [{name, ids}]}, [{name, others} | more]} when is_list(ids) ->
+        before ++ [{name, :lists.sort(ids ++ others)} | more]
+
+      _ ->
+        :lists.sort(part ++ more)
+    end
+  end
+
   @doc """
   Makes the effects of all routed transactions up to (and including) a commit LSN real: call it when
   what `route_txn/3` answered is durable.
@@ -372,6 +527,14 @@ defmodule ShapeRouter do
   def ack(router, lsn) when is_integer(lsn) and lsn >= 0 do
     case Native.router_ack(router, lsn) do
       :more -> ack(router, lsn)
+      :dirty -> ack_dirty(router, lsn)
+      other -> Error.result(other)
+    end
+  end
+
+  defp ack_dirty(router, lsn) do
+    case Native.router_ack_dirty(router, lsn) do
+      :more -> ack_dirty(router, lsn)
       other -> Error.result(other)
     end
   end
@@ -389,6 +552,8 @@ defmodule ShapeRouter do
       clause turned down), both from 0 to 1
     * `"memory_bytes"` and `"bytes_per_shape"`, as the router accounts for them
     * `"staged_transactions"`, `"acked_lsn"`
+    * `"journal_bytes"` and `"snapshot_bytes"` of `:data_dir`: what the journal says since the snapshot, and
+      the snapshot
   """
   @spec metrics(t()) :: %{String.t() => number()}
   def metrics(router), do: Native.router_metrics(router)
@@ -463,9 +628,21 @@ defmodule ShapeRouter do
     end)
   end
 
-  @doc "Closes the router: every further call is refused with `:closed`."
-  @spec close(t()) :: :ok
-  def close(router), do: Native.router_close(router)
+  @doc """
+  Copies a router with a `:data_dir` into an empty directory, as it is at that moment, while it goes on.
+  `new/3` opens the copy like the original. Where the two directories are on one file system, they share
+  the bytes. Off the scheduler.
+  """
+  @spec snapshot(t(), Path.t()) :: :ok | {:error, Error.t()}
+  def snapshot(router, dir) when is_binary(dir),
+    do: router |> Native.router_snapshot(dir) |> Error.result()
+
+  @doc """
+  Closes the router: every further call is refused with `:closed`. A `:data_dir` is brought up to date
+  and given back; an error says that the last of what was written may not be durable.
+  """
+  @spec close(t()) :: :ok | {:error, Error.t()}
+  def close(router), do: router |> Native.router_close() |> Error.result()
 
   defp flags([]), do: 0
 
@@ -479,13 +656,6 @@ defmodule ShapeRouter do
         other -> Error.argument("old_row is neither :superset nor :ignore: #{inspect(other)}")
       end
     end
-  end
-
-  defp in_memory(nil), do: :ok
-
-  defp in_memory(dir) do
-    message = "routers with a data_dir are not supported yet: #{inspect(dir)}"
-    {:error, %Error{code: :not_supported, message: message}}
   end
 
   defp limit(_name, nil), do: :ok

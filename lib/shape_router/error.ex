@@ -19,6 +19,8 @@ defmodule ShapeRouter.Error do
   | `:invalid_change` | a change lacks what its kind needs |
   | `:limit_reached` | `max_shapes` or `max_bytes` |
   | `:stale_transaction`, `:transaction_in_progress` | transactions were routed or acknowledged out of turn |
+  | `:malformed_message` | bytes that are no pgoutput message; `position` is the byte in the message |
+  | `:out_of_place`, `:unknown_relation` | a message that cannot come here; a row of a table that no Relation message has defined |
   | `:unknown_value` | the answer depends on a column that the record does not have |
   | `:unreadable_value` | a value is not one of its column's type |
   | `:evaluation_error` | the clause raises on this record, as in PostgreSQL |
@@ -27,6 +29,8 @@ defmodule ShapeRouter.Error do
   | `:closed` | the router or the index was closed |
   | `:stale_index` | an index's struct is older than the newest one that came of it |
   | `:locked` | the directory is open elsewhere |
+  | `:mismatch` | the directory has a router of another table, other columns, key or settings |
+  | `:not_empty` | a copy needs an empty directory |
   | `:damaged`, `:unknown_version` | a file is not what was written, or was written by another version |
   | `:io_error`, `:failed` | the file system refused something; nothing more is accepted after that |
   | `:behind` | merges are so far behind that a write was refused: try again later |

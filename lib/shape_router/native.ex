@@ -9,11 +9,12 @@ defmodule ShapeRouter.Native do
     :erlang.load_nif(path, 0)
   end
 
-  def router_new(_table, _columns, _primary_key, _track_membership, _limits, _time_zone),
-    do: nif()
-
+  def router_new(_table, _settings), do: nif()
+  def router_open(_table, _settings, _directory, _how), do: nif()
+  def router_snapshot(_router, _directory), do: nif()
   def router_add(_router, _shapes), do: nif()
   def router_remove(_router, _id), do: nif()
+  def router_remove_dirty(_router, _id), do: nif()
   def router_route(_router, _change, _flags), do: nif()
   def router_continue(_router, _change, _flags, _cursor), do: nif()
   def router_continue_heavy(_router, _change, _flags, _cursor), do: nif()
@@ -21,6 +22,12 @@ defmodule ShapeRouter.Native do
   def router_route_txn(_router, _transaction, _first, _changes, _cursor), do: nif()
   def router_route_txn_heavy(_router, _transaction, _first, _changes, _cursor), do: nif()
   def router_ack(_router, _lsn), do: nif()
+  def router_route_wal(_routers, _decoder, _flags, _messages, _from), do: nif()
+  def router_route_wal_heavy(_routers, _decoder, _flags, _messages, _from), do: nif()
+  def router_route_wal_txn(_routers, _decoder, _transaction, _messages, _from), do: nif()
+  def router_route_wal_txn_heavy(_routers, _decoder, _transaction, _messages, _from), do: nif()
+  def wal_decoder_new(_protocol, _streaming), do: nif()
+  def router_ack_dirty(_router, _lsn), do: nif()
   def router_shapes(_router), do: nif()
   def router_metrics(_router), do: nif()
   def router_explain(_router, _id), do: nif()

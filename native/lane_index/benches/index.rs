@@ -1,29 +1,36 @@
-//! What an index costs, beside a bare perfect hash function with an array of values and beside
-//! `hashbrown`, in the same run.
+//! What an index costs over its life: writing, flushing, merging, opening, looking up, in a directory
+//! as in use. `benches/lookup.rs` has look-ups in more detail.
 //!
 //! `cargo bench -p lane_index --bench index [-- <keys>...]`; without arguments 1M and 10M keys.
 //! "hit" and "miss" are look-ups of random keys one after the other, whose cache misses may overlap.
+//! What is done by one thread is processor time, what several do is the time on the clock.
 
-use std::collections::HashMap;
+#[path = "support/process.rs"]
+mod process;
+mod support;
+
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use lane_index::{Fsync, Journaling, LaneIndex, Op, Options};
-use ptr_hash::{PtrHash, PtrHashParams, bucket_fn::Linear, hash::NoHash};
-
-const QUERIES: usize = 1_000_000;
-const ROUNDS: usize = 7;
-
-type Bare = PtrHash<u64, Linear, Vec<u32>, NoHash, Vec<u8>>;
+use lane_index::{Fsync, Journaling, LaneIndex, Maintenance, Options};
+use process::{peak, reset_peak, resident};
+use support::{Bare, QUERIES, key, now, rounds};
 
 fn main() {
     let sizes: Vec<usize> = std::env::args().filter_map(|arg| arg.parse().ok()).collect();
-    let sizes = if sizes.is_empty() { vec![1_000_000, 10_000_000] } else { sizes };
-    for keys in sizes {
+    many_ids_under_one_key();
+    for keys in if sizes.is_empty() { vec![1_000_000, 10_000_000] } else { sizes } {
         println!("{keys} keys");
-        measure(keys);
+        rates(keys);
+        let folder = tempfile::tempdir().expect("a folder");
+        drop(life(folder.path(), keys, true));
+        let folder = tempfile::tempdir().expect("a folder");
+        let index = life(folder.path(), keys, false);
+        look_ups(&index, keys);
+        while_compacting(&index, keys);
+        index.close().expect("closed");
     }
 }
 
@@ -35,60 +42,99 @@ fn options() -> Options {
     }
 }
 
-/// All keys of a run: the `n`-th is the same whenever it is asked for.
-fn key(n: usize) -> u64 {
-    let mut z = (n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
-fn measure(keys: usize) {
+/// How fast overlays take entries, and segments are built and merged, with nothing else going on.
+fn rates(keys: usize) {
     let folder = tempfile::tempdir().expect("a folder");
-    let index = LaneIndex::open(folder.path(), options()).expect("opened");
-    let start = Instant::now();
+    let options = Options {
+        maintenance: Maintenance::Caller,
+        overlay_limit: Some(usize::MAX),
+        lanes: Some((keys / (1 << 16)).next_power_of_two().clamp(1, 64) as u16),
+        ..options()
+    };
+    let index = LaneIndex::open(folder.path(), options).expect("opened");
+    let start = now();
     for n in 0..keys {
         index.insert(key(n), n as u32).expect("written");
     }
-    let inserted = start.elapsed();
-    let flushed = {
-        index.flush().expect("flushed");
-        start.elapsed()
-    };
-    let peak_before = reset_peak();
-    let start_compact = Instant::now();
+    println!("  an insert, nothing else going on: {:.0} ns", (now() - start) / keys as f64);
+    let start = Instant::now();
+    index.flush().expect("flushed");
+    let built = index.stats().segment_bytes as f64 / 1e6;
+    let seconds = start.elapsed().as_secs_f64();
+    println!("  a flush of all: {built:.1} MB at {:.1} MB/s", built / seconds);
+    // As leveling has it: the new part is a tenth of the old one.
+    for n in keys..keys + keys / 10 {
+        index.insert(key(n), n as u32).expect("written");
+    }
+    index.flush().expect("flushed");
+    let before = index.stats().segment_bytes as f64 / 1e6;
+    let resident_before = reset_peak();
+    let start = Instant::now();
+    index.compact().expect("merged");
+    let seconds = start.elapsed().as_secs_f64();
+    let after = index.stats().segment_bytes as f64 / 1e6;
+    println!(
+        "  a merge of it with a tenth more: {before:.1} MB read and {after:.1} MB written at {:.1} MB/s \
+         of what is written; peak memory {:.1} MB above what was resident",
+        after / seconds,
+        (peak() - resident_before) / 1e6
+    );
+}
+
+/// Writes, flushes and merges in the background, closes and opens. With `lists`, every fifth key has
+/// two ids.
+fn life(folder: &std::path::Path, keys: usize, lists: bool) -> LaneIndex {
+    println!("  {} a key", if lists { "1.2 ids" } else { "one id" });
+    let index = LaneIndex::open(folder, options()).expect("opened");
+    let (start, start_cpu) = (Instant::now(), now());
+    let mut entries = 0;
+    for n in 0..keys {
+        index.insert(key(n), n as u32).expect("written");
+        entries += 1;
+        if lists && n.is_multiple_of(5) {
+            index.insert(key(n), (keys + n) as u32).expect("written");
+            entries += 1;
+        }
+    }
+    let (inserted, inserted_cpu) = (start.elapsed(), now() - start_cpu);
+    index.flush().expect("flushed");
+    let flushed = start.elapsed();
+    let start = Instant::now();
+    let resident_before = reset_peak();
     index.compact().expect("compacted");
-    let compacted = start_compact.elapsed();
-    let peak = peak() - peak_before;
     let stats = index.stats();
     println!(
-        "  insert {:.0} ns, flushed after {:.1} s, compacted in {:.1} s with {:.0} MB more than before; \
-         {} lanes, write amplification {:.1}, at most {} segments",
-        inserted.as_nanos() as f64 / keys as f64,
+        "    an insert: {:.0} ns of its thread, {:.0} ns on the clock with flushes and merges beside it; \
+         all flushed after {:.1} s",
+        inserted_cpu / f64::from(entries),
+        inserted.as_nanos() as f64 / f64::from(entries),
         flushed.as_secs_f64(),
-        compacted.as_secs_f64(),
-        peak / 1e6,
+    );
+    println!(
+        "    compacted in {:.1} s, peak memory {:.1} MB above what was resident; {} lanes, write \
+         amplification {:.1}, at most {} segments",
+        start.elapsed().as_secs_f64(),
+        (peak() - resident_before) / 1e6,
         stats.num_lanes,
         stats.write_amplification,
         stats.max_segments,
     );
-    println!(
-        "  {:.2} B a key by its own count, {:.2} B on disk",
-        stats.bytes_per_key,
-        stats.segment_bytes as f64 / keys as f64
-    );
+    let (counted, on_disk) = (stats.bytes_per_key, stats.segment_bytes as f64 / keys as f64);
     index.close().expect("closed");
     drop(index);
-    std::thread::sleep(Duration::from_millis(200));
+    std::thread::sleep(Duration::from_millis(300));
+    // SAFETY: the call gives free memory back to the system, and does nothing else.
+    unsafe { libc::malloc_trim(0) };
     let before = resident();
     let mut opened = vec![];
-    for _ in 0..3 {
+    for _ in 0..5 {
         let start = Instant::now();
-        let index = LaneIndex::open(folder.path(), options()).expect("opened");
+        let index = LaneIndex::open(folder, options()).expect("opened");
         opened.push(start.elapsed().as_secs_f64() * 1e3);
         index.close().expect("closed");
     }
-    let index = LaneIndex::open(folder.path(), options()).expect("opened");
+    opened.sort_by(f64::total_cmp);
+    let index = LaneIndex::open(folder, options()).expect("opened");
     let mut ids = Vec::new();
     for n in 0..keys {
         ids.clear();
@@ -96,59 +142,34 @@ fn measure(keys: usize) {
         assert_eq!(ids.first(), Some(&(n as u32)), "key {n}");
     }
     println!(
-        "  reopened in {:.1} ms, {:.2} B a key resident after every key was looked up",
-        opened.iter().copied().fold(f64::INFINITY, f64::min),
+        "    reopened in {:.1} ms; bytes a key: {:.2} by growth of the process after every key was \
+         looked up, {counted:.2} by its own count, {on_disk:.2} on disk",
+        opened[2],
         (resident() - before) / keys as f64,
     );
-    look_ups(&index, keys);
-    while_compacting(&index, keys);
-    index.close().expect("closed");
-    if keys <= 1_000_000 {
-        several_ids(keys);
-    }
-}
-
-/// What is measured: a name, and the sum of what the queries found.
-type Case<'a> = (&'static str, &'a mut dyn FnMut(&[u64]) -> u64);
-
-/// The median of rounds that take turns, in ns a query.
-fn rounds(cases: &mut [Case<'_>], queries: &[Vec<u64>]) {
-    let mut times = vec![vec![]; cases.len()];
-    for _ in 0..ROUNDS {
-        for (at, (_, case)) in cases.iter_mut().enumerate() {
-            let start = Instant::now();
-            black_box(case(&queries[at]));
-            times[at].push(start.elapsed().as_nanos() as f64 / queries[at].len() as f64);
-        }
-    }
-    for (at, (name, _)) in cases.iter().enumerate() {
-        times[at].sort_by(f64::total_cmp);
-        println!("    {name:<38} {:6.1} ns", times[at][ROUNDS / 2]);
-    }
+    index
 }
 
 fn look_ups(index: &LaneIndex, keys: usize) {
-    let all: Vec<u64> = (0..keys).map(key).collect();
-    let bare: Bare = PtrHash::new(&all, PtrHashParams::default_fast());
-    let mut values = vec![0_u32; keys];
-    for (n, key) in all.iter().enumerate() {
-        values[bare.index(key)] = n as u32;
-    }
-    let map: hashbrown::HashMap<u64, u32> =
-        all.iter().enumerate().map(|(n, key)| (*key, n as u32)).collect();
+    let bare = Bare::new(keys);
+    let map: hashbrown::HashMap<u64, u32> = (0..keys).map(|n| (key(n), n as u32)).collect();
     let mut random = Rng::with_seed(1);
     let hits: Vec<u64> = (0..QUERIES).map(|_| key(random.usize(0..keys))).collect();
     let misses: Vec<u64> = (0..QUERIES).map(|_| random.u64(..)).collect();
-    let get = |queries: &[u64], verified: bool| {
-        let mut ids = Vec::with_capacity(8);
-        let mut sum = 0;
+    let get = |queries: &[u64]| {
+        let (mut ids, mut sum) = (Vec::with_capacity(8), 0);
         for hash in queries {
             ids.clear();
-            let _ = if verified {
-                index.get_verified(*hash, &mut ids)
-            } else {
-                index.get(*hash, &mut ids)
-            };
+            let _ = index.get(*hash, &mut ids);
+            sum += ids.iter().map(|id| u64::from(*id)).sum::<u64>();
+        }
+        sum
+    };
+    let get_verified = |queries: &[u64]| {
+        let (mut ids, mut sum) = (Vec::with_capacity(8), 0);
+        for hash in queries {
+            ids.clear();
+            let _ = index.get_verified(*hash, &mut ids);
             sum += ids.iter().map(|id| u64::from(*id)).sum::<u64>();
         }
         sum
@@ -160,49 +181,45 @@ fn look_ups(index: &LaneIndex, keys: usize) {
         });
         sum
     };
-    let look_up =
+    let in_map =
         |queries: &[u64]| queries.iter().filter_map(|q| map.get(q)).map(|v| u64::from(*v)).sum();
     // Each key depends on the answer before: nothing overlaps.
     let zero = black_box(0);
-    let dependent = |queries: &[u64], value: &mut dyn FnMut(u64) -> u64| {
-        queries.iter().fold(0, |last, key| value(key ^ (last & zero)))
-    };
     let mut ids = Vec::with_capacity(8);
-    rounds(
-        &mut [
-            ("bare ptr_hash and values, hit, latency", &mut |q| {
-                dependent(q, &mut |key| u64::from(values[bare.index(&key)]))
-            }),
-            ("index, hit, latency", &mut |q| {
-                dependent(q, &mut |key| {
-                    ids.clear();
-                    let _ = index.get(key, &mut ids);
-                    ids.iter().map(|id| u64::from(*id)).sum()
-                })
-            }),
-        ],
-        &[hits.clone(), hits.clone()],
-    );
-    rounds(
-        &mut [
-            ("bare ptr_hash and values, hit", &mut |q| {
-                q.iter().map(|key| u64::from(values[bare.index(key)])).sum()
-            }),
-            ("index, hit", &mut |q| get(q, false)),
-            ("index, hit, verified", &mut |q| get(q, true)),
-            ("index, hit, in one batch", &mut |q| batch(q)),
-            ("hashbrown, hit", &mut { look_up }),
-            ("index, miss", &mut |q| get(q, false)),
-            ("hashbrown, miss", &mut { look_up }),
-        ],
-        &[hits.clone(), hits.clone(), hits.clone(), hits.clone(), hits, misses.clone(), misses],
-    );
+    rounds(&mut [
+        ("latency of a hit: bare perfect hash", &hits, &mut |queries| {
+            queries.iter().fold(0, |last, key| bare.get(key ^ (last & zero)))
+        }),
+        ("latency of a hit", &hits, &mut |queries| {
+            queries.iter().fold(0, |last, key| {
+                ids.clear();
+                let _ = index.get(key ^ (last & zero), &mut ids);
+                ids.iter().map(|id| u64::from(*id)).sum()
+            })
+        }),
+    ]);
+    rounds(&mut [
+        ("hit: bare perfect hash and values", &hits, &mut |queries| {
+            queries.iter().map(|key| bare.get(*key)).sum()
+        }),
+        ("hit", &hits, &mut { get }),
+        ("hit, verified", &hits, &mut { get_verified }),
+        ("hit, in batches", &hits, &mut { batch }),
+        ("hit: hashbrown", &hits, &mut { in_map }),
+        ("miss", &misses, &mut { get }),
+        ("miss, in batches", &misses, &mut { batch }),
+        ("miss: hashbrown", &misses, &mut { in_map }),
+    ]);
     // With an overlay that holds something, as in use.
     for n in 0..5000 {
         index.insert(key(keys + n), 1).expect("written");
     }
-    let hits: Vec<u64> = (0..QUERIES).map(|_| key(random.usize(0..keys))).collect();
-    rounds(&mut [("index, hit, 5,000 entries in the overlay", &mut |q| get(q, false))], &[hits]);
+    rounds(&mut [
+        ("hit: bare perfect hash and values", &hits, &mut |queries| {
+            queries.iter().map(|key| bare.get(*key)).sum()
+        }),
+        ("hit, 5,000 entries in the overlay", &hits, &mut { get }),
+    ]);
 }
 
 /// Latencies of single look-ups, quiet and while everything is written anew.
@@ -241,56 +258,20 @@ fn while_compacting(index: &LaneIndex, keys: usize) {
     println!("    written anew with another lane count in {:.1} s", took.as_secs_f64());
 }
 
-/// 1.2 ids a key, and 100,000 ids under one.
-fn several_ids(keys: usize) {
+fn many_ids_under_one_key() {
     let index = LaneIndex::in_memory(options()).expect("opened");
-    for n in 0..keys {
-        index.insert(key(n), n as u32).expect("written");
-        if n % 5 == 0 {
-            index.insert(key(n), (keys + n) as u32).expect("written");
-        }
+    let start = Instant::now();
+    for id in 0..100_000 {
+        index.insert(1, id).expect("written");
     }
-    index.compact().expect("compacted");
-    let stats = index.stats();
-    println!(
-        "  1.2 ids a key: {:.2} B a key, {:.2} B with the cold part",
-        stats.bytes_per_key,
-        stats.segment_bytes as f64 / keys as f64
-    );
-    let index = LaneIndex::in_memory(options()).expect("opened");
-    let mut seconds = HashMap::new();
-    for remove in [false, true] {
-        let start = Instant::now();
-        for id in 0..100_000 {
-            let op = if remove { Op::Remove { hash: 1, id } } else { Op::Insert { hash: 1, id } };
-            index.write(&[op]).expect("written");
-        }
-        seconds.insert(remove, start.elapsed().as_secs_f64() * 1e3);
+    let added = start.elapsed();
+    let start = Instant::now();
+    for id in 0..100_000 {
+        index.remove(1, id).expect("written");
     }
     println!(
-        "  100,000 ids under one key: added in {:.0} ms, removed in {:.0} ms",
-        seconds[&false], seconds[&true]
+        "100,000 ids under one key: added in {:.1} ms, removed in {:.1} ms",
+        added.as_secs_f64() * 1e3,
+        start.elapsed().as_secs_f64() * 1e3
     );
-}
-
-/// A line of `/proc/self/status` in bytes; 0 where there is none.
-fn status(field: &str) -> f64 {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = text.lines().find(|line| line.starts_with(field));
-    let kilobytes = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
-    kilobytes.unwrap_or(0.0) * 1024.0
-}
-
-fn resident() -> f64 {
-    status("VmRSS:")
-}
-
-fn peak() -> f64 {
-    status("VmHWM:")
-}
-
-/// Forgets the peak so far; returns what is resident now.
-fn reset_peak() -> f64 {
-    drop(std::fs::write("/proc/self/clear_refs", "5"));
-    resident()
 }

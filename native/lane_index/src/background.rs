@@ -80,7 +80,7 @@ pub(crate) fn helpers() -> usize {
 /// Runs `work` on a thread of the library, `delay` from now at the earliest.
 ///
 /// A panic ends the job, not the thread; a job that must report one catches it itself.
-pub(crate) fn run_after(delay: Duration, work: impl FnOnce() + Send + 'static) {
+pub fn run_after(delay: Duration, work: impl FnOnce() + Send + 'static) {
     let pool = pool();
     let mut queue = pool.queue.lock();
     let number = queue.next_number;

@@ -90,7 +90,7 @@ pub fn jump(mut key: u64, lanes: u16) -> u16 {
 /// Which lane a hash belongs to, for one lane count.
 pub struct LaneMap {
     lanes: u16,
-    table: Box<[u8]>,
+    table: [u8; VIRTUAL_BUCKETS],
 }
 
 impl LaneMap {
@@ -116,8 +116,7 @@ impl LaneMap {
     }
 
     fn new(lanes: u16) -> Self {
-        let table =
-            (0..VIRTUAL_BUCKETS as u64).map(|bucket| jump(spread(bucket), lanes) as u8).collect();
+        let table = std::array::from_fn(|bucket| jump(spread(bucket as u64), lanes) as u8);
         Self { lanes, table }
     }
 

@@ -12,6 +12,7 @@ use crate::compaction::{self, Which};
 use crate::disk::{Disk, Found};
 use crate::hash::{HashKey, LaneMap};
 use crate::journal::{Journal, JournalOptions, JournalStart, Op};
+use crate::lookup::{Answer, answer};
 use crate::merge::{Layers, merge};
 use crate::options::{Journaling, Options};
 use crate::segment::Segment;
@@ -19,26 +20,13 @@ use crate::state::{Beginning, Change, Core};
 use crate::stats::{Stats, Timer};
 use crate::storage::{Directory, Storage};
 use crate::trigger;
-use crate::view::{Frozen, NO_REMOVAL, Run, View};
-
-/// How many look-ups of a batch are prepared before the first of them is made.
-const BATCH: usize = 32;
-
-/// Whether an answer can be relied upon to be whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Answer {
-    /// No id that is filed under the key is missing.
-    Complete,
-    /// Part of the index was lost, or it is closed: ids may be missing.
-    Degraded,
-}
+use crate::view::{Frozen, NO_REMOVAL, Run};
 
 /// A multimap from 64-bit key hashes to `u32` ids.
 ///
 /// It is shared by reference between threads: look-ups wait for nobody, writes only for each other.
 pub struct LaneIndex {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
 }
 
 impl LaneIndex {
@@ -183,65 +171,6 @@ impl LaneIndex {
         }
     }
 
-    /// Appends the ids under the key with this hash to `ids`, ascending, each once.
-    ///
-    /// A key whose fingerprint is like another's gets the other's ids too, about once in 65,000 times
-    /// for a key that is not there: a caller that has no predicate of its own behind the index uses
-    /// [`LaneIndex::get_verified`].
-    #[inline]
-    pub fn get(&self, hash: u64, ids: &mut Vec<u32>) -> Answer {
-        let timer = Timer::start();
-        let view = self.core.view.load();
-        view.get(hash, false, ids);
-        self.core.counters.lookups.record(timer);
-        answer(&view)
-    }
-
-    /// As [`LaneIndex::get`], with the whole hash compared: one more cache miss for a hit, and no id of
-    /// another hash.
-    pub fn get_verified(&self, hash: u64, ids: &mut Vec<u32>) -> Answer {
-        let timer = Timer::start();
-        let view = self.core.view.load();
-        view.get(hash, true, ids);
-        self.core.counters.lookups.record(timer);
-        answer(&view)
-    }
-
-    /// Looks up many keys with their cache misses overlapping. `found` gets the index of each key that
-    /// has ids, and the ids, which are kept in `ids` only until it returns.
-    pub fn get_batch(
-        &self,
-        hashes: &[u64],
-        ids: &mut Vec<u32>,
-        mut found: impl FnMut(usize, &[u32]),
-    ) -> Answer {
-        let view = self.core.view.load();
-        for (batch, hashes) in hashes.chunks(BATCH).enumerate() {
-            for hash in hashes {
-                view.prefetch(*hash);
-            }
-            for (at, hash) in hashes.iter().enumerate() {
-                ids.clear();
-                view.get(*hash, false, ids);
-                if !ids.is_empty() {
-                    found(batch * BATCH + at, ids);
-                }
-            }
-        }
-        answer(&view)
-    }
-
-    /// Appends the ids under each of several keys to `ids`, key after key, as [`LaneIndex::get`] does,
-    /// with the cache misses of them overlapping.
-    pub fn get_each(&self, hashes: &[u64], ids: &mut Vec<u32>) -> Answer {
-        let view = self.core.view.load();
-        for hashes in hashes.chunks(BATCH) {
-            hashes.iter().for_each(|hash| view.prefetch(*hash));
-            hashes.iter().for_each(|hash| view.get(*hash, false, ids));
-        }
-        answer(&view)
-    }
-
     /// Hands `each` every key's hash and its ids, ascending, in no useful order of keys. What is
     /// written meanwhile may be in it or not.
     ///
@@ -261,14 +190,7 @@ impl LaneIndex {
         });
         drop(layers);
         let answer = answer(&view);
-        crate::reaper::retire(view);
         result.map(|()| answer)
-    }
-
-    /// Whether `id` is filed under the key with this hash, by the whole hash. However many ids the key
-    /// has, they are not read one by one, apart from those of up to [`crate::DELTA_MAX`] that lie together.
-    pub fn contains(&self, hash: u64, id: u32) -> bool {
-        self.core.view.load().contains(hash, id)
     }
 
     /// Hands `each` every id that is filed under any key, in no order, and maybe several times; ids that
@@ -277,9 +199,7 @@ impl LaneIndex {
     pub fn for_each_id(&self, each: impl FnMut(u32)) -> Answer {
         let view = self.core.view.load_full();
         view.for_each_id(each);
-        let answer = answer(&view);
-        crate::reaper::retire(view);
-        answer
+        answer(&view)
     }
 
     /// Every id that is filed under any key, ascending, each once.
@@ -523,10 +443,6 @@ fn finish(core: &Arc<Core>) -> Result<(), Error> {
         disk.close();
     }
     synced
-}
-
-fn answer(view: &View) -> Answer {
-    if view.degraded { Answer::Degraded } else { Answer::Complete }
 }
 
 fn opened_run(segment: Segment) -> Result<Arc<Run>, Error> {

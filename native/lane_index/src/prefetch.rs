@@ -1,15 +1,15 @@
-//! Asking the processor for a cache line ahead of its use: the only unsafe code of the segments.
+//! Asking the processor for a cache line ahead of its use.
 
-/// Starts loading the cache line of `bytes[index]` where there is one; does nothing else.
+/// Starts loading the cache line of `address`, whatever is there; does nothing else.
 #[inline(always)]
-pub(crate) fn prefetch(bytes: &[u8], index: usize) {
+pub(crate) fn prefetch<T>(address: *const T) {
     #[cfg(target_arch = "x86_64")]
-    if let Some(byte) = bytes.get(index) {
+    {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch reads nothing that the program can see and cannot fault; the address
-        // is that of a byte that the slice holds.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(byte).cast()) }
+        // SAFETY: a prefetch reads nothing that the program can see, and cannot fault whatever the
+        // address is.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = (bytes, index);
+    let _ = address;
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use crate::Error;
@@ -17,8 +16,8 @@ use crate::hash::{HashKey, LaneMap};
 use crate::journal::{Journal, Op};
 use crate::options::Options;
 use crate::overlay::{MAX_ENTRIES, Overlay, Written};
-use crate::reaper;
 use crate::stats::Histogram;
+use crate::swap::Swap;
 use crate::view::{Frozen, NO_REMOVAL, Run, View};
 
 /// How many overlays wait for a flush at most; then the one that is written to grows instead.
@@ -27,7 +26,7 @@ const MAX_FROZEN: usize = 2;
 pub(crate) struct Core {
     pub options: Options,
     pub hash_key: HashKey,
-    pub view: ArcSwap<View>,
+    pub view: Swap<View>,
     pub disk: Option<Disk>,
     pub lanes: AtomicU16,
     writer: Mutex<Writer>,
@@ -146,7 +145,7 @@ impl Core {
         let core = Self {
             options,
             hash_key,
-            view: ArcSwap::from_pointee(view),
+            view: Swap::new(view),
             disk,
             lanes: AtomicU16::new(lanes),
             writer: Mutex::new(writer),
@@ -329,8 +328,6 @@ impl Core {
         });
         self.recount(&mut writer);
         drop(writer);
-        // The old view's runs are freed by the reaper; this one must not be the last to hold them.
-        reaper::retire(view);
         if let Some(disk) = &self.disk {
             disk.remove(change.replaced.iter().map(|run| run.name.clone()));
         }
@@ -377,7 +374,6 @@ impl Core {
         if let Some(disk) = self.disk.as_ref().filter(|_| empty) {
             disk.remove(view.runs.iter().map(|run| run.name.clone()));
         }
-        reaper::retire(view);
         Ok(())
     }
 
@@ -444,7 +440,6 @@ impl Core {
         });
         self.recount(&mut writer);
         drop(writer);
-        reaper::retire(view);
         let aside = disk.quarantine(name)?;
         self.trouble.lock().get_or_insert_default().quarantined.push(aside);
         Ok(())
@@ -454,7 +449,7 @@ impl Core {
     fn swap(&self, change: impl FnOnce(&mut View)) {
         let mut next = self.view.load().successor();
         change(&mut next);
-        reaper::retire(self.view.swap(Arc::new(next)));
+        self.view.replace(next);
     }
 
     fn recount(&self, writer: &mut Writer) {

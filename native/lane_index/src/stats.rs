@@ -5,12 +5,11 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::reaper;
 use crate::state::Core;
 use crate::view::Run;
 
 /// One call in so many is timed: a clock read costs as much as a look-up.
-pub const SAMPLE_EVERY: u64 = 64;
+pub const SAMPLE_EVERY: u32 = 64;
 /// Two buckets for each power of two of nanoseconds, up to some seconds.
 const BUCKETS: usize = 66;
 
@@ -87,7 +86,7 @@ pub(crate) fn collect(core: &Core) -> Stats {
         }
         None => (None, false, vec![]),
     };
-    let stats = Stats {
+    Stats {
         num_lanes: core.lanes.load(Ordering::Relaxed),
         overlay_entries,
         segment_entries: sum(|run| run.adds + run.removes),
@@ -113,9 +112,7 @@ pub(crate) fn collect(core: &Core) -> Stats {
         degraded: view.degraded,
         lookup_latency: counters.lookups.summary(),
         write_latency: counters.writes.summary(),
-    };
-    reaper::retire(view);
-    stats
+    }
 }
 
 /// A latency histogram's summary.
@@ -144,10 +141,16 @@ impl Timer {
     /// Starts the clock for one call in [`SAMPLE_EVERY`] of this thread.
     #[inline]
     pub(crate) fn start() -> Self {
-        thread_local!(static CALLS: Cell<u64> = const { Cell::new(0) });
+        thread_local!(static CALLS: Cell<u32> = const { Cell::new(0) });
         let call = CALLS.get();
         CALLS.set(call.wrapping_add(1));
-        Self(if call.is_multiple_of(SAMPLE_EVERY) { Some(Instant::now()) } else { None })
+        Self::when(call.is_multiple_of(SAMPLE_EVERY))
+    }
+
+    /// Starts the clock for this call, or not.
+    #[inline(always)]
+    pub(crate) fn when(is_sampled: bool) -> Self {
+        Self(is_sampled.then(Instant::now))
     }
 }
 

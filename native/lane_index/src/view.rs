@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::hash::LaneMap;
 use crate::levels::RunFigures;
 use crate::overlay::Overlay;
-use crate::segment::Segment;
+use crate::segment::{Found, Segment};
 
 /// No removal: greater than every number of an operation.
 pub(crate) const NO_REMOVAL: u64 = u64::MAX;
@@ -66,37 +66,35 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// Appends the ids of `hash` to `ids`, ascending. With `verified`, a segment's fingerprint is not
-    /// taken at its word: the full hash is compared.
-    #[inline]
-    pub(crate) fn get(&self, hash: u64, verified: bool, ids: &mut Vec<u32>) {
+    /// Appends the ids of `hash` to `ids`, ascending.
+    #[inline(always)]
+    pub(crate) fn get(&self, hash: u64, ids: &mut Vec<u32>) {
+        self.join(hash, ids, |_, run| run.segment.find(run.lanes.lane(hash), hash));
+    }
+
+    /// As `get`, but a segment's fingerprint is not taken at its word: the full hash is compared.
+    pub(crate) fn get_verified(&self, hash: u64, ids: &mut Vec<u32>) {
+        self.join(hash, ids, |_, run| run.segment.find_verified(run.lanes.lane(hash), hash));
+    }
+
+    /// Appends the ids of `hash` to `ids`, ascending. `find` says what a run has; it gets the number of
+    /// the run too, counted from the oldest.
+    #[inline(always)]
+    pub(crate) fn join<'a>(
+        &'a self,
+        hash: u64,
+        ids: &mut Vec<u32>,
+        mut find: impl FnMut(usize, &'a Run) -> Option<Found<'a>>,
+    ) {
         let start = ids.len();
         // From the oldest to the newest, each upon what those below it say. The segments first: their
         // cache misses are under way while the overlays are asked.
         for (below, run) in self.runs.iter().rev().enumerate() {
-            let lane = run.lanes.lane(hash);
-            let found = if verified {
-                run.segment.get_verified(lane, hash)
-            } else {
-                run.segment.get(lane, hash)
-            };
-            let Some(mut posting) = found else { continue };
-            if let (Some(id), true) = (posting.single(), ids.len() == start) {
-                ids.push(id);
-                continue;
+            let Some(found) = find(below, run) else { continue };
+            match found.single() {
+                Some(id) if ids.len() == start => ids.push(id),
+                _ => join_found(run, hash, found, ids, start),
             }
-            if below > 0 && posting.has_removes() {
-                // A fingerprint that fits by chance may add ids, which the caller's predicate sorts
-                // out. It must not hide any: tombstones count only under the full hash.
-                if !verified {
-                    match run.segment.get_verified(lane, hash) {
-                        Some(verified) => posting = verified,
-                        None => continue,
-                    }
-                }
-                subtract(ids, start, posting.removes());
-            }
-            unite(ids, start, posting.adds());
         }
         for frozen in self.frozen.iter().rev() {
             frozen.overlay.chain(hash).apply(ids, start);
@@ -134,17 +132,6 @@ impl View {
         std::iter::once(&self.active).chain(self.frozen.iter().map(|frozen| &frozen.overlay))
     }
 
-    /// Asks the processor for what a look-up of `hash` will read first.
-    #[inline]
-    pub(crate) fn prefetch(&self, hash: u64) {
-        for overlay in self.overlays() {
-            overlay.prefetch(hash);
-        }
-        for run in &self.runs {
-            run.segment.prefetch(run.lanes.lane(hash), hash);
-        }
-    }
-
     /// Whether nothing lies below the overlay that is written to.
     pub(crate) fn active_is_oldest(&self) -> bool {
         self.frozen.is_empty() && self.runs.is_empty()
@@ -160,6 +147,22 @@ impl View {
             closed: self.closed,
         }
     }
+}
+
+/// Joins what a run has with what lies below it.
+#[inline(never)]
+fn join_found(run: &Run, hash: u64, found: Found<'_>, ids: &mut Vec<u32>, start: usize) {
+    let Some(mut posting) = found.posting() else { return };
+    if ids.len() > start && posting.has_removes() {
+        // A fingerprint that fits by chance may add ids, which the caller's predicate sorts out. It
+        // must not hide any: tombstones count only under the full hash.
+        match run.segment.get_verified(run.lanes.lane(hash), hash) {
+            Some(verified) => posting = verified,
+            None => return,
+        }
+        subtract(ids, start, posting.removes());
+    }
+    unite(ids, start, posting.adds());
 }
 
 /// Adds ascending `adds` to the ascending ids from `start` on.

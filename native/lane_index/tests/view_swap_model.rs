@@ -1,8 +1,8 @@
 //! Swapping a view and freeing the old one, under every interleaving that loom finds.
 //!
 //! The queue of the reaper is the crate's own, compiled with loom's locks in the place of the standard
-//! library's. The cell that readers load the view from stands for `arc-swap`, which the index relies on
-//! for this: whoever loads gets the old value or the new one, and once a swap has returned nobody gets
+//! library's. The cell that readers load the view from stands for `swap`, which has a model of its own
+//! (`view_guard_model.rs`): whoever loads gets the old value or the new one, and once a swap has returned nobody gets
 //! a reference of the old one any more who does not hold one already.
 
 #[path = "../src/reaper/queue.rs"]
@@ -13,6 +13,16 @@ mod queue;
 mod sync {
     pub(super) use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
     pub(super) use std::sync::PoisonError;
+
+    /// Guards without a count have a model of their own, `view_guard_model.rs`.
+    pub(super) fn heavy() -> bool {
+        true
+    }
+
+    pub(super) fn is_held(_value: *const ()) -> bool {
+        false
+    }
+
     use std::time::Duration;
 
     /// Time does not pass in a model: it may always be over.

@@ -83,6 +83,20 @@ impl Schema {
         Schema { table: table.to_owned(), columns: Vec::new(), open: true, number: next_number() }
     }
 
+    /// An open schema with what its clauses taught before: how one that was stored comes back.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSchema`] when two columns have one name.
+    pub fn learnt(table: &str, columns: Vec<Column>) -> Result<Schema, Error> {
+        for (i, column) in columns.iter().enumerate() {
+            if columns[..i].iter().any(|earlier| earlier.name == column.name) {
+                let message = format!("column {} is there twice", column.name);
+                return Err(Error::InvalidSchema { message });
+            }
+        }
+        Ok(Schema { columns, ..Schema::open(table) })
+    }
+
     /// May clauses add columns?
     #[must_use]
     pub fn is_open(&self) -> bool {

@@ -8,7 +8,6 @@ use crate::index::Slot;
 use crate::key::KeyHash;
 use crate::membership::{Held, Membership};
 use crate::metrics::Tally;
-use crate::relation;
 use crate::router::Progress;
 use crate::scratch::{Routed, Scratch};
 use crate::state::State;
@@ -140,9 +139,7 @@ pub(crate) fn answer<'a>(
 
 fn relation_concerns_nobody(state: &State, change: &Change<'_>) -> bool {
     match (change.op, change.relation) {
-        (Op::Relation, Some(now)) => {
-            !relation::difference(state.relation.as_ref(), &state.schema, now).is_any()
-        }
+        (Op::Relation, Some(now)) => !state.difference(now).is_any(),
         (Op::Relation, None) => true,
         _ => false,
     }

@@ -1,11 +1,9 @@
 //! The condition indexes of a table: what is filed, and what a row looks up.
 
 use crate::filing::{Condition, Filed};
-use crate::index::{ColumnIndex, Merge, Seal, Secret, Slot, Tier, sought};
+use crate::index::{ColumnIndex, Merge, Multimap, Seal, Secret, Slot, Tier, sought};
 use bumpalo::Bump;
-use lane_index::LaneIndex;
 use shape_expr::{Access, Row};
-use std::sync::Arc;
 
 /// A condition that a shape is to be filed under.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +31,8 @@ pub(crate) struct InfixPlace {
 /// The condition indexes of a table, by column.
 pub(crate) struct Conditions {
     secret: Secret,
+    /// So many entries of an index are a list.
+    short_list: usize,
     by_column: Vec<Option<Box<ColumnIndex>>>,
     /// The columns that have an index with something in it.
     indexed: Vec<usize>,
@@ -41,9 +41,9 @@ pub(crate) struct Conditions {
 }
 
 impl Conditions {
-    pub fn new(secret: (u64, u64)) -> Self {
+    pub fn new(secret: (u64, u64), short_list: usize) -> Self {
         let secret = Secret(secret);
-        Self { secret, by_column: Vec::new(), indexed: Vec::new(), infixes: Vec::new() }
+        Self { secret, short_list, by_column: Vec::new(), indexed: Vec::new(), infixes: Vec::new() }
     }
 
     pub fn secret(&self) -> Secret {
@@ -111,12 +111,14 @@ impl Conditions {
         if self.by_column[column].is_none() {
             self.indexed.push(column);
         }
-        let secret = self.secret;
+        let (secret, short_list) = (self.secret, self.short_list);
         let index = self.by_column[column].get_or_insert_default();
         match wanted {
             Wanted::Ready(condition) => {
                 match &condition {
-                    Condition::Hash { kind, hash, .. } => index.insert_hash(*kind, *hash, slot),
+                    Condition::Hash { kind, hash, .. } => {
+                        index.insert_hash(*kind, *hash, slot, short_list);
+                    }
                     Condition::Element { kind, also, hash, .. } => {
                         index.insert_element(*kind, *hash, *also, slot);
                     }
@@ -127,9 +129,10 @@ impl Conditions {
                 }
                 condition
             }
-            Wanted::Prefix { column, prefix } => {
-                Condition::Prefix { column, beginning: index.insert_prefix(secret, prefix, slot) }
-            }
+            Wanted::Prefix { column, prefix } => Condition::Prefix {
+                column,
+                beginning: index.insert_prefix(secret, prefix, slot, short_list),
+            },
             Wanted::Infix { column, fold, literal } => {
                 let literal = index.insert_infix(fold, sought(literal), slot);
                 let place = InfixPlace { column: column as usize, fold };
@@ -247,9 +250,12 @@ impl Conditions {
         }
     }
 
-    /// The lane indexes that conditions are filed in.
-    pub fn lanes(&self) -> impl Iterator<Item = Arc<LaneIndex>> {
-        self.by_column.iter().flatten().flat_map(|index| index.lanes())
+    /// What is looked up by hashes.
+    pub fn multimaps(&self) -> impl Iterator<Item = &Multimap> {
+        self.by_column.iter().flatten().flat_map(|index| index.multimaps())
+    }
+    pub fn multimaps_mut(&mut self) -> impl Iterator<Item = &mut Multimap> {
+        self.by_column.iter_mut().flatten().flat_map(|index| index.multimaps_mut())
     }
 
     pub fn memory_bytes(&self) -> usize {

@@ -1,5 +1,7 @@
 //! The crate's errors.
 
+use std::sync::Arc;
+
 /// What can go wrong. Every variant names what was wrong and where.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -63,6 +65,15 @@ pub enum Error {
         /// Its commit LSN.
         lsn: u64,
     },
+    /// The directory cannot be read or written. Named: the file, and the byte where there is one.
+    #[error(transparent)]
+    Storage(Arc<lane_index::Error>),
+    /// The directory holds a router of another kind than was asked for.
+    #[error("the directory has another router: {0}")]
+    Mismatch(String),
+    /// The router lies in no directory.
+    #[error("the router is in memory: it has no directory to copy")]
+    InMemory,
     /// A change that lacks what its kind needs.
     #[error("{0}")]
     InvalidChange(&'static str),
@@ -82,6 +93,9 @@ impl Error {
             Self::StaleTransaction { .. } => "stale_transaction",
             Self::TransactionInProgress { .. } => "transaction_in_progress",
             Self::InvalidChange(_) => "invalid_change",
+            Self::Mismatch(_) => "mismatch",
+            Self::InMemory => "invalid_argument",
+            Self::Storage(error) => storage_code(error),
         }
     }
 
@@ -99,5 +113,28 @@ impl Error {
             Self::Clause { source, .. } | Self::Schema(source) => source.sqlstate(),
             _ => None,
         }
+    }
+}
+
+impl From<lane_index::Error> for Error {
+    fn from(error: lane_index::Error) -> Self {
+        match error {
+            lane_index::Error::Closed => Self::Closed,
+            error => Self::Storage(Arc::new(error)),
+        }
+    }
+}
+
+fn storage_code(error: &lane_index::Error) -> &'static str {
+    use lane_index::Error as E;
+    match error {
+        E::Locked { .. } => "locked",
+        E::Damaged { .. } | E::Missing { .. } => "damaged",
+        E::UnknownVersion { .. } => "unknown_version",
+        E::Io { .. } => "io_error",
+        E::Failed { .. } | E::Panicked { .. } => "failed",
+        E::Limit { .. } => "limit_reached",
+        E::NotEmpty { .. } => "not_empty",
+        _ => "invalid_argument",
     }
 }

@@ -25,6 +25,16 @@ impl KeyHasher {
         Self { secret, types }
     }
 
+    /// The types that keys are hashed by.
+    pub fn types(&self) -> Option<&[ColumnType]> {
+        self.types.as_deref()
+    }
+
+    /// Changes the secret, as long as no key was hashed.
+    pub fn set_secret(&mut self, secret: (u64, u64)) {
+        self.secret = secret;
+    }
+
     /// The hash of a key; `Err` says why these values are no key of this table.
     pub fn hash(&self, parts: &KeyParts<'_>, arena: &Bump) -> Result<KeyHash, &'static str> {
         let parts = parts.as_slice();

@@ -44,6 +44,8 @@
 //! | `membership` | which shapes hold a key: acknowledged, and staged by transactions |
 //! | `candidates` | layers 1 and 2: which shapes could a change concern |
 //! | `classify` | layers 3 and 4: the predicate gate, and the meaning of a change for a shape |
+//! | [`catalogue`] | the shapes in a directory: journal, snapshots, manifest |
+//! | `durable` | what a router tells its catalogue, and how it comes back from it |
 //! | `reaper` | large frees, on a thread of their own |
 //! | `answer` | a change's answer: candidates walked within a budget, each through the gate |
 //! | `relation` | what a Relation message changes |
@@ -52,10 +54,12 @@
 mod answer;
 mod budget;
 mod candidates;
+pub mod catalogue;
 mod change;
 mod choose;
 mod classify;
 mod conditions;
+mod durable;
 mod error;
 mod explain;
 mod filing;

@@ -13,16 +13,16 @@ use crate::key::KeyHash;
 use crate::shapes::Shape;
 use crate::transaction::Transaction;
 use hashbrown::HashMap;
-use lane_index::LaneIndex;
 use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 /// Does a shape hold a key?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Held {
+pub enum Held {
+    /// It does not.
     No = 0,
+    /// It does.
     Yes = 1,
     /// A clause raised or met an unknown value when the key was last written.
     Maybe = 2,
@@ -54,7 +54,6 @@ type Members = SmallVec<[Member; 4]>;
 /// What is acknowledged: for each of the three things that can be said, which slots say it of which key.
 ///
 /// A key is known here by 64 bits of its hash, compared in full.
-#[derive(Default)]
 pub(crate) struct Base {
     said: [Multimap; 3],
 }
@@ -67,6 +66,11 @@ fn fold(key: KeyHash) -> u64 {
 }
 
 impl Base {
+    /// `short_list`: so many entries of an index are a list.
+    pub fn new(short_list: usize) -> Self {
+        Self { said: [(); 3].map(|()| Multimap::with_small(short_list)) }
+    }
+
     #[cfg(test)]
     fn get(&self, key: KeyHash, slot: Slot) -> Option<Held> {
         SAID.into_iter().find(|&held| self.said[held as usize].contains(fold(key), slot))
@@ -117,9 +121,10 @@ impl Base {
     }
 
     /// Forgets everything but what the kept slots (ascending) say. The old content is freed elsewhere.
-    fn clear_but(&mut self, kept: &[Slot]) {
+    pub fn clear_but(&mut self, kept: &[Slot]) {
         for said in &mut self.said {
-            let old = std::mem::take(said);
+            let empty = Multimap::with_small(said.short_list());
+            let old = std::mem::replace(said, empty);
             let keep = |hash, slot| {
                 if kept.binary_search(&slot).is_ok() {
                     said.insert(hash, slot);
@@ -148,9 +153,12 @@ impl Base {
         purge.found.is_empty()
     }
 
-    /// The lane indexes that it lies in.
-    pub fn lanes(&self) -> impl Iterator<Item = Arc<LaneIndex>> {
-        self.said.iter().filter_map(Multimap::lanes)
+    /// What it lies in.
+    pub fn multimaps(&self) -> impl Iterator<Item = &Multimap> {
+        self.said.iter()
+    }
+    pub fn multimaps_mut(&mut self) -> impl Iterator<Item = &mut Multimap> {
+        self.said.iter_mut()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -378,6 +386,51 @@ pub(crate) trait Defaults {
     fn spared(&self, truncate: &Truncate) -> Vec<Slot>;
 }
 
+/// What acknowledging does, for whoever keeps an account of it.
+pub(crate) trait Account {
+    /// A slot says this of a key; `None`: its default.
+    fn held(&mut self, key: KeyHash, slot: Slot, held: Option<Held>);
+    /// No slot says anything of any key, but these (ascending).
+    fn truncate(&mut self, spared: &[Slot]);
+}
+
+/// Tells what [`acknowledge`] will do, and changes nothing.
+pub(crate) fn account(
+    overlay: &Overlay,
+    lsn: u64,
+    shapes: &impl Defaults,
+    account: &mut impl Account,
+) {
+    let mut done = 0;
+    for (index, stage) in overlay.stages.iter().enumerate() {
+        if stage.transaction.lsn > lsn {
+            break;
+        }
+        let end = overlay.stages.get(index + 1).map_or(u64::MAX, |next| next.first);
+        let in_stage = |t: &Truncate| t.sequence < end && t.sequence > done;
+        let mut kept: Option<(u64, Vec<Slot>)> = None;
+        if let Some(cut) = overlay.truncates.iter().copied().rfind(in_stage) {
+            let spared = shapes.spared(&cut);
+            account.truncate(&spared);
+            done = cut.sequence;
+            kept = Some((cut.sequence, spared));
+        }
+        for &(sequence, key, slot) in &stage.touched {
+            if let Some((cut, spared)) = &kept
+                && sequence <= *cut
+                && spared.binary_search(&slot).is_err()
+            {
+                continue;
+            }
+            let versions = overlay.entries.get(&key).and_then(|slots| slots.get(&slot));
+            let held = versions.and_then(|v| v.iter().find(|(s, _)| *s == sequence));
+            if let (Some(&(_, held)), Some(default)) = (held, shapes.default_of(slot)) {
+                account.held(key, slot, (held != default).then_some(held));
+            }
+        }
+    }
+}
+
 /// Moves what transactions up to `lsn` staged into the base, at most `units` entries at a time; true
 /// when it is done.
 pub(crate) fn acknowledge(
@@ -462,7 +515,7 @@ mod tests {
 
     #[test]
     fn staged_effects_become_real_with_ack_and_vanish_when_routed_again() {
-        let (mut base, mut overlay) = (Base::default(), Overlay::default());
+        let (mut base, mut overlay) = (Base::new(0), Overlay::default());
         base.set(1, 7, Held::Yes);
         overlay.begin(Transaction::at(100));
         overlay.next_change();
@@ -485,7 +538,7 @@ mod tests {
 
     #[test]
     fn an_earlier_ack_keeps_later_stages() {
-        let (mut base, mut overlay) = (Base::default(), Overlay::default());
+        let (mut base, mut overlay) = (Base::new(0), Overlay::default());
         for (lsn, held) in [(10, Held::Yes), (20, Held::No), (30, Held::Maybe)] {
             overlay.begin(Transaction::at(lsn));
             overlay.next_change();
@@ -502,7 +555,7 @@ mod tests {
 
     #[test]
     fn a_truncate_hides_what_came_before_it() {
-        let (mut base, mut overlay) = (Base::default(), Overlay::default());
+        let (mut base, mut overlay) = (Base::new(0), Overlay::default());
         base.set(1, 7, Held::Yes);
         overlay.begin(Transaction::at(10));
         overlay.next_change();
@@ -521,7 +574,7 @@ mod tests {
 
     #[test]
     fn purging_forgets_dead_slots() {
-        let mut base = Base::default();
+        let mut base = Base::new(0);
         let keys = (0..1000u128).map(|key| key << 112);
         for key in keys {
             base.set(key, 1, Held::Yes);

@@ -44,6 +44,10 @@ pub struct Metrics {
     pub acked_lsn: u64,
     /// Bytes that the router accounts for.
     pub memory_bytes: u64,
+    /// Bytes of the journal that the snapshot of the directory has not.
+    pub journal_bytes: u64,
+    /// Bytes of the snapshot of the directory.
+    pub snapshot_bytes: u64,
 }
 
 impl Metrics {

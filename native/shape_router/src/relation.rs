@@ -1,9 +1,11 @@
 //! What a Relation message changes.
 
+use serde::{Deserialize, Serialize};
 use shape_expr::{Column, ColumnType, Schema};
 
 /// A column, as a Relation message tells it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RelationColumn {
     /// Its name.
     pub name: String,
@@ -16,7 +18,8 @@ pub struct RelationColumn {
 }
 
 /// A table's definition, as a Relation message tells it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Relation {
     /// The table's OID, by which it is known.
     pub oid: u32,
@@ -48,10 +51,12 @@ impl Difference {
     }
 }
 
-/// Compares a definition with what is known: the last message, or else the declared columns.
+/// Compares a definition with what is known: the last message, or else the declared columns. `schema`
+/// has the columns as they are now.
 pub(crate) fn difference(
     last: Option<&Relation>,
-    declared: &shape_expr::Schema,
+    declared: &Schema,
+    schema: &Schema,
     now: &Relation,
 ) -> Difference {
     let mut difference = Difference::default();
@@ -63,16 +68,16 @@ pub(crate) fn difference(
             let found = now.columns.iter().find(|c| c.name == column.name);
             if found.map(type_of) != Some(type_of(column)) {
                 difference.columns = true;
-                difference.broken.extend(declared.position(&column.name));
+                difference.broken.extend(schema.position(&column.name));
             }
         }
         let known = |c: &RelationColumn| last.columns.iter().any(|l| l.name == c.name);
         difference.columns |= !now.columns.iter().all(known);
     } else if !declared.is_open() {
-        for (position, column) in declared.columns().iter().enumerate() {
+        for column in declared.columns() {
             let Some(found) = now.columns.iter().find(|c| c.name == column.name) else {
                 difference.columns = true;
-                difference.broken.push(position);
+                difference.broken.extend(schema.position(&column.name));
                 continue;
             };
             // A type that we do not know by its OID (an enum, a domain) is taken as declared.
@@ -83,7 +88,7 @@ pub(crate) fn difference(
             };
             if !kept {
                 difference.columns = true;
-                difference.broken.push(position);
+                difference.broken.extend(schema.position(&column.name));
             }
         }
     }

@@ -3,9 +3,11 @@
 use crate::answer::{Effects, Request, answer};
 use crate::budget::Budget;
 use crate::candidates::Cursor;
+use crate::catalogue::{AddWriter, StoredShape};
 use crate::change::{Change, KeyParts, Op};
 use crate::classify::RouteOptions;
 use crate::conditions::Conditions;
+use crate::durable::{Durable, Untold};
 use crate::error::Error;
 use crate::explain::{self, Explanation, Reason};
 use crate::index::Slot;
@@ -16,12 +18,13 @@ use crate::relation::{self, Relation};
 use crate::scratch::Scratch;
 use crate::shapes::Shapes;
 use crate::spec::{Config, Keys, ShapeSpec};
-use crate::state::{Prepared, State};
+use crate::state::{Pace, Prepared, State};
 use crate::transaction::{Open, Transaction};
 use crate::upkeep;
 use bumpalo::Bump;
-use parking_lot::{Mutex, RwLock};
-use shape_expr::{Compiler, Options, Predicate, Schema};
+use lane_index::ReadMostly;
+use parking_lot::Mutex;
+use shape_expr::{ColumnType, Compiler, Options, Predicate, Schema};
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -43,10 +46,12 @@ pub enum Progress {
 
 /// What the one writer of transactions has.
 #[derive(Default)]
-struct Writer {
-    overlay: Overlay,
+pub(crate) struct Writer {
+    pub overlay: Overlay,
     open: Option<Open>,
-    acked: u64,
+    pub acked: u64,
+    /// What the catalogue is not told yet.
+    pub untold: Untold,
 }
 
 /// Routes the changes of one table to shapes.
@@ -56,30 +61,43 @@ struct Writer {
 ///
 /// Locks are taken in the order `adder`, `writer`, `state`.
 pub struct Router {
-    adder: Mutex<Compiler>,
-    writer: Mutex<Writer>,
-    state: Arc<RwLock<State>>,
+    pub(crate) adder: Mutex<Compiler>,
+    pub(crate) writer: Mutex<Writer>,
+    pub(crate) state: Arc<ReadMostly<State>>,
     counters: Counters,
     closed: AtomicBool,
-    schema_version: AtomicU64,
+    pub(crate) schema_version: AtomicU64,
     max_shapes: Option<usize>,
     max_bytes: Option<usize>,
+    pub(crate) durable: Option<Durable>,
 }
 
 /// So many shapes (or keys of one) are written under one lock: a fraction of a millisecond.
-const LOCKED_SHAPES: usize = 512;
+pub(crate) const LOCKED_SHAPES: usize = 512;
 
 /// So many shapes are looked at, for each that comes or goes, whether they should be filed otherwise;
 /// and so many at most under one lock.
-const REFILED: usize = 2;
-const REFILED_AT_ONCE: usize = 64;
+pub(crate) const REFILED: usize = 2;
+pub(crate) const REFILED_AT_ONCE: usize = 64;
 
 impl Router {
-    /// A router without shapes.
+    /// A router without shapes, in memory.
     ///
     /// # Errors
     /// If a primary key column is not one of the table's, or the time zone is unknown.
     pub fn new(config: Config) -> Result<Self, Error> {
+        let random = RandomState::new();
+        let secret = (random.hash_one(0u8), random.hash_one(1u8));
+        Self::with_secret(config, secret, None)
+    }
+
+    /// A router without shapes. Keys are hashed under `secret`; `key_types` as they were when the
+    /// first was.
+    pub(crate) fn with_secret(
+        config: Config,
+        secret: (u64, u64),
+        key_types: Option<Option<Vec<ColumnType>>>,
+    ) -> Result<Self, Error> {
         let mut compiler = Compiler::new(config.options)?;
         let mut schema = config.schema;
         let mut key_columns = Vec::new();
@@ -96,18 +114,25 @@ impl Router {
         }
         let declared = |&c: &usize| schema.columns()[c].ty.clone();
         let types = key_columns.iter().map(declared).collect::<Option<Vec<_>>>();
+        let types = key_types.unwrap_or_else(|| types.filter(|types| !types.is_empty()));
         let random = RandomState::new();
-        let secret = |part: u8| (random.hash_one((part, 0u8)), random.hash_one((part, 1u8)));
+        let schema = Arc::new(schema);
         Ok(Self {
             adder: Mutex::new(compiler),
             writer: Mutex::default(),
-            state: Arc::new(RwLock::new(State {
-                schema: Arc::new(schema),
-                keys: KeyHasher::new(secret(0), types.filter(|t| !t.is_empty())),
+            state: Arc::new(ReadMostly::new(State {
+                declared: schema.clone(),
+                schema,
+                keys: KeyHasher::new(secret, types),
                 key_columns,
-                conditions: Conditions::new(secret(1)),
+                conditions: Conditions::new(
+                    (random.hash_one(0u8), random.hash_one(1u8)),
+                    config.short_list,
+                ),
                 shapes: Shapes::new(),
-                base: Base::default(),
+                base: Base::new(config.short_list),
+                rebuild_threshold: config.rebuild_threshold,
+                pace: Pace::default(),
                 purging: Arc::default(),
                 track: config.track_membership,
                 relation: None,
@@ -117,6 +142,7 @@ impl Router {
             schema_version: AtomicU64::new(1),
             max_shapes: config.max_shapes,
             max_bytes: config.max_bytes,
+            durable: None,
         })
     }
 
@@ -160,13 +186,15 @@ impl Router {
     ) -> Result<(), Error> {
         self.check_open()?;
         let mut compiler = self.adder.lock();
-        let (prepared, schema, grown) = self.prepare(&mut compiler, specs)?;
+        let mut record = self.durable.as_ref().map(|_| AddWriter::default());
+        let (prepared, schema, grown) = self.prepare(&mut compiler, specs, record.as_mut())?;
         self.check(&prepared)?;
+        let told = self.tell_added(record, grown.then_some(&schema))?;
         if grown {
             self.state.write().schema = schema.clone();
             self.schema_version.fetch_add(1, Ordering::AcqRel);
         }
-        // Nothing can go wrong from here on: nobody else adds while the adder's lock is held. The
+        // Nothing can go wrong from here on, but for the disk: nobody else adds while the adder's lock is held. The
         // state is locked for some shapes at a time, so that readers never wait for a bulk load.
         let bulk = prepared.len() > 1;
         let mut prepared = prepared.into_iter();
@@ -174,11 +202,16 @@ impl Router {
             let some: Vec<Prepared> = prepared.by_ref().take(LOCKED_SHAPES).collect();
             let slots: Vec<Slot> = {
                 let mut state = self.state.write();
-                some.iter().map(|p| state.shapes.reserve(p.id)).collect()
+                let slots: Vec<Slot> = some.iter().map(|p| state.shapes.reserve(p.id)).collect();
+                if some.iter().any(|p| p.keys.is_some()) {
+                    state.shapes.seeding.clone_from(&slots);
+                }
+                slots
             };
             self.seed(&some, &slots);
             let born = self.writer.lock().overlay.born();
             let mut state = self.state.write();
+            state.shapes.seeding.clear();
             let mut refile = REFILED * some.len();
             for (prepared, slot) in some.into_iter().zip(slots) {
                 state.publish(slot, prepared, &schema, born);
@@ -189,7 +222,8 @@ impl Router {
             }
             upkeep::run(&self.state, bulk);
         }
-        Ok(())
+        drop(compiler);
+        self.make_durable(told)
     }
 
     /// Compiles and checks shapes; with the schema that they were compiled against, and whether it
@@ -198,8 +232,12 @@ impl Router {
         &self,
         compiler: &mut Compiler,
         specs: impl IntoIterator<Item = ShapeSpec<'a>>,
+        mut record: Option<&mut AddWriter>,
     ) -> Result<(Vec<Prepared>, Arc<Schema>, bool), Error> {
-        let mut schema = self.state.read().schema.clone();
+        let (mut schema, mut serial) = {
+            let state = self.state.read();
+            (state.schema.clone(), state.shapes.serial())
+        };
         let mut grown = false;
         let mut prepared = Vec::new();
         let mut arena = Bump::new();
@@ -229,6 +267,19 @@ impl Router {
                 }
             };
             arena.reset();
+            if let Some(record) = &mut record {
+                serial += 1;
+                let shape = StoredShape {
+                    serial,
+                    id,
+                    clause: spec.clause,
+                    params: &spec.params,
+                    known: keys.is_some(),
+                    stale: false,
+                    snapshot: spec.snapshot.as_ref(),
+                };
+                record.shape(&shape, keys.as_deref().unwrap_or_default());
+            }
             prepared.push(Prepared { id, predicate, keys, snapshot: spec.snapshot });
         }
         Ok((prepared, schema, grown))
@@ -279,13 +330,19 @@ impl Router {
     /// Removes a shape.
     ///
     /// # Errors
-    /// If there is none with this id.
+    /// If there is none with this id, or the catalogue cannot be written.
     pub fn remove_shape(&self, id: u64) -> Result<(), Error> {
         self.check_open()?;
         let writer = self.writer.lock();
+        let (slot, serial) = {
+            let state = self.state.read();
+            let slot = state.shapes.slot(id).ok_or(Error::UnknownShape(id))?;
+            // One that is reserved only is none yet. It cannot go meanwhile: the writer is locked.
+            (slot, state.shapes.get(slot).ok_or(Error::UnknownShape(id))?.serial)
+        };
+        let told = self.tell_removed(serial)?;
         let mut state = self.state.write();
         let sequence = writer.overlay.sequence();
-        let slot = state.shapes.slot(id).ok_or(Error::UnknownShape(id))?;
         state.unfile(slot);
         state.shapes.remove(slot, sequence);
         state.refile(REFILED);
@@ -297,7 +354,7 @@ impl Router {
             upkeep::purge_soon(&self.state);
         }
         upkeep::run(&self.state, false);
-        Ok(())
+        self.make_durable(told)
     }
 
     /// The ids of all shapes, ascending.
@@ -405,6 +462,10 @@ impl Router {
             if !effects.lost.is_empty() {
                 let mut state = self.state.write();
                 effects.lost.iter().for_each(|&slot| state.shapes.lose_track(slot));
+                if self.durable.is_some() {
+                    let serial = |&slot: &Slot| state.shapes.get(slot).map(|shape| shape.serial);
+                    writer.untold.lost.extend(effects.lost.iter().filter_map(serial));
+                }
             }
         }
         if matches!(progress, Progress::Done) {
@@ -412,7 +473,10 @@ impl Router {
                 open.next += 1;
             }
             if let Some(relation) = change.relation {
-                self.apply(relation);
+                let stale = self.apply(relation);
+                if self.durable.is_some() {
+                    writer.untold.relation(transaction.lsn, relation, stale);
+                }
             }
         }
         self.counters.record(tally, started);
@@ -465,6 +529,9 @@ impl Router {
         {
             return Err(Error::TransactionInProgress { lsn: open.transaction.lsn });
         }
+        if lsn > writer.acked {
+            self.tell_acked(&mut writer, lsn)?;
+        }
         let mut state = self.state.write();
         let State { base, shapes, .. } = &mut *state;
         let done = membership::acknowledge(base, &mut writer.overlay, lsn, units.max(1), shapes);
@@ -472,20 +539,44 @@ impl Router {
             writer.acked = writer.acked.max(lsn);
             shapes.free_dead(writer.overlay.oldest_sequence());
         }
+        let told = if done { writer.untold.acked.take() } else { None };
+        drop(state);
+        drop(writer);
+        upkeep::run(&self.state, false);
+        self.make_durable(told)?;
         Ok(done)
     }
 
+    /// Takes over a table's definition, as [`Router::route_txn`] does with a Relation message that it
+    /// has answered: for callers that only [route](Router::route). A durable router writes it down with
+    /// the next acknowledgement.
+    ///
+    /// # Errors
+    /// If the router is closed.
+    pub fn define(&self, now: &Relation) -> Result<(), Error> {
+        self.check_open()?;
+        let mut writer = self.writer.lock();
+        let stale = self.apply(now);
+        if self.durable.is_some() {
+            let lsn = writer.acked;
+            writer.untold.relation(lsn, now, stale);
+        }
+        Ok(())
+    }
+
     /// Takes over a table's new definition: shapes whose columns went or were retyped are included in
-    /// everything from now on.
-    fn apply(&self, now: &Relation) {
+    /// everything from now on; their serials.
+    fn apply(&self, now: &Relation) -> Vec<u64> {
         let mut guard = self.state.write();
         let state = &mut *guard;
-        let difference = relation::difference(state.relation.as_ref(), &state.schema, now);
+        let difference = state.difference(now);
+        let mut stale = Vec::new();
         for &column in &difference.broken {
             for slot in state.shapes.live().iter().collect::<Vec<_>>() {
                 let Some(shape) = state.shapes.get(slot) else { continue };
                 let reads = shape.predicate.is_some_and(|p| p.columns().contains(column));
                 if reads && !shape.stale {
+                    stale.push(shape.serial);
                     state.unfile(slot);
                     state.shapes.make_stale(slot);
                 }
@@ -501,6 +592,7 @@ impl Router {
             state.key_columns = marked.filter_map(|c| state.schema.position(&c.name)).collect();
         }
         state.relation = Some(now.clone());
+        stale
     }
 
     /// How a shape is filed.
@@ -531,6 +623,7 @@ impl Router {
             let writer = self.writer.lock();
             (writer.overlay.stages() as u64, writer.acked)
         };
+        let figures = self.durable.as_ref().map(Durable::figures).unwrap_or_default();
         let state = self.state.read();
         let shapes = state.shapes.len();
         Metrics {
@@ -542,6 +635,8 @@ impl Router {
             staged_transactions,
             acked_lsn,
             memory_bytes: state.memory_bytes() as u64,
+            journal_bytes: figures.journal_bytes,
+            snapshot_bytes: figures.snapshot_bytes,
             ..self.counters.read()
         }
     }
@@ -565,14 +660,23 @@ impl Router {
         Ok(())
     }
 
-    /// Refuses every further call. What the router held is freed on a thread of its own.
-    pub fn close(&self) {
+    /// Refuses every further call. What the router held is freed on a thread of its own; a directory is
+    /// brought up to date and given back.
+    ///
+    /// # Errors
+    /// Where the last of what was written could not be made durable.
+    pub fn close(&self) -> Result<(), Error> {
+        self.free();
+        self.durable.as_ref().map_or(Ok(()), Durable::close)
+    }
+
+    fn free(&self) {
         self.closed.store(true, Ordering::Release);
         let overlay = std::mem::take(&mut *self.writer.lock());
         let mut state = self.state.write();
         let shapes = std::mem::take(&mut state.shapes);
-        let base = std::mem::take(&mut state.base);
-        let conditions = std::mem::replace(&mut state.conditions, Conditions::new((0, 0)));
+        let base = std::mem::replace(&mut state.base, Base::new(0));
+        let conditions = std::mem::replace(&mut state.conditions, Conditions::new((0, 0), 0));
         drop(state);
         crate::reaper::dispose((overlay, shapes, base, conditions));
     }
@@ -580,7 +684,10 @@ impl Router {
 
 impl Drop for Router {
     fn drop(&mut self) {
-        self.close();
+        self.free();
+        if let Some(durable) = self.durable.take() {
+            durable.close_soon();
+        }
         if let Ok(empty) = Compiler::new(Options::default()) {
             crate::reaper::dispose(std::mem::replace(self.adder.get_mut(), empty));
         }

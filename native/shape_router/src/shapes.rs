@@ -148,6 +148,8 @@ pub(crate) struct Shapes {
     /// Shapes that could be filed otherwise, and where looking at them goes on.
     choices: SlotSet,
     next_choice: Slot,
+    /// Slots whose keys are being recorded, and that are not visible yet.
+    pub seeding: Vec<Slot>,
 }
 
 #[derive(Default)]
@@ -248,6 +250,11 @@ impl Shapes {
     /// The serial that was given last; all that exist have none that is greater.
     pub fn serial(&self) -> u64 {
         self.serial
+    }
+
+    /// Goes on at a greater serial: those between were given to shapes that are gone.
+    pub fn skip_serials(&mut self, last: u64) {
+        self.serial = self.serial.max(last);
     }
 
     /// Appends the ids of some of the shapes, from a slot on; where to go on, if there are more.

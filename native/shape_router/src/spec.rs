@@ -1,6 +1,7 @@
 //! What a router and a shape are made with.
 
 use crate::change::KeyParts;
+use crate::index::SMALL;
 use crate::transaction::Transaction;
 use shape_expr::{Options, Param, Schema};
 
@@ -19,6 +20,11 @@ pub struct Config {
     pub max_bytes: Option<usize>,
     /// How clauses are compiled.
     pub options: Options,
+    /// From which share of its entries on that were written lately an index is rebuilt in the
+    /// background, so that a look-up reads one segment: 0.05.
+    pub rebuild_threshold: f64,
+    /// An index of up to so many entries is a list: 64. More than that lie in a lane index.
+    pub short_list: usize,
 }
 
 impl Config {
@@ -36,6 +42,8 @@ impl Config {
             max_shapes: None,
             max_bytes: None,
             options: Options::default(),
+            rebuild_threshold: 0.05,
+            short_list: SMALL,
         }
     }
 }

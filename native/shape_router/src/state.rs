@@ -3,17 +3,19 @@
 use crate::choose;
 use crate::conditions::Conditions;
 use crate::filing::{Filed, Filing};
-use crate::index::Slot;
+use crate::index::{Multimap, Slot};
 use crate::key::KeyHasher;
 use crate::membership::{Base, Defaults, Held, Truncate};
-use crate::relation::Relation;
+use crate::relation::{self, Difference, Relation};
 use crate::shapes::{NewShape, Shapes};
 use crate::spec::Snapshot;
 use bumpalo::Bump;
+use lane_index::LaneIndex;
 use parking_lot::Mutex;
 use shape_expr::{Predicate, PredicateRef, Schema};
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A shape that is compiled and checked, and not visible yet.
 pub(crate) struct Prepared {
@@ -26,6 +28,8 @@ pub(crate) struct Prepared {
 /// What readers read.
 pub(crate) struct State {
     pub schema: Arc<Schema>,
+    /// The columns before any Relation message: what the first one is compared with.
+    pub declared: Arc<Schema>,
     pub key_columns: Vec<usize>,
     pub keys: KeyHasher,
     pub conditions: Conditions,
@@ -33,11 +37,46 @@ pub(crate) struct State {
     pub base: Base,
     /// Held by the purge of the membership that runs; taken before the state's lock.
     pub purging: Arc<Mutex<()>>,
+    /// See [`Config::rebuild_threshold`](crate::Config).
+    pub rebuild_threshold: f64,
+    pub pace: Pace,
     pub track: bool,
     pub relation: Option<Relation>,
 }
 
+/// When lane indexes are merged in the background.
+#[derive(Default)]
+pub(crate) struct Pace {
+    /// It is seen to already.
+    pub queued: bool,
+    /// Not before this, so that it takes no more than a share of a processor.
+    pub not_before: Option<Instant>,
+}
+
 impl State {
+    /// How a table's definition differs from what is known of it.
+    pub fn difference(&self, now: &Relation) -> Difference {
+        relation::difference(self.relation.as_ref(), &self.declared, &self.schema, now)
+    }
+
+    /// Everything that is looked up by hashes.
+    pub fn multimaps(&self) -> impl Iterator<Item = &Multimap> {
+        self.conditions.multimaps().chain(self.base.multimaps())
+    }
+
+    /// True if a lane index should be merged and nobody sees to it yet.
+    pub fn is_unsettled(&self) -> bool {
+        let share = self.rebuild_threshold;
+        !self.pace.queued && self.multimaps().any(|index| index.is_unsettled(share))
+    }
+
+    /// The lane indexes to merge now.
+    pub fn settle(&mut self) -> Vec<Arc<LaneIndex>> {
+        let share = self.rebuild_threshold;
+        let all = self.conditions.multimaps_mut().chain(self.base.multimaps_mut());
+        all.filter_map(|index| index.settle(share)).collect()
+    }
+
     /// Makes a shape visible. A Relation message may have redefined the columns that its clause was
     /// compiled against meanwhile: then it is stale from the start.
     pub fn publish(&mut self, slot: Slot, prepared: Prepared, compiled: &Arc<Schema>, born: u64) {
@@ -48,6 +87,16 @@ impl State {
             && predicate.is_some_and(|p| {
                 p.columns().iter().any(|c| type_in(&self.schema, c) != type_in(compiled, c))
             });
+        self.file(slot, prepared, stale, born);
+    }
+
+    /// Makes a shape visible that was stored. Nothing is staged that it could come before.
+    pub fn publish_stored(&mut self, slot: Slot, prepared: Prepared, stale: bool) {
+        self.file(slot, prepared, stale, 0);
+    }
+
+    fn file(&mut self, slot: Slot, prepared: Prepared, stale: bool, born: u64) {
+        let predicate = prepared.predicate.as_ref();
         let (mut filed, mut choice) = (Filed::Scan, false);
         if let Some(predicate) = predicate.filter(|_| !stale) {
             let (access, arena) = (predicate.access(), Bump::new());
@@ -128,6 +177,13 @@ impl Defaults for Shapes {
 
     fn spared(&self, truncate: &Truncate) -> Vec<Slot> {
         let spared = |slot: &Slot| self.get(*slot).is_some_and(|s| !truncate.applies_to(&s));
-        self.live().iter().filter(spared).collect()
+        let spared = self.live().iter().filter(spared);
+        if self.seeding.is_empty() {
+            return spared.collect();
+        }
+        // A shape whose keys are being seeded was added after all that is staged.
+        let mut spared: Vec<Slot> = spared.chain(self.seeding.iter().copied()).collect();
+        spared.sort_unstable();
+        spared
     }
 }

@@ -4,22 +4,35 @@
 //! automaton) is done without it, and if it takes very long, on a thread of its own.
 
 use crate::conditions::InfixPlace;
-use crate::index::Merge;
+use crate::index::{Merge, Multimap};
 use crate::reaper;
 use crate::state::State;
-use parking_lot::RwLock;
+use lane_index::{LaneIndex, ReadMostly};
+
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 /// So many literals are looked at under one lock.
 const STEP: usize = 1024;
+/// Writes are gathered for so long before lane indexes are merged for them;
+const GATHER: Duration = Duration::from_millis(100);
+/// and merging rests for so many times as long as it took.
+const REST: u32 = 4;
 /// A merge of so many literals is done by whoever added the shape that made it due: tens of
 /// microseconds each time, a few for each shape.
 const SMALL: usize = 256;
 
 /// Builds what is due. `patient`: the caller may take as long as it takes.
-pub(crate) fn run(state: &Arc<RwLock<State>>, patient: bool) {
-    if !state.read().conditions.is_due() {
+pub(crate) fn run(state: &Arc<ReadMostly<State>>, patient: bool) {
+    let (due, unsettled) = {
+        let state = state.read();
+        (state.conditions.is_due(), state.is_unsettled())
+    };
+    if unsettled {
+        settle_soon(state);
+    }
+    if !due {
         return;
     }
     loop {
@@ -48,7 +61,7 @@ pub(crate) fn run(state: &Arc<RwLock<State>>, patient: bool) {
 }
 
 /// Purges the membership of slots that are dead, so that they can be used again.
-pub(crate) fn purge(state: &RwLock<State>) {
+pub(crate) fn purge(state: &ReadMostly<State>) {
     let purging = state.read().purging.clone();
     let _one_at_a_time = purging.lock();
     let (number, dead, mut purge) = {
@@ -65,7 +78,7 @@ pub(crate) fn purge(state: &RwLock<State>) {
 }
 
 /// As [`purge`], on a thread of its own where it takes long.
-pub(crate) fn purge_soon(state: &Arc<RwLock<State>>) {
+pub(crate) fn purge_soon(state: &Arc<ReadMostly<State>>) {
     if state.read().base.is_empty() {
         return purge(state);
     }
@@ -79,18 +92,55 @@ pub(crate) fn purge_soon(state: &Arc<RwLock<State>>) {
 }
 
 /// Merges each lane index into one segment: a look-up then has one to read.
-pub(crate) fn compact(state: &RwLock<State>) {
-    let lanes: Vec<_> = {
-        let state = state.read();
-        state.conditions.lanes().chain(state.base.lanes()).collect()
-    };
+pub(crate) fn compact(state: &ReadMostly<State>) {
+    let lanes: Vec<_> = state.read().multimaps().filter_map(Multimap::lanes).collect();
+    merge(lanes);
+}
+
+fn merge(lanes: Vec<Arc<LaneIndex>>) {
     for index in lanes {
         // A merge that fails has changed nothing; the index reports it and tries again by itself.
         let _failed = index.compact().is_err();
     }
 }
 
-fn perform(state: &RwLock<State>, place: InfixPlace, mut merge: Merge) {
+/// Sees to it that the lane indexes that need it are merged, on the builder's thread.
+fn settle_soon(state: &Arc<ReadMostly<State>>) {
+    let delay = {
+        let pace = &mut state.write().pace;
+        if std::mem::replace(&mut pace.queued, true) {
+            return;
+        }
+        let wait = pace.not_before.map(|at| at.saturating_duration_since(Instant::now()));
+        wait.unwrap_or_default().max(GATHER)
+    };
+    let shared = Arc::downgrade(state);
+    lane_index::run_after(delay, move || {
+        later(Box::new(move || {
+            if let Some(state) = shared.upgrade() {
+                settle(&state);
+                reaper::dispose(state);
+            }
+        }));
+    });
+}
+
+fn settle(state: &Arc<ReadMostly<State>>) {
+    let lanes = state.write().settle();
+    let start = Instant::now();
+    merge(lanes);
+    let again = {
+        let mut state = state.write();
+        state.pace.queued = false;
+        state.pace.not_before = Some(Instant::now() + start.elapsed() * REST);
+        state.is_unsettled()
+    };
+    if again {
+        settle_soon(state);
+    }
+}
+
+fn perform(state: &ReadMostly<State>, place: InfixPlace, mut merge: Merge) {
     while !state.write().conditions.gather(place, &mut merge, STEP) {}
     let empty = merge.is_empty();
     let tier = if empty { None } else { merge.build() };

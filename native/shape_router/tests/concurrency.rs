@@ -74,7 +74,7 @@ fn closing_during_routes_ends_them_with_an_error() {
             });
         }
         std::thread::sleep(std::time::Duration::from_millis(20));
-        router.close();
+        router.close().unwrap();
     });
 }
 

@@ -110,9 +110,9 @@ fn slots_are_reused_without_inheriting_keys() {
 fn a_closed_router_refuses() {
     let router = router();
     router.add_shape(ShapeSpec::new(1, None)).unwrap();
-    router.close();
+    router.close().unwrap();
     assert!(matches!(router.add_shape(ShapeSpec::new(2, None)), Err(Error::Closed)));
     assert!(matches!(router.begin_txn(Transaction::at(1)), Err(Error::Closed)));
     assert!(matches!(router.explain(1), Err(Error::Closed)));
-    router.close();
+    router.close().unwrap();
 }

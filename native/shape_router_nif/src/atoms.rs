@@ -1,7 +1,9 @@
 //! The atoms that terms are read and written with.
 
 rustler::atoms! {
-    ok, error, nil, more, heavy,
+    ok, error, nil, more, heavy, dirty,
+    // when what is written is durable
+    always, interval,
     // a change
     op, new_record, old_record, pk, old_key, changed_columns, record, relation, key,
     insert, update, delete, truncate,

@@ -3,12 +3,11 @@
 
 use crate::atoms;
 use crate::error::{NifError, reply};
-use crate::handle::{CursorHandle, RouterHandle, with_scratch};
+use crate::handle::{CursorHandle, RouterHandle, with_local};
 use crate::router::{HEAVY_UNITS, Part, used};
 use crate::row::MapRow;
 use crate::schema::schema;
 use crate::terms::Terms;
-use bumpalo::Bump;
 use rustler::{Atom, Encoder, Env, ResourceArc, Term, TermType};
 use shape_expr::{Datum, RowSource};
 use shape_router::{Budget, Change, Cursor, Op, RouteOptions};
@@ -50,28 +49,28 @@ impl Filter<'_> {
         budget: &mut Budget,
         cursor: Option<Cursor>,
     ) -> Result<Term<'a>, NifError> {
-        let (arena, keys) = (Bump::new(), self.router.keys());
-        let row = |term: Term<'a>| match term.get_type() {
-            TermType::Map => Ok(Some(WholeRow(MapRow::new(term, &keys, &arena)))),
-            TermType::Atom if term == atoms::nil().to_term(env) => Ok(None),
-            _ => Err(NifError::new("invalid_change", format!("a record is no map: {term:?}"))),
-        };
-        let (new, old) = (row(new)?, row(old)?);
-        let op = if op == atoms::insert() {
-            Op::Insert
-        } else if op == atoms::update() {
-            Op::Update
-        } else {
-            Op::Delete
-        };
-        let old: Option<&dyn RowSource> = match &old {
-            Some(row) => Some(row),
-            // Some row went, which is all that anybody knows.
-            None if op == Op::Delete => Some(&UnknownRow),
-            None => None,
-        };
-        let change = Change { new: new.as_ref().map(|row| row as _), old, ..Change::new(op) };
-        with_scratch(|scratch| {
+        with_local(|local| {
+            let (keys, arena, scratch) = local.parts(self.router);
+            let row = |term: Term<'a>| match term.get_type() {
+                TermType::Map => Ok(Some(WholeRow(MapRow::new(term, keys, arena)))),
+                TermType::Atom if term == atoms::nil().to_term(env) => Ok(None),
+                _ => Err(NifError::new("invalid_change", format!("a record is no map: {term:?}"))),
+            };
+            let (new, old) = (row(new)?, row(old)?);
+            let op = if op == atoms::insert() {
+                Op::Insert
+            } else if op == atoms::update() {
+                Op::Update
+            } else {
+                Op::Delete
+            };
+            let old: Option<&dyn RowSource> = match &old {
+                Some(row) => Some(row),
+                // Some row went, which is all that anybody knows.
+                None if op == Op::Delete => Some(&UnknownRow),
+                None => None,
+            };
+            let change = Change { new: new.as_ref().map(|row| row as _), old, ..Change::new(op) };
             let router = &self.router.router;
             let progress =
                 router.route(&change, RouteOptions::default(), scratch, budget, cursor)?;

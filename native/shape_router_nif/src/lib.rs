@@ -3,6 +3,7 @@
 //! | module | its one job |
 //! |---|---|
 //! | `router` | shapes come and go, changes are routed |
+//! | `durable` | routers in a directory |
 //! | `transaction` | whole transactions, staged and acknowledged |
 //! | `predicate` | a clause by itself |
 //! | `change` | a change's term -> a change |
@@ -12,10 +13,12 @@
 //! | `schema` | a table's columns and their types |
 //! | `param` | the values of a clause's parameters |
 //! | `columns` | how a table's columns are named in records |
+//! | `name_terms` | their names as terms that are made once |
 //! | `answer` | an answer -> terms |
 //! | `error` | errors -> terms |
 //! | `source` | the replication connection |
 //! | `wal` | the transactions that it brings -> terms |
+//! | `wal_route` | a connection's bytes -> answers |
 //! | `terms` | which number stands for which term |
 //! | `filter` | what `ShapeRouter.Filter` asks of a router |
 //! | `handle` | what Erlang holds: routers, cursors, predicates |
@@ -27,11 +30,13 @@ mod answer;
 mod atoms;
 mod change;
 mod columns;
+mod durable;
 mod error;
 mod filter;
 mod handle;
 mod json;
 mod lanes;
+mod name_terms;
 mod param;
 mod pin;
 mod predicate;
@@ -45,5 +50,6 @@ mod transaction;
 mod value;
 mod value_key;
 mod wal;
+mod wal_route;
 
 rustler::init!("Elixir.ShapeRouter.Native", load = pin::on_load);

@@ -9,7 +9,8 @@ use crate::bytes::{u32_at, u64_at};
 /// The version that is written, and the newest that is read.
 pub const VERSION: u32 = 1;
 
-const MAGIC: [u8; 8] = *b"LANEJRNL";
+/// What the files of an index start with.
+pub(super) const MAGIC: [u8; 8] = *b"LANEJRNL";
 const FRAME_MAGIC: [u8; 4] = *b"FRAM";
 /// The length of the header of a file.
 pub(super) const HEADER: usize = 64;
@@ -43,9 +44,9 @@ pub(super) struct Header {
 }
 
 impl Header {
-    pub(super) fn encode(&self) -> [u8; HEADER] {
+    pub(super) fn encode(&self, magic: &[u8; 8]) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];
-        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[..8].copy_from_slice(magic);
         bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
         let fields = [self.number, self.first_seq, self.allocated, self.salt, self.index];
         for (field, place) in fields.iter().zip(bytes[16..56].chunks_exact_mut(8)) {
@@ -57,9 +58,9 @@ impl Header {
     }
 
     /// Reads the header of the file `path`.
-    pub(super) fn decode(bytes: &[u8; HEADER], path: &str) -> Result<Self, Error> {
+    pub(super) fn decode(bytes: &[u8; HEADER], path: &str, magic: &[u8; 8]) -> Result<Self, Error> {
         let damaged = |offset, what| Error::Damaged { path: path.to_owned(), offset, what };
-        if bytes[..8] != MAGIC {
+        if bytes[..8] != *magic {
             return Err(damaged(0, "it does not start as a journal does"));
         }
         // Magic, version and checksum stay where they are in every version, so that damage is
@@ -95,7 +96,7 @@ pub(super) struct Frame<'a> {
     pub(super) seq: u64,
     /// Up to here everything was durable when the frame was written.
     pub(super) synced: u64,
-    payload: &'a [u8],
+    pub(super) payload: &'a [u8],
 }
 
 impl<'a> Frame<'a> {
@@ -129,39 +130,67 @@ impl<'a> Frame<'a> {
     pub(super) fn is_mark(&self) -> bool {
         self.payload.is_empty()
     }
+}
 
-    /// Puts the operations into `ops`; `None` where one is of no known kind.
-    pub(super) fn ops(&self, ops: &mut Vec<Op>) -> Option<()> {
-        ops.clear();
-        for op in self.payload.chunks_exact(OP) {
-            let (hash, id) = (u64_at(op, 0), u32_at(op, 8));
-            ops.push(match op[12..] {
-                [INSERT, 0, 0, 0] => Op::Insert { hash, id },
-                [REMOVE, 0, 0, 0] => Op::Remove { hash, id },
-                _ => return None,
-            });
+/// Puts the operations of a payload into `ops`; `None` where one is of no known kind.
+pub(super) fn decode_ops(payload: &[u8], ops: &mut Vec<Op>) -> Option<()> {
+    ops.clear();
+    for op in payload.chunks_exact(OP) {
+        let (hash, id) = (u64_at(op, 0), u32_at(op, 8));
+        ops.push(match op[12..] {
+            [INSERT, 0, 0, 0] => Op::Insert { hash, id },
+            [REMOVE, 0, 0, 0] => Op::Remove { hash, id },
+            _ => return None,
+        });
+    }
+    Some(())
+}
+
+/// What a frame is made of: operations, or bytes of a multiple of [`OP`].
+#[derive(Clone, Copy)]
+pub(super) enum Payload<'a> {
+    Ops(&'a [Op]),
+    Bytes(&'a [u8]),
+}
+
+impl Payload<'_> {
+    /// The length in the file.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Ops(ops) => ops.len() * OP,
+            Self::Bytes(bytes) => bytes.len(),
         }
-        Some(())
     }
 }
 
 /// Writes a frame into `buffer`, in place of what is there.
-pub(super) fn encode_frame(buffer: &mut Vec<u8>, seq: u64, synced: u64, ops: &[Op], salt: u64) {
+pub(super) fn encode_frame(
+    buffer: &mut Vec<u8>,
+    seq: u64,
+    synced: u64,
+    payload: Payload<'_>,
+    salt: u64,
+) {
     buffer.clear();
     buffer.extend_from_slice(&[0; 8]);
     buffer.extend_from_slice(&FRAME_MAGIC);
     // At most `MOST_OPS * OP`, 2^28.
-    buffer.extend_from_slice(&((ops.len() * OP) as u32).to_le_bytes());
+    buffer.extend_from_slice(&(payload.len() as u32).to_le_bytes());
     buffer.extend_from_slice(&seq.to_le_bytes());
     buffer.extend_from_slice(&synced.to_le_bytes());
-    for op in ops {
-        let (kind, hash, id) = match *op {
-            Op::Insert { hash, id } => (INSERT, hash, id),
-            Op::Remove { hash, id } => (REMOVE, hash, id),
-        };
-        buffer.extend_from_slice(&hash.to_le_bytes());
-        buffer.extend_from_slice(&id.to_le_bytes());
-        buffer.extend_from_slice(&[kind, 0, 0, 0]);
+    match payload {
+        Payload::Bytes(bytes) => buffer.extend_from_slice(bytes),
+        Payload::Ops(ops) => {
+            for op in ops {
+                let (kind, hash, id) = match *op {
+                    Op::Insert { hash, id } => (INSERT, hash, id),
+                    Op::Remove { hash, id } => (REMOVE, hash, id),
+                };
+                buffer.extend_from_slice(&hash.to_le_bytes());
+                buffer.extend_from_slice(&id.to_le_bytes());
+                buffer.extend_from_slice(&[kind, 0, 0, 0]);
+            }
+        }
     }
     let checksum = xxh3_64_with_seed(&buffer[8..], salt);
     buffer[..8].copy_from_slice(&checksum.to_le_bytes());

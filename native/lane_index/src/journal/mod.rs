@@ -4,6 +4,9 @@
 //! operations is one frame with one sequence number and a checksum, so a crash leaves it whole or
 //! not at all. Under [`Fsync::Always`] a batch is durable before it is acknowledged.
 //!
+//! What a frame holds is not the journal's business: the router's catalogue keeps its records in one
+//! of the same kind ([`Journal::open_frames`]), under another name at the start of its files.
+//!
 //! A file is allocated before its first frame and never shortened or written again: opening a
 //! journal never continues a file, the next batch begins a new one. Files go when the segments
 //! cover all of them.
@@ -24,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use self::format::{FRAME, HEADER, Header, LAST, MOST_OPS, OP};
+use self::format::{FRAME, HEADER, Header, LAST, MOST_OPS, OP, Payload};
 use self::group::{GroupCommit, State, Writer};
 use self::recovery::FileInfo;
 use crate::Error;
@@ -98,8 +101,23 @@ pub struct Journal {
     storage: Arc<dyn Storage>,
     options: JournalOptions,
     index: u64,
+    magic: [u8; 8],
     commit: GroupCommit<Files>,
 }
+
+/// Where the payload of a frame stands, for whoever finds damage in it.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The file, relative to the directory.
+    pub path: &'a str,
+    /// The first byte of the payload.
+    pub offset: u64,
+}
+
+/// The length of a payload is a multiple of this; see [`Journal::write_bytes`].
+pub const PAYLOAD_UNIT: usize = OP;
+/// The length of the longest payload.
+pub const MOST_BYTES: usize = MOST_OPS * OP;
 
 /// What is written.
 struct Files {
@@ -145,9 +163,33 @@ impl Journal {
         start: JournalStart,
         mut each: impl FnMut(u64, &[Op]),
     ) -> Result<(Self, Recovered), Error> {
+        let mut ops = Vec::new();
+        Self::open_frames(storage, options, start, format::MAGIC, |seq, payload, place| {
+            format::decode_ops(payload, &mut ops).ok_or_else(|| Error::Damaged {
+                path: place.path.to_owned(),
+                offset: place.offset - FRAME as u64,
+                what: "an operation of no known kind",
+            })?;
+            each(seq, &ops);
+            Ok(())
+        })
+    }
+
+    /// As [`Journal::open`], for a journal of frames that hold bytes
+    /// ([`Journal::write_bytes`]) and whose files start with `magic`.
+    ///
+    /// # Errors
+    /// As for [`Journal::open`], and what `each` returns.
+    pub fn open_frames(
+        storage: Arc<dyn Storage>,
+        options: JournalOptions,
+        start: JournalStart,
+        magic: [u8; 8],
+        mut each: impl FnMut(u64, &[u8], Place<'_>) -> Result<(), Error>,
+    ) -> Result<(Self, Recovered), Error> {
         let JournalStart { applied_seq, oldest, hash_key } = start;
         let index = xxh3_64(&hash_key);
-        let request = recovery::Request { applied_seq, oldest, index };
+        let request = recovery::Request { applied_seq, oldest, index, magic };
         let (recovered, files) = recovery::recover(&*storage, &request, &mut each)?;
         let files = Files {
             next_number: files.last().map_or(1, |last| last.number + 1),
@@ -157,7 +199,7 @@ impl Journal {
             last_sync: Instant::now(),
         };
         let commit = GroupCommit::new(files, recovered.last_seq);
-        Ok((Self { storage, options, index, commit }, recovered))
+        Ok((Self { storage, options, index, magic, commit }, recovered))
     }
 
     /// Writes a batch and acknowledges it: [`Journal::write`], then [`Journal::acknowledge`].
@@ -184,10 +226,31 @@ impl Journal {
             let (got, limit) = (ops.len() as u64, MOST_OPS as u64);
             return Err(Error::Limit { what: "operations of a batch", got, limit });
         }
-        let size = (FRAME + ops.len() * OP) as u64;
+        self.write_payload(Payload::Ops(ops))
+    }
+
+    /// Writes a frame that holds these bytes, as [`Journal::write`] does one of operations.
+    ///
+    /// # Errors
+    /// As for [`Journal::write`]; [`Error::Limit`] for more than [`MOST_BYTES`] bytes, or a length that
+    /// is no multiple of [`PAYLOAD_UNIT`].
+    pub fn write_bytes(&self, bytes: &[u8]) -> Result<u64, Error> {
+        let got = bytes.len() as u64;
+        if bytes.len() > MOST_BYTES {
+            return Err(Error::Limit { what: "bytes of a frame", got, limit: MOST_BYTES as u64 });
+        }
+        if !bytes.len().is_multiple_of(PAYLOAD_UNIT) {
+            let limit = got - got % PAYLOAD_UNIT as u64;
+            return Err(Error::Limit { what: "whole units of a frame", got, limit });
+        }
+        self.write_payload(Payload::Bytes(bytes))
+    }
+
+    fn write_payload(&self, payload: Payload<'_>) -> Result<u64, Error> {
+        let size = (FRAME + payload.len()) as u64;
         let mut state = self.commit.lock();
         state.check()?;
-        if ops.is_empty() {
+        if payload.len() == 0 {
             return Ok(state.written);
         }
         check_number("sequence numbers of a journal", state.written)?;
@@ -203,7 +266,7 @@ impl Journal {
         }
         let seq = state.written + 1;
         let synced = state.synced;
-        if let Err(error) = state.writer.write(seq, synced, ops) {
+        if let Err(error) = state.writer.write(seq, synced, payload) {
             state.fail(&error);
             self.commit.notify();
             return Err(error);
@@ -267,6 +330,23 @@ impl Journal {
         self.commit.lock().synced
     }
 
+    /// Hands out frames again: those after `applied_seq`, up to `last`, which must have been written.
+    /// Others may write meanwhile; no file that is needed may be [released](Journal::release).
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::Io`], and what `each` returns.
+    pub fn read_again(
+        &self,
+        applied_seq: u64,
+        last: u64,
+        mut each: impl FnMut(u64, &[u8], Place<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let files: Vec<FileInfo> = self.commit.lock().writer.files.iter().copied().collect();
+        let (index, magic) = (self.index, self.magic);
+        let request = recovery::Request { applied_seq, oldest: None, index, magic };
+        recovery::read_again(&*self.storage, &request, &files, last, &mut each)
+    }
+
     /// The oldest file that is needed once the segments cover `applied_seq`; for
     /// [`Manifest::journal`](crate::manifest::Manifest::journal). The newest file always is.
     #[must_use]
@@ -327,7 +407,7 @@ impl Journal {
         Files::sync(state.writer.syncer())?;
         state.synced = state.written;
         let seq = state.synced;
-        state.writer.write(seq, seq, &[])?;
+        state.writer.write(seq, seq, Payload::Bytes(&[]))?;
         Files::sync(state.writer.syncer())
     }
 
@@ -382,7 +462,7 @@ impl Journal {
             Err(error) => return Err(error),
         };
         file.preallocate(header.allocated)?;
-        file.write_all(&header.encode())?;
+        file.write_all(&header.encode(&self.magic))?;
         file.sync()?;
         let syncer = file.syncer()?.into();
         let (position, allocated, salt) = (HEADER as u64, header.allocated, header.salt);
@@ -410,10 +490,10 @@ impl Files {
             .is_some_and(|active| active.position + size + FRAME as u64 <= active.allocated)
     }
 
-    fn write(&mut self, seq: u64, synced: u64, ops: &[Op]) -> Result<(), Error> {
+    fn write(&mut self, seq: u64, synced: u64, payload: Payload<'_>) -> Result<(), Error> {
         // `has_room` was asked before.
         let Some(active) = self.active.as_mut() else { return Ok(()) };
-        format::encode_frame(&mut self.buffer, seq, synced, ops, active.salt);
+        format::encode_frame(&mut self.buffer, seq, synced, payload, active.salt);
         active.file.write_all(&self.buffer)?;
         active.position += self.buffer.len() as u64;
         Ok(())

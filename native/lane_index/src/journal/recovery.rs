@@ -8,8 +8,8 @@
 //! journal ends before it. Frames that the segments cover are not needed, so damage in them does
 //! no harm.
 
-use super::Op;
-use super::format::{Frame, HEADER, Header, OP};
+use super::Place;
+use super::format::{FRAME, Frame, HEADER, Header, OP};
 use crate::Error;
 use crate::storage::Storage;
 use crate::storage::names::{self, Kind};
@@ -43,13 +43,18 @@ pub(super) struct Request {
     pub(super) oldest: Option<u64>,
     /// Which index the files must belong to.
     pub(super) index: u64,
+    /// What the files start with.
+    pub(super) magic: [u8; 8],
 }
+
+/// Takes a frame: its number, its payload, and where that stands.
+pub(super) type Each<'e> = dyn FnMut(u64, &[u8], Place<'_>) -> Result<(), Error> + 'e;
 
 /// Reads all files, oldest first, and hands out the frames that the segments do not cover.
 pub(super) fn recover(
     storage: &dyn Storage,
     request: &Request,
-    each: &mut dyn FnMut(u64, &[Op]),
+    each: &mut Each<'_>,
 ) -> Result<(Recovered, Vec<FileInfo>), Error> {
     let headers = headers(storage, request)?;
     let mut found = Recovered { last_seq: request.applied_seq, ..Recovered::default() };
@@ -62,7 +67,8 @@ pub(super) fn recover(
         let next = headers.get(position + 1).map(|next| next.first_seq);
         let bytes = storage.map(&names::journal(header.number), false)?;
         let bytes = bytes.get(..header.allocated as usize).unwrap_or(&bytes);
-        Scan { header, bytes, next, applied: request.applied_seq }.run(&mut found, each)?;
+        let scan = Scan { header, bytes, next, applied: request.applied_seq, last: u64::MAX };
+        scan.run(&mut found, each)?;
     }
     if let Some(last) = headers.last() {
         // What was read may only be in the page cache; frames to come build on it.
@@ -72,6 +78,33 @@ pub(super) fn recover(
     let files = headers.iter();
     let files = files.map(|file| FileInfo { number: file.number, first_seq: file.first_seq });
     Ok((found, files.collect()))
+}
+
+/// Reads frames again that were written by this process: those after `applied_seq`, up to `last`.
+pub(super) fn read_again(
+    storage: &dyn Storage,
+    request: &Request,
+    files: &[FileInfo],
+    last: u64,
+    each: &mut Each<'_>,
+) -> Result<(), Error> {
+    let mut found = Recovered { last_seq: request.applied_seq, ..Recovered::default() };
+    for (position, file) in files.iter().enumerate() {
+        let next = files.get(position + 1).map(|next| next.first_seq);
+        if file.first_seq > last || next.is_some_and(|next| next <= found.last_seq + 1) {
+            continue;
+        }
+        let header = &header(storage, file.number, request)?;
+        let bytes = storage.map(&names::journal(file.number), false)?;
+        let bytes = bytes.get(..header.allocated as usize).unwrap_or(&bytes);
+        Scan { header, bytes, next, applied: request.applied_seq, last }.run(&mut found, each)?;
+    }
+    if found.last_seq < last {
+        let path = files.last().map_or_else(String::new, |file| names::journal(file.number));
+        let what = "a frame that was written is not there any more";
+        return Err(Error::Damaged { path, offset: 0, what });
+    }
+    Ok(())
 }
 
 /// The headers of the files that are needed, oldest first.
@@ -99,7 +132,7 @@ fn headers(storage: &dyn Storage, request: &Request) -> Result<Vec<Header>, Erro
         {
             return Err(missing(before.number + 1, "there are journal files before and after it"));
         }
-        let header = header(storage, number, request.index)?;
+        let header = header(storage, number, request)?;
         if before.is_some_and(|before| before.first_seq > header.first_seq) {
             return Err(damaged(&header, 24, "it begins before the file before it does"));
         }
@@ -108,7 +141,7 @@ fn headers(storage: &dyn Storage, request: &Request) -> Result<Vec<Header>, Erro
     Ok(headers)
 }
 
-fn header(storage: &dyn Storage, number: u64, index: u64) -> Result<Header, Error> {
+fn header(storage: &dyn Storage, number: u64, request: &Request) -> Result<Header, Error> {
     let path = names::journal(number);
     let file = storage.open(&path)?;
     if file.len() < HEADER as u64 {
@@ -117,7 +150,7 @@ fn header(storage: &dyn Storage, number: u64, index: u64) -> Result<Header, Erro
     }
     let mut bytes = [0; HEADER];
     file.read_exact_at(&mut bytes, 0)?;
-    let header = Header::decode(&bytes, &path)?;
+    let header = Header::decode(&bytes, &path, &request.magic)?;
     if header.number != number {
         // Not by the number that the header says: the file of that name is another one.
         return Err(Error::Damaged {
@@ -126,7 +159,7 @@ fn header(storage: &dyn Storage, number: u64, index: u64) -> Result<Header, Erro
             what: "its name has another number than its header",
         });
     }
-    if header.index != index {
+    if header.index != request.index {
         return Err(damaged(&header, 48, "it belongs to another index"));
     }
     if file.len() < header.allocated {
@@ -147,27 +180,27 @@ struct Scan<'a> {
     /// Where the next file begins, if there is one: all before is in this file, durably.
     next: Option<u64>,
     applied: u64,
+    /// The last frame that is wanted.
+    last: u64,
 }
 
 impl Scan<'_> {
-    fn run(&self, found: &mut Recovered, each: &mut dyn FnMut(u64, &[Op])) -> Result<(), Error> {
-        let mut ops = Vec::new();
+    fn run(&self, found: &mut Recovered, each: &mut Each<'_>) -> Result<(), Error> {
+        let path = names::journal(self.header.number);
         let mut offset = HEADER;
         let mut expected = self.header.first_seq;
         // What lies behind the beginning of the next file was cut when that was begun.
-        while self.next != Some(expected) {
+        while self.next != Some(expected) && expected <= self.last {
             match Frame::at(self.bytes, offset, self.header.salt) {
                 Some(frame) if frame.is_mark() && frame.seq + 1 == expected => {
                     offset += frame.len();
                 }
                 Some(frame) if frame.seq == expected && !frame.is_mark() => {
                     if expected > self.applied {
-                        frame.ops(&mut ops).ok_or_else(|| {
-                            damaged(self.header, offset as u64, "an operation of no known kind")
-                        })?;
-                        each(expected, &ops);
+                        let place = Place { path: &path, offset: (offset + FRAME) as u64 };
+                        each(expected, frame.payload, place)?;
                         found.frames += 1;
-                        found.ops += ops.len() as u64;
+                        found.ops += (frame.payload.len() / OP) as u64;
                     }
                     found.last_seq = found.last_seq.max(expected);
                     offset += frame.len();

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::Error;
+use crate::sealed;
 use crate::segment::SegmentMeta;
 use crate::storage::names;
 
@@ -14,12 +14,6 @@ pub const VERSION: u32 = 1;
 
 /// What the document begins with.
 const FIRST: &str = "{\"version\":1,";
-
-/// What stands between the document and its checksum, and behind that. Part of every version, so
-/// that damage is told from a newer version.
-const BEFORE: &str = ",\"checksum\":\"";
-const AFTER: &str = "\"}\n";
-const DIGITS: usize = 16;
 
 /// What an index consists of. Serialised as `docs/formats.md` says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,15 +129,9 @@ impl Manifest {
     /// # Errors
     /// None that a manifest of valid numbers could cause.
     pub fn encode(&self) -> Result<String, Error> {
-        let mut text = serde_json::to_string(&Written { version: VERSION, manifest: self })
+        let text = serde_json::to_string(&Written { version: VERSION, manifest: self })
             .map_err(|_| damaged(0, "it cannot be written as JSON"))?;
-        // The document's closing brace moves behind the checksum.
-        text.pop();
-        let checksum = xxh3_64(text.as_bytes());
-        text.push_str(BEFORE);
-        text.push_str(&format!("{checksum:0DIGITS$x}"));
-        text.push_str(AFTER);
-        Ok(text)
+        Ok(sealed::seal(text))
     }
 
     /// Reads the text of the file.
@@ -151,7 +139,7 @@ impl Manifest {
     /// # Errors
     /// [`Error::Damaged`], [`Error::UnknownVersion`].
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
-        let body = verified_body(bytes)?;
+        let body = sealed::verified_body(bytes, names::MANIFEST)?;
         let mut document = Vec::with_capacity(body.len() + 1);
         document.extend_from_slice(body);
         document.push(b'}');
@@ -194,33 +182,8 @@ impl Manifest {
     }
 }
 
-/// What stands before the checksum, once that is right.
-fn verified_body(bytes: &[u8]) -> Result<&[u8], Error> {
-    let tail = BEFORE.len() + DIGITS + AFTER.len();
-    let end = bytes.len().checked_sub(tail).ok_or_else(|| damaged(0, "it is cut off"))?;
-    let (body, tail) = bytes.split_at(end);
-    let offset = end as u64;
-    let digits = tail
-        .strip_prefix(BEFORE.as_bytes())
-        .and_then(|rest| rest.strip_suffix(AFTER.as_bytes()))
-        .ok_or_else(|| damaged(offset, "it does not end with its checksum"))?;
-    let written = parse_hex(digits).ok_or_else(|| damaged(offset, "the checksum is no number"))?;
-    if written != u128::from(xxh3_64(body)) {
-        return Err(damaged(offset, "the checksum does not match"));
-    }
-    Ok(body)
-}
-
 fn parse<'de, T: Deserialize<'de>>(document: &'de [u8]) -> Result<T, Error> {
     serde_json::from_slice(document).map_err(|_| damaged(0, "it is not the JSON of a manifest"))
-}
-
-/// Digits as we write them, lower case.
-fn parse_hex(digits: &[u8]) -> Option<u128> {
-    if !digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')) {
-        return None;
-    }
-    u128::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
 pub(super) fn damaged(offset: u64, what: &'static str) -> Error {
@@ -238,7 +201,7 @@ mod hex_u64 {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
         let text = String::deserialize(from)?;
         (text.len() == 16)
-            .then(|| super::parse_hex(text.as_bytes()))
+            .then(|| crate::sealed::parse_hex(text.as_bytes()))
             .flatten()
             .and_then(|value| u64::try_from(value).ok())
             .ok_or_else(|| de::Error::custom("16 hex digits"))
@@ -258,7 +221,7 @@ mod hex_key {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<[u8; 16], D::Error> {
         let text = String::deserialize(from)?;
         (text.len() == 32)
-            .then(|| super::parse_hex(text.as_bytes()))
+            .then(|| crate::sealed::parse_hex(text.as_bytes()))
             .flatten()
             .map(u128::to_be_bytes)
             .ok_or_else(|| de::Error::custom("32 hex digits"))

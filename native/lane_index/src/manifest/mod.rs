@@ -13,6 +13,7 @@ use std::sync::Arc;
 pub use document::{Manifest, SegmentEntry, VERSION};
 
 use crate::Error;
+use crate::sealed;
 use crate::storage::names::{self, Kind};
 use crate::storage::{ReadAt, Storage, for_each_chunk};
 
@@ -120,8 +121,8 @@ impl ManifestStore {
         let text = next.encode()?;
         // A reader must accept what we write, or the index would be lost with this commit.
         Manifest::decode(text.as_bytes())?;
-        write_temporary(&*self.storage, &text)?;
-        if let Err(error) = put_in_place(&*self.storage) {
+        sealed::write_temporary(&*self.storage, names::MANIFEST, &text)?;
+        if let Err(error) = sealed::put_in_place(&*self.storage, names::MANIFEST) {
             self.failed = Some(error.to_string());
             return Err(error);
         }
@@ -202,35 +203,8 @@ pub fn read(storage: &dyn Storage) -> Result<Option<Manifest>, Error> {
 pub(crate) fn install(storage: &dyn Storage, manifest: &Manifest) -> Result<(), Error> {
     let text = manifest.encode()?;
     Manifest::decode(text.as_bytes())?;
-    write_temporary(storage, &text)?;
-    put_in_place(storage)
-}
-
-/// Writes the manifest to come. An error has changed nothing that matters.
-fn write_temporary(storage: &dyn Storage, text: &str) -> Result<(), Error> {
-    // What it names must be found after a power cut that leaves this manifest.
-    storage.sync_directory()?;
-    let name = names::temporary(names::MANIFEST);
-    let write = || {
-        let mut file = match storage.create(&name) {
-            Ok(file) => file,
-            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {
-                storage.remove(&name)?;
-                storage.create(&name)?
-            }
-            Err(error) => return Err(error),
-        };
-        file.write_all(text.as_bytes())?;
-        file.sync()
-    };
-    // The removal is best effort: the next commit and the next open remove it too.
-    write().inspect_err(|_| drop(storage.remove(&name)))
-}
-
-/// Makes it the manifest. After an error either may be.
-fn put_in_place(storage: &dyn Storage) -> Result<(), Error> {
-    storage.rename(&names::temporary(names::MANIFEST), names::MANIFEST)?;
-    storage.sync_directory()
+    sealed::write_temporary(storage, names::MANIFEST, &text)?;
+    sealed::put_in_place(storage, names::MANIFEST)
 }
 
 /// Puts a damaged file aside under a name that is never opened nor swept.

@@ -22,13 +22,19 @@ use table::NEAR;
 
 impl Chain<'_> {
     /// Applies the deltas to `ids[start..]`, which holds what older parts of the index say, ascending.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn apply(self, ids: &mut Vec<u32>, start: usize) {
-        if !self.is_empty() {
-            self.apply_deltas(ids, start);
+        if self.is_empty() {
+            return;
+        }
+        // Most keys have one id, and nothing below.
+        match self.single() {
+            Some(id) if ids.len() == start => ids.push(id),
+            _ => self.apply_deltas(ids, start),
         }
     }
 
+    #[inline(never)]
     fn apply_deltas(self, ids: &mut Vec<u32>, start: usize) {
         // Id, then age: after sorting, the newest mention of an id comes first.
         let mut mentions: SmallVec<[(u32, u32, bool); 2 * NEAR]> = SmallVec::new();

@@ -8,6 +8,7 @@
 mod queue;
 /// The locks of the queue; its model (`tests/view_swap_model.rs`) puts loom's in place.
 mod sync {
+    pub(super) use crate::swap::{heavy, is_held};
     pub(super) use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
     use std::time::Duration;
 
@@ -26,9 +27,11 @@ use std::sync::{Arc, OnceLock};
 
 use queue::Reaper;
 
-/// Hands over a reference; what it refers to is freed by the reaper once nobody else holds it.
+/// Hands over a reference; what it refers to is freed by the reaper once no hazard names it and nobody
+/// else holds it.
 ///
-/// The caller must have made sure that no new reference can be had from elsewhere.
+/// The caller must have made sure that no new reference can be had from elsewhere, and hands a value
+/// over once: two references here would wait for each other for ever.
 pub(crate) fn retire<T: Send + Sync + 'static>(retired: Arc<T>) {
     static REAPER: OnceLock<Reaper> = OnceLock::new();
     let reaper = REAPER.get_or_init(Reaper::default);

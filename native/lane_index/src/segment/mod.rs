@@ -28,13 +28,17 @@ mod builder;
 mod elias_fano;
 mod entries;
 mod format;
+mod held;
 mod line;
 mod phf;
 mod reader;
+mod tables;
 
 pub use builder::{Memory, SegmentBuilder};
 pub use entries::{Entries, Entry};
+pub(crate) use reader::Probe;
 pub use reader::Segment;
+pub(crate) use tables::Found;
 
 /// What a segment is built for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,15 +6,16 @@
 
 use std::ops::Deref;
 
+use smallvec::SmallVec;
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
 use super::elias_fano::{EliasFano, Layout};
 use super::entries::Entries;
-use super::format::{Footer, Header, Record, SLOT_READ, damaged, position, presence};
-use super::phf::{Shape, mix};
+use super::format::{Footer, Header, Record, damaged, position};
+use super::held::Held;
+use super::tables::{Blocks, Found, Table, Tables};
 use super::{OpenOptions, SegmentMeta};
 use crate::ids::Posting;
-use crate::prefetch::prefetch;
 use crate::{Error, Mapped, Storage};
 
 /// How much of a cold part is read at once to verify it.
@@ -26,37 +27,12 @@ const BATCH: usize = 32;
 /// An immutable set of postings by (lane, hash).
 pub struct Segment {
     meta: SegmentMeta,
-    map: Box<dyn Mapped>,
-    blocks: Box<[Block]>,
+    tables: Tables,
     /// What merges and verification need, block by block.
     cold: Box<[Cold]>,
     /// The first key of each block.
     firsts: Box<[u128]>,
-    /// For each lane the blocks that may have keys of it.
-    candidates: Box<[Candidates]>,
     lanes: u32,
-}
-
-/// A run of blocks.
-#[derive(Debug, Clone, Copy)]
-struct Candidates {
-    first: u32,
-    count: u32,
-}
-
-/// What a look-up needs of a block's record; offsets count from the start of the file.
-#[derive(Debug)]
-struct Block {
-    seed: u64,
-    shape: Shape,
-    value_bits: u32,
-    slot_bytes: usize,
-    slot_mask: u64,
-    pilots_at: usize,
-    presence_at: usize,
-    slots_at: usize,
-    pool_at: usize,
-    pool_end: usize,
 }
 
 /// Where the full hashes of a block are, and how they are laid out.
@@ -73,62 +49,6 @@ impl Cold {
     }
 }
 
-impl Block {
-    fn new(record: &Record) -> Block {
-        let slots = record.shape.slots as usize;
-        let pilots_at = record.hot_at as usize;
-        let presence_at = pilots_at + record.shape.buckets as usize;
-        let slots_at = presence_at + slots;
-        let pool_at = slots_at + slots * usize::from(record.slot_bytes);
-        Block {
-            seed: record.seed,
-            shape: record.shape,
-            value_bits: u32::from(record.value_bits),
-            slot_bytes: usize::from(record.slot_bytes),
-            slot_mask: u64::MAX >> (64 - 8 * u32::from(record.slot_bytes)),
-            pilots_at,
-            presence_at,
-            slots_at,
-            pool_at,
-            pool_end: pool_at + record.pool_len as usize,
-        }
-    }
-
-    #[inline(always)]
-    fn pilot_at(&self, key: u64) -> usize {
-        self.pilots_at + self.shape.bucket(key)
-    }
-
-    /// The posting in `slot`, if its fingerprint is the key's.
-    #[inline(always)]
-    fn posting<'a>(&self, file: &'a [u8], key: u64, slot: usize) -> Option<Posting<'a>> {
-        let at = self.slots_at + slot * self.slot_bytes;
-        let word = u64::from_le_bytes(*file.get(at..at + SLOT_READ)?.first_chunk()?);
-        let expected = (key >> 8) << self.value_bits;
-        // Above the value lies the fingerprint, above that the neighbouring slot.
-        if (word ^ expected) & self.slot_mask & (u64::MAX << self.value_bits) != 0 {
-            return None;
-        }
-        self.decode(file, word)
-    }
-
-    /// The posting in `slot`, whoever's it is.
-    fn any_posting<'a>(&self, file: &'a [u8], slot: usize) -> Option<Posting<'a>> {
-        let at = self.slots_at + slot * self.slot_bytes;
-        self.decode(file, u64::from_le_bytes(*file.get(at..at + SLOT_READ)?.first_chunk()?))
-    }
-
-    #[inline(always)]
-    fn decode<'a>(&self, file: &'a [u8], word: u64) -> Option<Posting<'a>> {
-        let value = word & !(u64::MAX << self.value_bits);
-        if value & 1 == 0 {
-            return Some(Posting::one((value >> 1) as u32));
-        }
-        let pool = file.get(self.pool_at..self.pool_end)?;
-        Some(Posting::encoded(pool.get((value >> 1) as usize..)?))
-    }
-}
-
 /// Bytes on the heap.
 struct Heap(Vec<u8>);
 
@@ -139,7 +59,8 @@ impl Deref for Heap {
     }
 }
 
-impl Mapped for Heap {}
+// SAFETY: the bytes are on the heap, and nothing here changes the vector.
+unsafe impl Mapped for Heap {}
 
 impl Segment {
     /// Opens the segment that `meta` describes, verifying every byte of it.
@@ -185,7 +106,8 @@ impl Segment {
     }
 
     /// Verifies all but the cold parts and finds out where everything is.
-    fn interpret(meta: SegmentMeta, map: Box<dyn Mapped>) -> Result<Segment, Error> {
+    fn interpret(meta: SegmentMeta, owner: Box<dyn Mapped>) -> Result<Segment, Error> {
+        let map = Held::new(owner);
         let path = meta.name.as_str();
         let file: &[u8] = &map;
         let header = Header::decode(path, file)?;
@@ -226,17 +148,17 @@ impl Segment {
             return Err(damaged(path, footer_at, "the blocks do not fill the segment"));
         }
         let firsts: Box<[u128]> = records.iter().map(Record::first).collect();
-        let candidates = candidates(&records);
-        let blocks = records.iter().map(Block::new).collect();
+        let tables = Tables::new(map, &records)
+            .ok_or_else(|| damaged(&meta.name, footer_at, "a block lies outside of the segment"))?;
         let cold = records.into_iter();
         let cold = cold.map(|record| Cold { record, layout: record.cold_layout() }).collect();
-        Ok(Segment { meta, map, blocks, cold, firsts, candidates, lanes: header.lanes })
+        Ok(Segment { meta, tables, cold, firsts, lanes: header.lanes })
     }
 
     fn verify_cold_in_place(&self) -> Result<(), Error> {
         for cold in &self.cold {
             let Record { cold_at, end, cold_checksum, .. } = cold.record;
-            let bytes = self.map.get(cold_at as usize..end as usize).unwrap_or(&[]);
+            let bytes = self.file().get(cold_at as usize..end as usize).unwrap_or(&[]);
             self.check_cold(cold_at, cold_checksum == xxh3_64(bytes))?;
         }
         Ok(())
@@ -253,12 +175,12 @@ impl Segment {
     /// segment was opened must not become data.
     pub(super) fn verify_block(&self, index: usize) -> Result<(), Error> {
         let Some(Cold { record, .. }) = self.cold.get(index) else { return Ok(()) };
-        let hot = self.map.get(record.hot_at as usize..record.cold_at as usize).unwrap_or(&[]);
+        let hot = self.file().get(record.hot_at as usize..record.cold_at as usize).unwrap_or(&[]);
         if xxh3_64(hot) != record.hot_checksum {
             let at = record.hot_at as usize;
             return Err(damaged(&self.meta.name, at, "the checksum of a hot part does not fit"));
         }
-        let cold = self.map.get(record.cold_at as usize..record.end as usize).unwrap_or(&[]);
+        let cold = self.file().get(record.cold_at as usize..record.end as usize).unwrap_or(&[]);
         self.check_cold(record.cold_at, record.cold_checksum == xxh3_64(cold))
     }
 
@@ -275,111 +197,117 @@ impl Segment {
     /// The bytes that look-ups touch: all but the cold parts.
     pub fn hot_bytes(&self) -> u64 {
         let cold: u64 = self.cold.iter().map(|c| c.record.end - c.record.cold_at).sum();
-        let tables = self.blocks.len()
-            * (size_of::<Block>() + size_of::<Cold>() + size_of::<u128>())
-            + self.candidates.len() * size_of::<Candidates>();
+        let tables = self.tables.bytes() + size_of_val(&*self.cold) + size_of_val(&*self.firsts);
         self.meta.bytes - cold + tables as u64
     }
 
-    #[inline(always)]
+    fn file(&self) -> &[u8] {
+        self.tables.file()
+    }
+
     fn block_index(&self, lane: u16, hash: u64) -> Option<usize> {
-        let Candidates { first, count } = *self.candidates.get(usize::from(lane))?;
-        // Most lanes lie in one block.
-        if count == 1 { Some(first as usize) } else { self.search_block(lane, hash, first, count) }
+        match self.tables.blocks(lane) {
+            Blocks::None => None,
+            Blocks::One(block) => Some(block),
+            Blocks::Several(blocks) => {
+                let first = blocks.start;
+                let firsts = self.firsts.get(blocks)?;
+                let wanted = position(lane, hash);
+                Some(first + firsts.partition_point(|first| *first <= wanted).checked_sub(1)?)
+            }
+        }
     }
 
     #[cold]
     #[inline(never)]
-    fn search_block(&self, lane: u16, hash: u64, first: u32, count: u32) -> Option<usize> {
-        let first = first as usize;
-        let firsts = self.firsts.get(first..first + count as usize)?;
-        let wanted = position(lane, hash);
-        Some(first + firsts.partition_point(|first| *first <= wanted).checked_sub(1)?)
+    fn search_table(&self, lane: u16, hash: u64) -> Option<&Table> {
+        self.tables.of_block(self.block_index(lane, hash)?)
     }
 
+    /// The tables that a key would be found in.
     #[inline(always)]
-    fn block_of(&self, lane: u16, hash: u64) -> Option<&Block> {
-        self.blocks.get(self.block_index(lane, hash)?)
+    fn table(&self, lane: u16, hash: u64) -> Option<&Table> {
+        // Most lanes lie in one block.
+        self.tables.of_lane(lane).or_else(|| self.search_table(lane, hash))
     }
 
     /// Whether the key may have a posting here. A `false` is certain; a key without a posting gets
     /// `true` once in 255 times. No slot is touched.
     #[inline]
     pub fn may_contain(&self, lane: u16, hash: u64) -> bool {
-        self.slot_of(lane, hash).is_some()
-    }
-
-    #[inline(always)]
-    fn slot_of(&self, lane: u16, hash: u64) -> Option<(&Block, &[u8], u64, usize)> {
-        let file: &[u8] = &self.map;
-        let block = self.block_of(lane, hash)?;
-        let key = mix(lane, hash, block.seed);
-        let pilot = *file.get(block.pilot_at(key))?;
-        let slot = block.shape.slot(key, pilot);
-        if *file.get(block.presence_at + slot)? != presence(key) {
-            return None;
-        }
-        Some((block, file, key, slot))
+        self.table(lane, hash).is_some_and(|table| {
+            let key = table.mix(lane, hash);
+            table.is_present(key, table.slot(key))
+        })
     }
 
     /// The posting of a key. A key that has none gets another key's about once in 32,000 times (15
     /// bits of fingerprint or more): what must not happen needs [`Segment::get_verified`].
     #[inline]
     pub fn get(&self, lane: u16, hash: u64) -> Option<Posting<'_>> {
-        let (block, file, key, slot) = self.slot_of(lane, hash)?;
-        block.posting(file, key, slot)
+        self.find(lane, hash)?.posting()
+    }
+
+    /// As `get`, not read yet.
+    #[inline(always)]
+    pub(crate) fn find(&self, lane: u16, hash: u64) -> Option<Found<'_>> {
+        let table = self.table(lane, hash)?;
+        let key = table.mix(lane, hash);
+        table.find(key, table.slot(key))
+    }
+
+    /// As `find`, with the full hash compared.
+    pub(crate) fn find_verified(&self, lane: u16, hash: u64) -> Option<Found<'_>> {
+        let found = self.find(lane, hash)?;
+        self.verify(lane, hash).then_some(found)
     }
 
     /// The posting of a key, whose full hash is compared in the cold part.
     pub fn get_verified(&self, lane: u16, hash: u64) -> Option<Posting<'_>> {
-        let posting = self.get(lane, hash)?;
-        let cold = self.cold.get(self.block_index(lane, hash)?)?;
-        let number = position(lane, hash).checked_sub(cold.record.first())?;
-        cold.hashes(&self.map)?.contains(number).then_some(posting)
+        self.find_verified(lane, hash)?.posting()
+    }
+
+    /// Whether the segment has this very key, by the full hash in the cold part.
+    fn verify(&self, lane: u16, hash: u64) -> bool {
+        let cold = self.block_index(lane, hash).and_then(|block| self.cold.get(block));
+        cold.is_some_and(|cold| {
+            let number = position(lane, hash).checked_sub(cold.record.first());
+            let hashes = cold.hashes(self.file());
+            number.zip(hashes).is_some_and(|(number, hashes)| hashes.contains(number))
+        })
     }
 
     /// Loads into the cache what [`Segment::get`] of the same key will read, apart from a list in
     /// the pool. Worth it for several keys before the first of them is looked up.
     #[inline]
     pub fn prefetch(&self, lane: u16, hash: u64) {
-        let file: &[u8] = &self.map;
-        if let Some(block) = self.block_of(lane, hash) {
-            let key = mix(lane, hash, block.seed);
-            if let Some(&pilot) = file.get(block.pilot_at(key)) {
-                let slot = block.shape.slot(key, pilot);
-                prefetch(file, block.presence_at + slot);
-                prefetch(file, block.slots_at + slot * block.slot_bytes);
-            }
+        if let Some(table) = self.table(lane, hash) {
+            table.prefetch_slot(table.slot(table.mix(lane, hash)));
         }
+    }
+
+    /// The first of three steps of a look-up, between which those of other keys are taken: finds out
+    /// where to begin to read, and asks for it.
+    #[inline(always)]
+    pub(crate) fn probe(&self, lane: u16, hash: u64) -> Probe<'_> {
+        let Some(table) = self.table(lane, hash) else {
+            return Probe { table: None, key: 0, slot: 0 };
+        };
+        let key = table.mix(lane, hash);
+        table.prefetch_pilot(key);
+        Probe { table: Some(table), key, slot: 0 }
     }
 
     /// Looks up many keys, with the cache misses of several of them overlapping. `found` gets the
     /// index of a key and its posting, in the order of the keys, and is not called for the rest.
     pub fn get_batch<'a>(&'a self, keys: &[(u16, u64)], mut found: impl FnMut(usize, Posting<'a>)) {
-        let file: &[u8] = &self.map;
-        let mut state: [(Option<&Block>, u64, usize); BATCH] = [(None, 0, 0); BATCH];
+        let mut probes = SmallVec::<[Probe<'_>; BATCH]>::new();
         for (chunk_index, chunk) in keys.chunks(BATCH).enumerate() {
-            for (state, &(lane, hash)) in state.iter_mut().zip(chunk) {
-                let block = self.block_of(lane, hash);
-                *state = (block, 0, 0);
-                if let Some(block) = block {
-                    state.1 = mix(lane, hash, block.seed);
-                    prefetch(file, block.pilot_at(state.1));
-                }
-            }
-            for (block, key, slot) in state.iter_mut().take(chunk.len()) {
-                if let Some(block) = block {
-                    let pilot = file.get(block.pilot_at(*key)).copied().unwrap_or(0);
-                    *slot = block.shape.slot(*key, pilot);
-                    prefetch(file, block.presence_at + *slot);
-                    prefetch(file, block.slots_at + *slot * block.slot_bytes);
-                }
-            }
-            for (index, &(block, key, slot)) in state.iter().take(chunk.len()).enumerate() {
-                let Some(block) = block else { continue };
-                if file.get(block.presence_at + slot) == Some(&presence(key))
-                    && let Some(posting) = block.posting(file, key, slot)
-                {
+            probes.clear();
+            probes.extend(chunk.iter().map(|&(lane, hash)| self.probe(lane, hash)));
+            probes.iter_mut().for_each(Probe::advance);
+            for (index, probe) in probes.iter().enumerate() {
+                if let Some(posting) = probe.found().and_then(Found::posting) {
                     found(chunk_index * BATCH + index, posting);
                 }
             }
@@ -388,12 +316,7 @@ impl Segment {
 
     /// All postings as they lie in memory, without their keys.
     pub fn postings(&self) -> impl Iterator<Item = Posting<'_>> {
-        let file: &[u8] = &self.map;
-        self.blocks.iter().flat_map(move |block| {
-            let presence = file.get(block.presence_at..block.slots_at).unwrap_or(&[]);
-            let used = presence.iter().enumerate().filter(|(_, presence)| **presence != 0);
-            used.filter_map(move |(slot, _)| block.any_posting(file, slot))
-        })
+        self.tables.each().iter().flat_map(Table::postings)
     }
 
     /// All postings in ascending order of (lane, hash), streaming, for merges.
@@ -404,16 +327,13 @@ impl Segment {
     /// The hashes of block `index`, with the number that the first of them was diminished by.
     pub(super) fn cold_block(&self, index: usize) -> Option<(u128, u32, EliasFano<'_>)> {
         let cold = self.cold.get(index)?;
-        Some((cold.record.first(), cold.record.keys, cold.hashes(&self.map)?))
+        Some((cold.record.first(), cold.record.keys, cold.hashes(self.file())?))
     }
 
     /// The posting of a key that block `index` is known to hold.
     pub(super) fn get_in_block(&self, index: usize, lane: u16, hash: u64) -> Option<Posting<'_>> {
-        let file: &[u8] = &self.map;
-        let block = self.blocks.get(index)?;
-        let key = mix(lane, hash, block.seed);
-        let pilot = *file.get(block.pilot_at(key))?;
-        block.posting(file, key, block.shape.slot(key, pilot))
+        let table = self.tables.of_block(index)?;
+        table.find_known(table.mix(lane, hash))
     }
 
     /// The error for a block whose cold and hot part disagree.
@@ -423,16 +343,29 @@ impl Segment {
     }
 }
 
-fn candidates(records: &[Record]) -> Box<[Candidates]> {
-    let Some(last) = records.last() else { return Box::default() };
-    let lanes = 0..=last.last_lane;
-    lanes
-        .map(|lane| {
-            let first = records.partition_point(|record| record.last_lane < lane);
-            let end = records.partition_point(|record| record.first_lane <= lane);
-            Candidates { first: first as u32, count: end.saturating_sub(first) as u32 }
-        })
-        .collect()
+/// A look-up that is under way: [`Segment::probe`], then [`Probe::advance`], then [`Probe::found`].
+#[derive(Clone, Copy)]
+pub(crate) struct Probe<'a> {
+    table: Option<&'a Table>,
+    key: u64,
+    slot: usize,
+}
+
+impl<'a> Probe<'a> {
+    /// The second step: finds the slot, and asks for it.
+    #[inline(always)]
+    pub(crate) fn advance(&mut self) {
+        if let Some(table) = self.table {
+            self.slot = table.slot(self.key);
+            table.prefetch_slot(self.slot);
+        }
+    }
+
+    /// The last step, after [`Probe::advance`].
+    #[inline(always)]
+    pub(crate) fn found(&self) -> Option<Found<'a>> {
+        self.table?.find(self.key, self.slot)
+    }
 }
 
 impl std::fmt::Debug for Segment {

@@ -50,4 +50,6 @@ impl Deref for AlignedBytes {
     }
 }
 
-impl Mapped for AlignedBytes {}
+// SAFETY: the bytes are in a buffer of their own on the heap, which is never grown or replaced, and
+// writing to them (`as_mut`) takes the value exclusively.
+unsafe impl Mapped for AlignedBytes {}

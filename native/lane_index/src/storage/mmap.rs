@@ -17,7 +17,8 @@ impl Deref for Map {
     }
 }
 
-impl Mapped for Map {}
+// SAFETY: a map stays where it is until it is dropped; that nobody writes to the file, see `map`.
+unsafe impl Mapped for Map {}
 
 /// Maps the whole of a file.
 pub(super) fn map(file: &File) -> io::Result<Box<dyn Mapped>> {

@@ -74,7 +74,11 @@ pub trait ReadAt: Send + Sync {
 }
 
 /// The bytes of a whole file, mapped or read, aligned to 64 bytes.
-pub trait Mapped: Deref<Target = [u8]> + Send + Sync {}
+///
+/// # Safety
+/// Dereferencing gives the same bytes each time, at the same place, also after the value was moved, and
+/// nobody writes to them while the value exists.
+pub unsafe trait Mapped: Deref<Target = [u8]> + Send + Sync {}
 
 /// Whoever holds it has the directory alone. Given back when dropped, and when the process ends.
 pub trait HeldLock: Send + Sync {}

@@ -6,7 +6,6 @@ use super::infix::InfixIndex;
 use super::interval::IntervalTree;
 use super::prefix::{Beginning, PrefixIndex};
 use super::{Multimap, Slot};
-use lane_index::LaneIndex;
 use shape_expr::{Json, OrderKey, Row, Value};
 use siphasher::sip::SipHasher13;
 use std::hash::{BuildHasher, Hasher};
@@ -107,9 +106,10 @@ impl ColumnIndex {
         words + self.edges.as_ref().map_or(0, IntervalTree::len)
     }
 
-    pub fn insert_hash(&mut self, kind: Hashed, hash: u64, slot: Slot) {
+    pub fn insert_hash(&mut self, kind: Hashed, hash: u64, slot: Slot, short_list: usize) {
         self.filed += 1;
-        self.hashed[kind as usize].get_or_insert_default().insert(hash, slot);
+        let index = &mut self.hashed[kind as usize];
+        index.get_or_insert_with(|| Multimap::with_small(short_list)).insert(hash, slot);
     }
 
     pub fn remove_hash(&mut self, kind: Hashed, hash: u64, slot: Slot) {
@@ -131,9 +131,15 @@ impl ColumnIndex {
         tidy(&mut self.elements[kind as usize], |i| i.keys() == 0);
     }
 
-    pub fn insert_prefix(&mut self, secret: Secret, prefix: &[u8], slot: Slot) -> Beginning {
+    pub fn insert_prefix(
+        &mut self,
+        secret: Secret,
+        prefix: &[u8],
+        slot: Slot,
+        short_list: usize,
+    ) -> Beginning {
         self.filed += 1;
-        let index = self.prefixes.get_or_insert_default();
+        let index = self.prefixes.get_or_insert_with(|| PrefixIndex::new(short_list));
         let beginning = index.place(secret.0, prefix);
         index.insert(beginning, slot);
         beginning
@@ -333,10 +339,13 @@ impl ColumnIndex {
         self.infixes.iter().flatten().for_each(|i| i.all(out));
     }
 
-    /// The lane indexes of the column.
-    pub fn lanes(&self) -> impl Iterator<Item = Arc<LaneIndex>> {
-        let prefixes = self.prefixes.as_ref().and_then(PrefixIndex::lanes);
-        self.hashed.iter().flatten().filter_map(Multimap::lanes).chain(prefixes)
+    /// What is looked up by hashes.
+    pub fn multimaps(&self) -> impl Iterator<Item = &Multimap> {
+        self.hashed.iter().flatten().chain(self.prefixes.as_ref().map(PrefixIndex::hashes))
+    }
+    pub fn multimaps_mut(&mut self) -> impl Iterator<Item = &mut Multimap> {
+        let prefixes = self.prefixes.as_mut().map(PrefixIndex::hashes_mut);
+        self.hashed.iter_mut().flatten().chain(prefixes)
     }
 
     pub fn memory_bytes(&self) -> usize {

@@ -16,8 +16,10 @@ use hashbrown::HashMap;
 use lane_index::{LaneIndex, Op, Options};
 use std::sync::Arc;
 
-/// So many entries are a list.
-const SMALL: usize = 64;
+/// So many entries are a list, where nothing else is wished.
+pub(crate) const SMALL: usize = 64;
+/// Merging for fewer writes than this is not worth it: they lie in the overlay.
+const FEW_WRITES: usize = 2000;
 /// How many slots of a hash are counted by looking them up.
 const SHORT: usize = 16;
 
@@ -31,28 +33,31 @@ pub(crate) struct Multimap {
     long: HashMap<u64, u32, RandomState>,
     keys: usize,
     entries: usize,
+    /// Writes to the lane index since it was last asked to be merged.
+    written: usize,
     /// What a look-up of a writer leaves.
     found: Vec<Slot>,
     limit: usize,
 }
 
-impl Default for Multimap {
-    fn default() -> Self {
-        Self::with_small(SMALL)
-    }
-}
-
 impl Multimap {
-    fn with_small(limit: usize) -> Self {
+    /// `limit`: so many entries are a list.
+    pub fn with_small(limit: usize) -> Self {
         Self {
             small: Vec::new(),
             lanes: None,
             long: HashMap::default(),
             keys: 0,
             entries: 0,
+            written: 0,
             found: Vec::new(),
             limit,
         }
+    }
+
+    /// So many entries are a list.
+    pub fn short_list(&self) -> usize {
+        self.limit
     }
 
     /// Files a slot under a hash; nothing happens where it is already.
@@ -77,6 +82,7 @@ impl Multimap {
             // What cannot be taken away is still found: candidates are verified, and a key that a
             // shape is said to hold means a delete too many.
             let _refused = lanes.remove(hash, slot).is_err();
+            self.written += 1;
         }
         self.entries -= 1;
         self.keys -= usize::from(count == 1);
@@ -110,6 +116,7 @@ impl Multimap {
             self.move_over();
         }
         let taken = self.lanes.as_ref().is_some_and(|lanes| lanes.insert(hash, slot).is_ok());
+        self.written += usize::from(taken);
         if !taken && let Err(at) = self.small.binary_search(&(hash, slot)) {
             self.small.insert(at, (hash, slot));
         }
@@ -207,6 +214,21 @@ impl Multimap {
     /// The lane index, if there is one, to be merged without holding a lock.
     pub fn lanes(&self) -> Option<Arc<LaneIndex>> {
         self.lanes.clone()
+    }
+
+    /// Whether so large a share of the entries was written lately that the parts of the lane index
+    /// should be merged into one, which a look-up reads in one step.
+    pub fn is_unsettled(&self, share: f64) -> bool {
+        self.written > FEW_WRITES && self.written as f64 > share * self.entries as f64
+    }
+
+    /// The lane index, to be merged now, if [it should be](Self::is_unsettled).
+    pub fn settle(&mut self, share: f64) -> Option<Arc<LaneIndex>> {
+        if !self.is_unsettled(share) {
+            return None;
+        }
+        self.written = 0;
+        self.lanes()
     }
 
     /// How many hashes there are.
@@ -311,7 +333,7 @@ mod tests {
 
     #[test]
     fn a_few_entries_take_a_list_and_no_lane_index() {
-        let mut index = Multimap::default();
+        let mut index = Multimap::with_small(SMALL);
         (0..SMALL as u32).for_each(|slot| index.insert(u64::from(slot), slot));
         assert!(index.lanes.is_none() && index.memory_bytes() < 3 * SMALL * 16);
         index.insert(7, 1000);

@@ -11,17 +11,14 @@
 //! | memory | what the index of hashes needs |
 
 use super::{Multimap, Slot};
-use lane_index::LaneIndex;
 use siphasher::sip::SipHasher13;
 use smallvec::SmallVec;
 use std::hash::Hasher;
-use std::sync::Arc;
 
 /// So many lengths are told apart.
 const LENGTHS: usize = 64;
 
 /// From beginnings to slots.
-#[derive(Default)]
 pub(crate) struct PrefixIndex {
     index: Multimap,
     /// Lengths, ascending, with how many beginnings are filed under each.
@@ -40,6 +37,11 @@ fn hasher(secret: (u64, u64)) -> SipHasher13 {
 }
 
 impl PrefixIndex {
+    /// `short_list`: so many entries are a list.
+    pub fn new(short_list: usize) -> Self {
+        Self { index: Multimap::with_small(short_list), lengths: Vec::new() }
+    }
+
     /// What a beginning is, or would be, filed under.
     pub fn place(&self, secret: (u64, u64), prefix: &[u8]) -> Beginning {
         let own = prefix.len() as u32;
@@ -103,8 +105,12 @@ impl PrefixIndex {
         self.index.keys()
     }
 
-    pub fn lanes(&self) -> Option<Arc<LaneIndex>> {
-        self.index.lanes()
+    /// The hashes of the beginnings.
+    pub fn hashes(&self) -> &Multimap {
+        &self.index
+    }
+    pub fn hashes_mut(&mut self) -> &mut Multimap {
+        &mut self.index
     }
 
     pub fn memory_bytes(&self) -> usize {
@@ -127,7 +133,7 @@ mod tests {
             ops in proptest::collection::vec((0u8..4, "[ab]{0,5}", 0u32..12), 0..200),
             texts in proptest::collection::vec("[ab]{0,7}", 1..6),
         ) {
-            let mut index = PrefixIndex::default();
+            let mut index = PrefixIndex::new(4);
             let mut model: BTreeMap<(String, u32), Beginning> = BTreeMap::new();
             for (op, prefix, slot) in ops {
                 if op > 0 {
@@ -160,7 +166,7 @@ mod tests {
 
     #[test]
     fn lengths_beyond_the_most_are_filed_under_fewer_bytes() {
-        let mut index = PrefixIndex::default();
+        let mut index = PrefixIndex::new(4);
         let text = "x".repeat(500);
         // Even lengths, so that odd ones between them come too late.
         let filed: Vec<Beginning> = (0..400u32)

@@ -36,7 +36,9 @@ impl SlotSet {
 
     /// The slots, ascending.
     pub fn iter(&self) -> impl Iterator<Item = Slot> + '_ {
-        let words = self.summary.iter().zip(0u32..).flat_map(|(&set, at)| bits(set, at * 64));
+        // Most sets are empty most of the time, and every change asks for some of them.
+        let summary = if self.len == 0 { &[][..] } else { &self.summary };
+        let words = summary.iter().zip(0u32..).flat_map(|(&set, at)| bits(set, at * 64));
         words.flat_map(|word| bits(self.words[word as usize], word * 64))
     }
 

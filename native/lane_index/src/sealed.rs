@@ -1,0 +1,102 @@
+//! JSON documents that end with their own checksum, and files that are replaced as a whole: what
+//! manifests are made of.
+
+use std::io::ErrorKind;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::Error;
+use crate::storage::{Storage, names};
+
+/// What stands between the document and its checksum, and behind that. Part of every version, so
+/// that damage is told from a newer version.
+const BEFORE: &str = ",\"checksum\":\"";
+const AFTER: &str = "\"}\n";
+const DIGITS: usize = 16;
+
+/// The text of a file that holds this JSON object.
+#[must_use]
+pub fn seal(mut object: String) -> String {
+    // The closing brace moves behind the checksum.
+    object.pop();
+    let checksum = xxh3_64(object.as_bytes());
+    object.push_str(BEFORE);
+    object.push_str(&format!("{checksum:0DIGITS$x}"));
+    object.push_str(AFTER);
+    object
+}
+
+/// What stands before the checksum, once that is right: the object without its closing brace.
+/// `path` is for the error.
+///
+/// # Errors
+/// [`Error::Damaged`].
+pub fn verified_body<'b>(bytes: &'b [u8], path: &str) -> Result<&'b [u8], Error> {
+    let damaged = |offset, what| Error::Damaged { path: path.to_owned(), offset, what };
+    let tail = BEFORE.len() + DIGITS + AFTER.len();
+    let end = bytes.len().checked_sub(tail).ok_or_else(|| damaged(0, "it is cut off"))?;
+    let (body, tail) = bytes.split_at(end);
+    let offset = end as u64;
+    let digits = tail
+        .strip_prefix(BEFORE.as_bytes())
+        .and_then(|rest| rest.strip_suffix(AFTER.as_bytes()))
+        .ok_or_else(|| damaged(offset, "it does not end with its checksum"))?;
+    let written = parse_hex(digits).ok_or_else(|| damaged(offset, "the checksum is no number"))?;
+    if written != u128::from(xxh3_64(body)) {
+        return Err(damaged(offset, "the checksum does not match"));
+    }
+    Ok(body)
+}
+
+/// Digits as we write them, lower case.
+pub(crate) fn parse_hex(digits: &[u8]) -> Option<u128> {
+    if !digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')) {
+        return None;
+    }
+    u128::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+/// Creates a file; one of that name, which only an interrupted attempt can have left, goes first.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn create_anew(
+    storage: &dyn Storage,
+    name: &str,
+) -> Result<Box<dyn crate::StorageFile>, Error> {
+    match storage.create(name) {
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {
+            storage.remove(name)?;
+            storage.create(name)
+        }
+        result => result,
+    }
+}
+
+/// Writes what a file is to hold, under its temporary name, durably. An error has changed nothing that
+/// matters.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn write_temporary(storage: &dyn Storage, name: &str, text: &str) -> Result<(), Error> {
+    // What it names must be found after a power cut that leaves this file.
+    storage.sync_directory()?;
+    let temporary = names::temporary(name);
+    let write = || {
+        let mut file = create_anew(storage, &temporary)?;
+        file.write_all(text.as_bytes())?;
+        file.sync()
+    };
+    // The removal is best effort: the next attempt and the next open remove it too.
+    write().inspect_err(|_| drop(storage.remove(&temporary)))
+}
+
+/// Puts what [`write_temporary`] wrote in place. After an error either the old file or the new one may
+/// be there.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn put_in_place(storage: &dyn Storage, name: &str) -> Result<(), Error> {
+    storage.rename(&names::temporary(name), name)?;
+    storage.sync_directory()
+}

@@ -1,0 +1,463 @@
+//! What a router tells its catalogue, and how it comes back from it.
+//!
+//! What changes the shapes is written before it is done and acknowledged when it is durable: in
+//! between, readers see it already. What a transaction does is written when it is acknowledged; what
+//! was not is routed again by whoever replays the WAL, and answered as it was the first time.
+
+use crate::catalogue::{
+    AckWriter, AddWriter, Catalogue, Copied, Declared, Figures, Held, Options, RelationChange,
+    Replay, StoredSchema, StoredShape, StoredType, Taken, removal,
+};
+use crate::error::Error;
+use crate::index::Slot;
+use crate::key::KeyHash;
+use crate::membership::{self, Account};
+use crate::relation::Relation;
+use crate::router::{LOCKED_SHAPES, REFILED, Router, Writer};
+use crate::shapes::Shapes;
+use crate::spec::Config;
+use crate::state::Prepared;
+use crate::upkeep;
+use lane_index::run_after;
+use lane_index::storage::{Directory, Storage};
+use parking_lot::Mutex;
+use shape_expr::{Column, ColumnType, Schema};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The catalogue of a router, and what it was told of the columns.
+pub(crate) struct Durable {
+    catalogue: Arc<Catalogue>,
+    /// The columns as the catalogue knows them.
+    schema: Mutex<Arc<Schema>>,
+}
+
+/// What the catalogue is to be told with the next record.
+#[derive(Default)]
+pub(crate) struct Untold {
+    /// Relation messages by the transactions that they came with.
+    relations: Vec<(u64, Relation)>,
+    /// Shapes that lost track.
+    pub lost: Vec<u64>,
+    /// Shapes that became stale.
+    stale: Vec<u64>,
+    /// The record of an acknowledgement that is being carried out.
+    pub acked: Option<u64>,
+}
+
+impl Untold {
+    pub fn relation(&mut self, lsn: u64, relation: &Relation, stale: Vec<u64>) {
+        self.stale.extend(stale);
+        // In order: a definition that no transaction brought may come while others are staged.
+        let lsn = self.relations.last().map_or(lsn, |(last, _)| lsn.max(*last));
+        self.relations.push((lsn, relation.clone()));
+    }
+}
+
+impl Durable {
+    pub fn figures(&self) -> Figures {
+        self.catalogue.figures()
+    }
+
+    pub fn close(&self) -> Result<(), Error> {
+        Ok(self.catalogue.close()?)
+    }
+
+    /// Closes it where nobody waits for a disk.
+    pub fn close_soon(self) {
+        run_after(Duration::ZERO, move || drop(self.catalogue.close()));
+    }
+}
+
+impl Router {
+    /// The router of a directory, which is created if it does not exist.
+    ///
+    /// # Errors
+    /// As [`Router::open_in`].
+    pub fn open(config: Config, path: impl AsRef<Path>, options: Options) -> Result<Self, Error> {
+        Self::open_in(config, Arc::new(Directory::open(path)?), options)
+    }
+
+    /// As [`Router::open`], wherever the files lie.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where the directory is held by another handle, damaged, of another version or
+    /// cannot be read or written; [`Error::Mismatch`] where it holds a router of another table, other
+    /// columns, key or settings; those of [`Router::new`].
+    pub fn open_in(
+        config: Config,
+        storage: Arc<dyn Storage>,
+        options: Options,
+    ) -> Result<Self, Error> {
+        let declared = Declared {
+            schema: StoredSchema::new(&config.schema),
+            primary_key: config.primary_key.clone(),
+            time_zone: config.options.time_zone.clone(),
+            ascii_case: config.options.ascii_case,
+            order_any_collation_by_bytes: config.options.order_any_collation_by_bytes,
+        };
+        let mut taken = Taken::take(storage)?;
+        let stored = taken.manifest().map(|manifest| manifest.declared.clone());
+        let retyped = match &stored {
+            Some(stored) => compare(stored, &declared)?,
+            None => Vec::new(),
+        };
+        let asked = config.schema.clone();
+        let router = match taken.manifest() {
+            Some(manifest) => {
+                let types = manifest.key_types.as_ref().map(|types| {
+                    types.iter().filter_map(StoredType::column_type).collect::<Vec<_>>()
+                });
+                let schema = manifest.declared.schema.schema().unwrap_or(config.schema);
+                let secret = secret(manifest.hash_key());
+                Self::with_secret(Config { schema, ..config }, secret, Some(types))?
+            }
+            None => {
+                // Whatever is wrong with the settings shows before anything is written.
+                let router = Self::with_secret(config, (0, 0), None)?;
+                let key_types = || {
+                    let state = router.state.read();
+                    let types = state.keys.types()?;
+                    Some(types.iter().map(StoredType::new).collect())
+                };
+                let manifest = taken.declare(declared.clone(), key_types)?;
+                router.state.write().keys.set_secret(secret(manifest.hash_key()));
+                router
+            }
+        };
+        let mut restore = Restore { router: &router, slots: Vec::new(), at: 0, next: 0 };
+        let catalogue = taken.open(options, &mut restore)?;
+        router.state.write().shapes.skip_serials(restore.next.saturating_sub(1));
+        upkeep::run(&router.state, true);
+        router.widen(&asked, &retyped)?;
+        if stored.is_some_and(|stored| stored != declared) {
+            catalogue.redeclare(declared)?;
+        }
+        let schema = Mutex::new(router.state.read().schema.clone());
+        let mut router = router;
+        router.durable = Some(Durable { catalogue, schema });
+        Ok(router)
+    }
+
+    /// Columns that were declared since the directory was last open come behind those that there are.
+    /// Those that were declared with another type must have got it by a Relation message.
+    fn widen(&self, asked: &Schema, retyped: &[(String, String)]) -> Result<(), Error> {
+        let mut state = self.state.write();
+        let type_in = |schema: &Schema, name: &str| {
+            let position = schema.position(name)?;
+            schema.columns()[position].ty.clone()
+        };
+        for (name, difference) in retyped {
+            if type_in(&state.schema, name) != type_in(asked, name) {
+                return Err(Error::Mismatch(difference.clone()));
+            }
+        }
+        if asked.is_open() {
+            return Ok(());
+        }
+        let widened = |schema: &Arc<Schema>| {
+            let is_new = |column: &&Column| schema.position(&column.name).is_none();
+            let new: Vec<Column> = asked.columns().iter().filter(is_new).cloned().collect();
+            if new.is_empty() {
+                return Ok(schema.clone());
+            }
+            let columns = [schema.columns(), &new].concat();
+            Schema::new(schema.table(), columns).map(Arc::new)
+        };
+        (state.schema, state.declared) = (widened(&state.schema)?, widened(&state.declared)?);
+        Ok(())
+    }
+
+    /// Writes down shapes that come. `grown`: the columns, if these shapes taught some.
+    pub(crate) fn tell_added(
+        &self,
+        record: Option<AddWriter>,
+        grown: Option<&Arc<Schema>>,
+    ) -> Result<Option<u64>, Error> {
+        let (Some(durable), Some(record)) = (&self.durable, record) else { return Ok(None) };
+        let mut writer = self.writer.lock();
+        let schema = grown.cloned().unwrap_or_else(|| self.state.read().schema.clone());
+        let mut known = durable.schema.lock();
+        let is_new = **known != *schema;
+        let stored = is_new.then(|| StoredSchema::new(&schema));
+        let record = record.finish(stored.as_ref(), &writer.untold.stale);
+        let seq = durable.catalogue.write(&record)?;
+        writer.untold.stale.clear();
+        *known = schema;
+        Ok(Some(seq))
+    }
+
+    pub(crate) fn tell_removed(&self, serial: u64) -> Result<Option<u64>, Error> {
+        let Some(durable) = &self.durable else { return Ok(None) };
+        Ok(Some(durable.catalogue.write(&removal(serial))?))
+    }
+
+    /// Writes down what acknowledging up to `lsn` does. From here on it is acknowledged: what is routed
+    /// again is a replay, even if carrying it out takes several calls.
+    pub(crate) fn tell_acked(&self, writer: &mut Writer, lsn: u64) -> Result<(), Error> {
+        let Some(durable) = &self.durable else { return Ok(()) };
+        let state = self.state.read();
+        let told = writer.untold.relations.partition_point(|(at, _)| *at <= lsn);
+        let relation = writer.untold.relations[..told].last().map(|(_, relation)| RelationChange {
+            relation: relation.clone(),
+            // Not as they were then: later shapes are compiled against these.
+            schema: StoredSchema::new(&state.schema),
+            key_columns: state.key_columns.clone(),
+        });
+        let untold = &writer.untold;
+        let record = AckWriter::new(lsn, relation.as_ref(), &untold.lost, &untold.stale);
+        let mut ledger = Ledger { shapes: &state.shapes, record };
+        membership::account(&writer.overlay, lsn, &state.shapes, &mut ledger);
+        let record = ledger.record.finish();
+        let schema = relation.is_some().then(|| state.schema.clone());
+        drop(state);
+        let seq = durable.catalogue.write(&record)?;
+        if let Some(schema) = schema {
+            *durable.schema.lock() = schema;
+        }
+        writer.untold.relations.drain(..told);
+        writer.untold.lost.clear();
+        writer.untold.stale.clear();
+        writer.untold.acked = Some(seq);
+        writer.acked = lsn;
+        Ok(())
+    }
+
+    /// Waits until a record is as durable as was asked for.
+    pub(crate) fn make_durable(&self, told: Option<u64>) -> Result<(), Error> {
+        match (&self.durable, told) {
+            (Some(durable), Some(seq)) => Ok(durable.catalogue.acknowledge(seq)?),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the router lies in a directory, so that what changes it may wait for a disk.
+    pub fn is_durable(&self) -> bool {
+        self.durable.is_some()
+    }
+
+    /// Copies the router into an empty directory, as it is now; the copy can be opened. What is written
+    /// meanwhile is not in it.
+    ///
+    /// # Errors
+    /// [`Error::InMemory`]; [`Error::Storage`] where the directory is not empty, or cannot be written.
+    pub fn snapshot(&self, path: impl AsRef<Path>) -> Result<Copied, Error> {
+        self.snapshot_into(&Directory::open(path)?)
+    }
+
+    /// As [`Router::snapshot`], wherever the files are to lie.
+    ///
+    /// # Errors
+    /// As [`Router::snapshot`].
+    pub fn snapshot_into(&self, target: &dyn Storage) -> Result<Copied, Error> {
+        let durable = self.durable.as_ref().ok_or(Error::InMemory)?;
+        Ok(durable.catalogue.copy_into(target)?)
+    }
+
+    /// Folds the journal of the directory into its snapshot now. In memory there is nothing to do.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn fold(&self) -> Result<(), Error> {
+        Ok(self.durable.as_ref().map_or(Ok(()), |durable| durable.catalogue.fold())?)
+    }
+}
+
+fn secret(hash_key: [u8; 16]) -> (u64, u64) {
+    let both = u128::from_be_bytes(hash_key);
+    ((both >> 64) as u64, both as u64)
+}
+
+/// Refuses what the directory cannot be opened as; the columns that are declared with another type.
+fn compare(stored: &Declared, now: &Declared) -> Result<Vec<(String, String)>, Error> {
+    let mismatch = |what: &str, stored: &dyn std::fmt::Debug, now: &dyn std::fmt::Debug| {
+        Err(Error::Mismatch(format!("{what}: {stored:?} there, {now:?} asked for")))
+    };
+    if stored.schema.table != now.schema.table {
+        return mismatch("table", &stored.schema.table, &now.schema.table);
+    }
+    if stored.primary_key != now.primary_key {
+        return mismatch("primary key", &stored.primary_key, &now.primary_key);
+    }
+    if stored.time_zone != now.time_zone {
+        return mismatch("time zone", &stored.time_zone, &now.time_zone);
+    }
+    if stored.ascii_case != now.ascii_case {
+        return mismatch("ascii_case", &stored.ascii_case, &now.ascii_case);
+    }
+    let by_bytes = |d: &Declared| d.order_any_collation_by_bytes;
+    if by_bytes(stored) != by_bytes(now) {
+        return mismatch("order_any_collation_by_bytes", &by_bytes(stored), &by_bytes(now));
+    }
+    let names = |d: &Declared| -> Vec<String> {
+        d.schema.columns.iter().map(|column| column.name.clone()).collect()
+    };
+    if stored.schema.open != now.schema.open {
+        let told = |d: &Declared| {
+            if d.schema.open { "learnt from clauses".to_owned() } else { names(d).join(", ") }
+        };
+        return mismatch("columns", &told(stored), &told(now));
+    }
+    let mut retyped = Vec::new();
+    for column in &stored.schema.columns {
+        let Some(found) = now.schema.columns.iter().find(|c| c.name == column.name) else {
+            let what = format!("column {:?} is there, and not asked for", column.name);
+            return Err(Error::Mismatch(what));
+        };
+        if found.ty != column.ty {
+            let shown = |ty: &Option<StoredType>| {
+                let ty: Option<ColumnType> = ty.as_ref().and_then(StoredType::column_type);
+                ty.map_or_else(|| "no type".to_owned(), |ty| ty.to_string())
+            };
+            let (there, asked) = (shown(&column.ty), shown(&found.ty));
+            let what = format!("column {:?}: {there} there, {asked} asked for", column.name);
+            retyped.push((column.name.clone(), what));
+        }
+    }
+    Ok(retyped)
+}
+
+/// Writes down what an acknowledgement does, by serials.
+struct Ledger<'s> {
+    shapes: &'s Shapes,
+    record: AckWriter,
+}
+
+impl Account for Ledger<'_> {
+    fn held(&mut self, key: KeyHash, slot: Slot, held: Option<Held>) {
+        if let Some(shape) = self.shapes.get(slot) {
+            self.record.held(key, shape.serial, held);
+        }
+    }
+
+    fn truncate(&mut self, spared: &[Slot]) {
+        let serial = |&slot: &Slot| self.shapes.get(slot).map(|shape| shape.serial);
+        let mut spared: Vec<u64> = spared.iter().filter_map(serial).collect();
+        spared.sort_unstable();
+        // Shapes that are written down and not visible yet come after it.
+        self.record.truncate(self.shapes.serial() + 1, &spared);
+    }
+}
+
+/// Makes a router what its catalogue says.
+struct Restore<'r> {
+    router: &'r Router,
+    /// Where each shape went, by serial.
+    slots: Vec<(u64, Slot)>,
+    /// How many shapes since the last upkeep.
+    at: usize,
+    /// No serial below this is given again.
+    next: u64,
+}
+
+impl Restore<'_> {
+    fn slot(&self, serial: u64) -> Option<Slot> {
+        let at = self.slots.binary_search_by_key(&serial, |(serial, _)| *serial).ok()?;
+        Some(self.slots[at].1)
+    }
+
+    fn live_slot(&self, serial: u64) -> Option<Slot> {
+        let slot = self.slot(serial)?;
+        let state = self.router.state.read();
+        state.shapes.get(slot).is_some_and(|shape| shape.serial == serial).then_some(slot)
+    }
+}
+
+impl Replay for Restore<'_> {
+    fn schema(&mut self, schema: StoredSchema) {
+        if let Some(schema) = schema.schema() {
+            self.router.state.write().schema = Arc::new(schema);
+        }
+    }
+
+    fn relation(&mut self, change: RelationChange) {
+        let RelationChange { relation, schema, key_columns } = change;
+        self.schema(schema);
+        let mut state = self.router.state.write();
+        state.relation = Some(relation);
+        state.key_columns = key_columns;
+    }
+
+    fn acked(&mut self, lsn: u64) {
+        let mut writer = self.router.writer.lock();
+        writer.acked = writer.acked.max(lsn);
+    }
+
+    fn serials_below(&mut self, next: u64) {
+        // Told before the shapes are: only those to come must be above it.
+        self.next = self.next.max(next);
+    }
+
+    fn shape(&mut self, shape: &StoredShape<'_>) {
+        let mut compiler = self.router.adder.lock();
+        let mut guard = self.router.state.write();
+        let state = &mut *guard;
+        let schema = state.schema.clone();
+        let compiled = shape.clause.map(|text| compiler.compile(text, &schema, shape.params));
+        let (predicate, fails) = match compiled {
+            None => (None, false),
+            Some(Ok(compiled)) => (Some(compiled.predicate), false),
+            // One clause that this version refuses must not keep all others away: the shape is
+            // included in everything, until it is removed.
+            Some(Err(_)) => (None, true),
+        };
+        let slot = state.shapes.reserve(shape.id);
+        state.shapes.skip_serials(shape.serial.saturating_sub(1));
+        let prepared = Prepared {
+            id: shape.id,
+            predicate,
+            keys: shape.known.then(Vec::new),
+            snapshot: shape.snapshot.cloned(),
+        };
+        state.publish_stored(slot, prepared, shape.stale || fails);
+        self.slots.push((shape.serial, slot));
+        self.at += 1;
+        if self.at == LOCKED_SHAPES {
+            self.at = 0;
+            state.refile(REFILED * LOCKED_SHAPES);
+            drop(guard);
+            upkeep::run(&self.router.state, true);
+        }
+    }
+
+    fn removed(&mut self, serial: u64) {
+        let Some(slot) = self.live_slot(serial) else { return };
+        let mut state = self.router.state.write();
+        state.unfile(slot);
+        state.shapes.remove(slot, 0);
+    }
+
+    fn lost_track(&mut self, serial: u64) {
+        if let Some(slot) = self.live_slot(serial) {
+            self.router.state.write().shapes.lose_track(slot);
+        }
+    }
+
+    fn stale(&mut self, serial: u64) {
+        let Some(slot) = self.live_slot(serial) else { return };
+        let mut state = self.router.state.write();
+        if state.shapes.get(slot).is_some_and(|shape| !shape.stale) {
+            state.unfile(slot);
+            state.shapes.make_stale(slot);
+        }
+    }
+
+    fn held(&mut self, key: u128, serial: u64, held: Option<Held>) {
+        let Some(slot) = self.live_slot(serial) else { return };
+        let mut state = self.router.state.write();
+        match held {
+            Some(held) => state.base.set(key, slot, held),
+            None => state.base.unset(key, slot),
+        }
+    }
+
+    fn truncated(&mut self, below: u64, spared: &[u64]) {
+        let later = self.slots.iter().skip_while(|(serial, _)| *serial < below);
+        let mut kept: Vec<Slot> = later.map(|(_, slot)| *slot).collect();
+        kept.extend(spared.iter().filter_map(|serial| self.live_slot(*serial)));
+        kept.sort_unstable();
+        kept.dedup();
+        self.router.state.write().base.clear_but(&kept);
+    }
+}
