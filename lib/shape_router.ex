@@ -61,11 +61,12 @@ defmodule ShapeRouter do
   | `:truncate` | the shape is empty |
   | `:unknown` | the clause raised, or needs a value that the WAL left out: read the row again |
 
-  Every function may be called from any process at once; `route_txn/3` and `ack/2` are for one writer.
+  Every function may be called from any process at once; `route_txn/3`, `route_wal_txn/4` and `ack/2` are
+  for one writer.
   Calls do a bounded amount of work at a time and go on by themselves, so that no scheduler is held.
   """
 
-  alias ShapeRouter.{Columns, Error, Native, Options}
+  alias ShapeRouter.{Columns, Error, Native, Options, Quota, Telemetry, WalDecoder}
 
   @typedoc "A router; it is closed when nothing refers to it any more."
   @opaque t :: reference()
@@ -168,15 +169,16 @@ defmodule ShapeRouter do
          :ok <- limit(:max_bytes, opts.max_bytes) do
       limits = {opts.max_shapes, opts.max_bytes}
       track = opts.track_membership == true
-      settings = {columns, primary_key, track, limits, opts.time_zone}
-      table |> open(settings, opts.data_dir, opts) |> Error.result()
+      open(table, {columns, primary_key, track, limits, opts.time_zone}, opts.data_dir, opts)
     end
   end
 
-  defp open(table, settings, nil, _opts), do: Native.router_new(table, settings)
+  defp open(table, settings, nil, _opts),
+    do: table |> Native.router_new(settings) |> Error.result()
 
-  defp open(table, settings, dir, opts) when is_binary(dir),
-    do: Native.router_open(table, settings, dir, {opts.fsync, opts.mmap == true})
+  defp open(table, settings, dir, opts) when is_binary(dir) do
+    table |> Native.router_open(settings, dir, {opts.fsync, opts.mmap == true}) |> Error.result()
+  end
 
   defp open(_table, _settings, dir, _opts),
     do: Error.argument("data_dir is neither nil nor a path: #{inspect(dir)}")
@@ -198,7 +200,7 @@ defmodule ShapeRouter do
           :ok | {:error, Error.t()}
   def add_shape(router, id, where, keys \\ :unknown, opts \\ []) do
     with {:ok, shape} <- shape(id, where, [{:keys, keys} | opts]) do
-      router |> Native.router_add([shape]) |> Error.result()
+      Quota.add(router, [id], fn -> router |> Native.router_add([shape]) |> Error.result() end)
     end
   end
 
@@ -210,7 +212,8 @@ defmodule ShapeRouter do
           :ok | {:error, Error.t()}
   def add_shapes(router, shapes) when is_list(shapes) do
     with {:ok, shapes} <- shapes(shapes, []) do
-      router |> Native.router_add(shapes) |> Error.result()
+      ids = Enum.map(shapes, &elem(&1, 0))
+      Quota.add(router, ids, fn -> router |> Native.router_add(shapes) |> Error.result() end)
     end
   end
 
@@ -239,10 +242,13 @@ defmodule ShapeRouter do
   @doc "Removes a shape."
   @spec remove_shape(t(), id()) :: :ok | {:error, Error.t()}
   def remove_shape(router, id) when is_integer(id) and id >= 0 and id < 0x10000000000000000 do
-    case Native.router_remove(router, id) do
-      :dirty -> router |> Native.router_remove_dirty(id) |> Error.result()
-      other -> Error.result(other)
-    end
+    removed =
+      case Native.router_remove(router, id) do
+        :dirty -> router |> Native.router_remove_dirty(id) |> Error.result()
+        other -> Error.result(other)
+      end
+
+    with :ok <- removed, do: Quota.removed(router)
   end
 
   def remove_shape(_router, id),
@@ -261,7 +267,19 @@ defmodule ShapeRouter do
   """
   @spec route(t(), change(), keyword()) :: [id()] | [{id(), op()}] | {:error, Error.t()}
   def route(router, change, opts \\ []) do
-    with flags when is_integer(flags) <- flags(opts), do: route_flags(router, change, flags)
+    with flags when is_integer(flags) <- flags(opts) do
+      case Telemetry.sample() do
+        nil -> route_flags(router, change, flags)
+        started -> sampled(router, change, flags, started)
+      end
+    end
+  end
+
+  defp sampled(router, change, flags, started) do
+    answer = route_flags(router, change, flags)
+    hits = if is_list(answer), do: length(answer), else: 0
+    Telemetry.routed(started, hits, %{source: :router})
+    answer
   end
 
   defp route_flags(router, change, flags) do
@@ -372,6 +390,136 @@ defmodule ShapeRouter do
   defp join(parts, [first | answers]), do: [:lists.sort(first ++ parts) | answers]
   defp join(parts, []), do: [:lists.sort(parts)]
 
+  @typedoc """
+  A router; or several, of different tables, each with a name for it: a map or a list of pairs.
+  """
+  @type routers :: t() | %{term() => t()} | [{term(), t()}]
+
+  @typedoc """
+  What a message means. Of one router: its answer, or `nil` if the message concerns no row of its
+  table. Of named ones: the answers of those whose table it concerns, each with its name.
+  """
+  @type wal_answer(answer) :: answer | nil | [{term(), answer}]
+
+  @doc """
+  Routes changes as they come over a replication connection: pgoutput messages, read straight from their
+  bytes. It answers what `route/3` would, without a map for each row.
+
+  `messages` are binaries, in the connection's order, each what followed the header of one `XLogData`
+  message: for a list there is an answer to each, for one binary its answer. Inserts, updates, deletes
+  and truncates of a router's table are answered with ids (or `{id, op}`). So are its Relation messages:
+  with the shapes that the table's new definition concerns, mostly none; the router takes the definition
+  over. Everything else (Begin, Commit, Origin, Type, other tables' rows) is answered with `nil`, or `[]`
+  where several routers are asked.
+
+  A large value that an update left alone (unchanged TOAST) is unknown unless the message has the old
+  row. Of a key tuple only the columns that the Relation message marks are known. Values may be in binary
+  form too (`binary 'true'`) for booleans, integers, floats, text, `json`, `jsonb`, `bytea` and `uuid`;
+  others are unreadable then.
+
+  The options are those of `route/3`. An error names the message's place in the list, and `position` is
+  the byte in it where reading failed; the decoder is of no use then.
+
+      iex> {:ok, router} = ShapeRouter.new("tenant_1", "todos")
+      iex> ShapeRouter.add_shape(router, 1, "user_id = 123")
+      iex> {:ok, decoder} = ShapeRouter.WalDecoder.new()
+      iex> relation = <<?R, 16385::32, "public", 0, "todos", 0, ?d, 1::16, 1, "user_id", 0, 20::32, -1::32>>
+      iex> insert = <<?I, 16385::32, ?N, 1::16, ?t, 3::32, "123">>
+      iex> ShapeRouter.route_wal(router, decoder, [relation, insert])
+      [[], [1]]
+      iex> ShapeRouter.route_wal(%{todos: router}, decoder, insert)
+      [todos: [1]]
+  """
+  @spec route_wal(routers(), WalDecoder.t(), binary() | [binary()], keyword()) ::
+          wal_answer([id()] | [{id(), op()}])
+          | [wal_answer([id()] | [{id(), op()}])]
+          | {:error, Error.t()}
+  def route_wal(routers, decoder, messages, opts \\ [])
+
+  def route_wal(routers, decoder, message, opts) when is_binary(message) do
+    with [answer] <- route_wal(routers, decoder, [message], opts), do: answer
+  end
+
+  def route_wal(routers, decoder, messages, opts) when is_list(messages) do
+    with flags when is_integer(flags) <- flags(opts) do
+      wal({:read, flags}, pairs(routers), decoder, messages)
+    end
+  end
+
+  @doc """
+  `route_txn/3` of a transaction as it came over a replication connection. `messages` are those from its
+  Begin to its Commit, which tell its commit LSN and xid; answers are as those of `route_wal/4`, each
+  classified, and what they do to membership is *staged* in every router until `ack/2`, also in those
+  whose table the transaction does not touch.
+
+  Options:
+
+    * `:lsn` - the commit LSN as in `route_txn/3`, where the messages do not tell it: for a fragment of
+      a large transaction, or a transaction that was streamed while in progress and put together since
+      (what was rolled back taken out)
+  """
+  @spec route_wal_txn(routers(), WalDecoder.t(), [binary()], keyword()) ::
+          [wal_answer([{id(), op()}])] | {:error, Error.t()}
+  def route_wal_txn(routers, decoder, messages, opts \\ []) when is_list(messages) do
+    with {:ok, opts} <- Options.merge(opts, lsn: nil),
+         {:ok, transaction} <- if(opts.lsn, do: transaction(opts.lsn), else: {:ok, nil}) do
+      wal({:stage, transaction}, pairs(routers), decoder, messages)
+    end
+  end
+
+  defp pairs(routers) when is_map(routers), do: Map.to_list(routers)
+  defp pairs(routers), do: routers
+
+  defp wal(mode, routers, decoder, messages),
+    do: wal(:more, mode, routers, decoder, messages, nil, [], [])
+
+  # `part`: of the answer to the first of `messages`, which `from` says how to go on with.
+  defp wal(how, mode, routers, decoder, messages, from, part, done) do
+    case next_wal(how, mode, routers, decoder, messages, from) do
+      answers when is_list(answers) ->
+        Enum.reverse(done, join_wal(part, from, answers))
+
+      {how, [], messages, next, more} ->
+        [part] = join_wal(part, from, [more])
+        wal(how, mode, routers, decoder, messages, next, part, done)
+
+      {how, answers, messages, next, more} ->
+        done = Enum.reverse(join_wal(part, from, answers), done)
+        wal(how, mode, routers, decoder, messages, next, more, done)
+
+      error ->
+        Error.result(error)
+    end
+  end
+
+  defp next_wal(:more, {:read, flags}, routers, decoder, messages, from),
+    do: Native.router_route_wal(routers, decoder, flags, messages, from)
+
+  defp next_wal(:heavy, {:read, flags}, routers, decoder, messages, from),
+    do: Native.router_route_wal_heavy(routers, decoder, flags, messages, from)
+
+  defp next_wal(:more, {:stage, transaction}, routers, decoder, messages, from),
+    do: Native.router_route_wal_txn(routers, decoder, transaction, messages, from)
+
+  defp next_wal(:heavy, {:stage, transaction}, routers, decoder, messages, from),
+    do: Native.router_route_wal_txn_heavy(routers, decoder, transaction, messages, from)
+
+  # Only a cursor goes on with an answer. Where routers are named, it is the last one's of the part.
+  defp join_wal(part, {_index, _skip, cursor}, [more | answers]) when cursor != nil,
+    do: [join_part(part, more) | answers]
+
+  defp join_wal(_part, _from, answers), do: answers
+
+  defp join_part(part, more) do
+    case {Enum.split(part, -1), more} do
+      {{before, [{name, ids}]}, [{name, others} | more]} when is_list(ids) ->
+        before ++ [{name, :lists.sort(ids ++ others)} | more]
+
+      _ ->
+        :lists.sort(part ++ more)
+    end
+  end
+
   @doc """
   Makes the effects of all routed transactions up to (and including) a commit LSN real: call it when
   what `route_txn/3` answered is durable.
@@ -475,7 +623,11 @@ defmodule ShapeRouter do
 
   @doc "Purges what removed shapes left behind, now rather than little by little."
   @spec rebuild(t()) :: :ok | {:error, Error.t()}
-  def rebuild(router), do: router |> Native.router_rebuild() |> Error.result()
+  def rebuild(router) do
+    Telemetry.span(:rebuild, %{router: router}, fn ->
+      router |> Native.router_rebuild() |> Error.result()
+    end)
+  end
 
   @doc """
   Copies a router with a `:data_dir` into an empty directory, as it is at that moment, while it goes on.

@@ -11,29 +11,7 @@ defmodule ShapeRouter.Source.PostgresTest do
   @moduletag timeout: 120_000
 
   setup_all do
-    {bin, 0} = System.cmd("pg_config", ["--bindir"])
-    directory = Path.join(System.tmp_dir!(), "shape_router_#{System.unique_integer([:positive])}")
-    File.mkdir_p!(directory)
-    root? = System.cmd("id", ["-u"]) == {"0\n", 0}
-    if root?, do: System.cmd("chown", ["postgres", directory])
-    server = Server.start(directory, String.trim(bin))
-
-    on_exit(fn ->
-      stop = [
-        Path.join(server.bin, "pg_ctl"),
-        "-D",
-        Path.join(directory, "data"),
-        "-m",
-        "immediate",
-        "stop"
-      ]
-
-      [program | args] = if root?, do: ~w(runuser -u postgres --) ++ stop, else: stop
-      System.cmd(program, args, cd: "/")
-      File.rm_rf!(directory)
-    end)
-
-    %{server: server}
+    %{server: ShapeRouter.PostgresServer.start()}
   end
 
   setup %{server: server, test: test} do

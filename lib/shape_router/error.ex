@@ -19,10 +19,13 @@ defmodule ShapeRouter.Error do
   | `:invalid_change` | a change lacks what its kind needs |
   | `:limit_reached` | `max_shapes` or `max_bytes` |
   | `:stale_transaction`, `:transaction_in_progress` | transactions were routed or acknowledged out of turn |
+  | `:malformed_message` | bytes that are no pgoutput message; `position` is the byte in the message |
+  | `:out_of_place`, `:unknown_relation` | a message that cannot come here; a row of a table that no Relation message has defined |
   | `:unknown_value` | the answer depends on a column that the record does not have |
   | `:unreadable_value` | a value is not one of its column's type |
   | `:evaluation_error` | the clause raises on this record, as in PostgreSQL |
   | `:invalid_argument` | an argument of another kind than documented |
+  | `:unknown_tenant` | the registry has no tenant of this name |
   | `:closed` | the router or the index was closed |
   | `:stale_index` | an index's struct is older than the newest one that came of it |
   | `:locked` | the directory is open elsewhere |

@@ -82,15 +82,34 @@ pub(crate) struct Decision {
     pub error: Option<EvalError>,
 }
 
+/// What a change's keys and rows are read with.
+#[derive(Clone, Copy)]
+struct Unread<'a> {
+    arena: &'a Bump,
+    state: &'a State,
+    change: &'a Change<'a>,
+}
+
+impl<'a> Unread<'a> {
+    /// A row of this source. It lies in the arena, where it need not be dropped: as a value it would be
+    /// copied from hand to hand, which takes longer than most changes need of it.
+    fn row(&self, source: &'a dyn RowSource) -> &'a mut Bulk<'a> {
+        let Self { arena, state, .. } = *self;
+        arena.alloc_with(|| Bulk::new(Row::new(arena, &state.schema, source)))
+    }
+}
+
 /// One change, prepared: rows decode lazily, keys are hashed, and what the clauses of one template make
 /// of a row alone is computed once as long as such shapes follow each other.
 pub(crate) struct Context<'a> {
     pub op: Op,
     pub options: RouteOptions,
-    pub new: Option<Bulk<'a>>,
-    pub old: Option<Bulk<'a>>,
+    pub new: Option<&'a mut Bulk<'a>>,
+    pub old: Option<&'a mut Bulk<'a>>,
     /// The old row as far as its key tells it.
-    key_row: Option<Bulk<'a>>,
+    key_row: Option<&'a mut Bulk<'a>>,
+    /// What the keys are read with, as long as they are not.
+    unread: Option<Unread<'a>>,
     pub key_new: Option<KeyHash>,
     pub key_old: Option<KeyHash>,
     key_changed: bool,
@@ -110,52 +129,62 @@ impl<'a> Context<'a> {
         membership: Membership<'a>,
         tracking: bool,
     ) -> Self {
-        let row = |source: &'a dyn RowSource| Bulk::new(Row::new(arena, &state.schema, source));
         let new_source: Option<&'a dyn RowSource> = match (change.new, change.old) {
             (Some(new), Some(old)) => Some(arena.alloc(Merged { new, old })),
             (new, _) => new,
         };
-        let keys_matter = tracking || change.op != Op::Insert;
-        let (mut key_new, mut key_old, mut key_row) = (None, None, None);
-        if keys_matter {
-            let hash = |parts: &KeyParts<'_>| state.keys.hash(parts, arena).ok();
-            let of_row = |source: Option<&'a dyn RowSource>| key_parts(&state.key_columns, source);
-            let own = change.key.clone();
-            let (new_parts, old_parts) = match change.op {
-                Op::Delete => (None, change.old_key.clone().or(own).or_else(|| of_row(change.old))),
-                _ => {
-                    let new = own.or_else(|| of_row(new_source));
-                    let old = change.old_key.clone().or_else(|| of_row(change.old));
-                    let old =
-                        if change.op == Op::Update { old.or_else(|| new.clone()) } else { None };
-                    (new, old)
-                }
-            };
-            key_new = new_parts.as_ref().and_then(hash);
-            key_old = old_parts.as_ref().and_then(hash);
-            if change.op != Op::Insert {
-                key_row = Some(row(&NoRow));
-            }
-            if let Some(parts) = old_parts
-                && parts.as_slice().len() == state.key_columns.len()
-            {
-                let parts = arena.alloc_slice_copy(parts.as_slice());
-                key_row = Some(row(arena.alloc(KeyRow { columns: &state.key_columns, parts })));
-            }
-        }
-        Self {
+        let unread = Unread { arena, state, change };
+        let mut context = Self {
             op: change.op,
             options,
-            new: new_source.map(row),
-            old: change.old.map(row),
-            key_row,
-            key_new,
-            key_old,
-            key_changed: key_new.is_some() && key_old.is_some() && key_new != key_old,
+            new: new_source.map(|source| unread.row(source)),
+            old: change.old.map(|source| unread.row(source)),
+            key_row: None,
+            unread: Some(unread),
+            key_new: None,
+            key_old: None,
+            key_changed: false,
             changed: change.changed.as_ref(),
             new_source,
             membership,
             track: state.track,
+        };
+        // Where both rows are known, hardly a shape asks for the keys.
+        let keys_matter = change.op != Op::Insert && (change.old.is_none() || options.classify);
+        if tracking || keys_matter {
+            context.read_keys();
+        }
+        context
+    }
+
+    /// Reads the keys, if that is not done yet.
+    fn read_keys(&mut self) {
+        let Some(unread) = self.unread.take() else { return };
+        let Unread { arena, state, change } = unread;
+        let hash = |parts: &KeyParts<'_>| state.keys.hash(parts, arena).ok();
+        let of_row = |source: Option<&'a dyn RowSource>| key_parts(&state.key_columns, source);
+        let own = change.key.clone();
+        let (new_parts, old_parts) = match change.op {
+            Op::Delete => (None, change.old_key.clone().or(own).or_else(|| of_row(change.old))),
+            _ => {
+                let new = own.or_else(|| of_row(self.new_source));
+                let old = change.old_key.clone().or_else(|| of_row(change.old));
+                let old = if change.op == Op::Update { old.or_else(|| new.clone()) } else { None };
+                (new, old)
+            }
+        };
+        self.key_new = new_parts.as_ref().and_then(hash);
+        self.key_old = old_parts.as_ref().and_then(hash);
+        self.key_changed =
+            self.key_new.is_some() && self.key_old.is_some() && self.key_new != self.key_old;
+        if change.op != Op::Insert {
+            self.key_row = Some(match old_parts {
+                Some(parts) if parts.as_slice().len() == state.key_columns.len() => {
+                    let parts = arena.alloc_slice_copy(parts.as_slice());
+                    unread.row(arena.alloc(KeyRow { columns: &state.key_columns, parts }))
+                }
+                _ => unread.row(&NoRow),
+            });
         }
     }
 
@@ -257,6 +286,7 @@ impl<'a> Context<'a> {
                 Verdict::Open => {}
             }
         }
+        self.read_keys();
         if shape.known || self.track {
             let held = self.key_old.and_then(|key| self.membership.get(key, slot, shape));
             match held {

@@ -106,7 +106,7 @@ pub(crate) fn why<'a>(
             }
         })
     };
-    let (new, old) = (say(context.new.as_mut()), say(context.old.as_mut()));
+    let (new, old) = (say(context.new.as_deref_mut()), say(context.old.as_deref_mut()));
     let class = if candidate { context.decide(slot, &shape, vm).class } else { None };
     Some(Reason { candidate, new, old, class })
 }

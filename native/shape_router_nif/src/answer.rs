@@ -1,15 +1,14 @@
 //! An answer as terms.
 
 use crate::atoms;
-use crate::columns::ColumnKeys;
 use rustler::{Encoder, Env, Term};
 use shape_router::{Class, Scratch};
 
-/// `[id]`, or `[{id, op}]`.
-pub(crate) fn list<'a>(
+/// `[id]`, or `[{id, op}]`; `name` tells a column's.
+pub(crate) fn list<'a, 'n>(
     env: Env<'a>,
     scratch: &Scratch,
-    keys: &ColumnKeys,
+    name: impl Fn(usize) -> Option<&'n str>,
     classify: bool,
 ) -> Term<'a> {
     let mut list = Term::list_new_empty(env);
@@ -23,7 +22,7 @@ pub(crate) fn list<'a>(
     for routed in scratch.routed().iter().rev() {
         let op = match routed.class {
             Class::InsertMissing => {
-                *incomplete.get_or_insert_with(|| insert_missing(env, scratch, keys))
+                *incomplete.get_or_insert_with(|| insert_missing(env, scratch, &name))
             }
             class => self::class(class).to_term(env),
         };
@@ -33,8 +32,12 @@ pub(crate) fn list<'a>(
 }
 
 /// `{:insert, missing: [column]}`.
-fn insert_missing<'a>(env: Env<'a>, scratch: &Scratch, keys: &ColumnKeys) -> Term<'a> {
-    let names: Vec<&str> = scratch.missing().iter().filter_map(|&c| keys.name(c)).collect();
+fn insert_missing<'a, 'n>(
+    env: Env<'a>,
+    scratch: &Scratch,
+    name: impl Fn(usize) -> Option<&'n str>,
+) -> Term<'a> {
+    let names: Vec<&str> = scratch.missing().iter().filter_map(|&c| name(c)).collect();
     (atoms::insert(), vec![(atoms::missing(), names)]).encode(env)
 }
 

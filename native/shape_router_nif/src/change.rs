@@ -17,14 +17,17 @@ use shape_router::{Change, KeyParts, Op, Relation, RelationColumn, Router};
 /// What reading needs to know of the router.
 #[derive(Clone, Copy)]
 pub(crate) struct Reader<'r> {
-    pub router: &'r Router,
-    pub keys: &'r ColumnKeys,
+    router: &'r Router,
+    keys: &'r ColumnKeys,
     pub arena: &'r Bump,
+    with_keys: bool,
 }
 
-/// A change whose rows are still terms.
+/// A change whose rows are still terms. It is filled in place, field by field: as a value that
+/// functions hand on it would be copied at every return, which takes longer than the rest of reading.
+#[derive(Default)]
 pub(crate) struct TermChange<'r, 't> {
-    op: Op,
+    op: Option<Op>,
     new: Option<MapRow<'r, 't>>,
     old: Option<MapRow<'r, 't>>,
     key: Option<KeyParts<'r>>,
@@ -33,123 +36,183 @@ pub(crate) struct TermChange<'r, 't> {
     relation: Option<Relation>,
 }
 
-impl TermChange<'_, '_> {
-    pub fn as_change(&self) -> Change<'_> {
-        Change {
-            op: self.op,
-            new: self.new.as_ref().map(|row| row as _),
-            old: self.old.as_ref().map(|row| row as _),
-            key: self.key.clone(),
-            old_key: self.old_key.clone(),
-            changed: self.changed.clone(),
-            relation: self.relation.as_ref(),
+impl<'r, 't> TermChange<'r, 't> {
+    /// The change, for a router. Its keys move into it: to be asked for once.
+    #[inline]
+    pub fn as_change(&mut self) -> Change<'_> {
+        let mut change = Change::new(self.op.unwrap_or(Op::Truncate));
+        change.new = self.new.as_ref().map(|row| row as _);
+        change.old = self.old.as_ref().map(|row| row as _);
+        change.relation = self.relation.as_ref();
+        if self.key.is_some() {
+            change.key = self.key.take();
         }
+        if self.old_key.is_some() {
+            change.old_key = self.old_key.take();
+        }
+        if self.changed.is_some() {
+            change.changed = self.changed.take();
+        }
+        change
+    }
+}
+
+/// A map's fields: no more are looked up than the map has.
+struct Fields<'t> {
+    map: Term<'t>,
+    left: usize,
+}
+
+impl<'t> Fields<'t> {
+    fn new(map: Term<'t>) -> Option<Self> {
+        Some(Self { map, left: map.map_size().ok()? })
     }
 
-    fn of(op: Op) -> Self {
-        Self { op, new: None, old: None, key: None, old_key: None, changed: None, relation: None }
+    /// A field's value; `None` also for nil. Each field is asked for once.
+    fn take(&mut self, key: Atom) -> Option<Term<'t>> {
+        if self.left == 0 {
+            return None;
+        }
+        let value = self.map.map_get(key).ok()?;
+        self.left -= 1;
+        (value.as_c_arg() != atoms::nil().as_c_arg()).then_some(value)
     }
 }
 
 impl<'r> Reader<'r> {
-    pub fn read<'t: 'r>(&self, term: Term<'t>) -> Result<TermChange<'r, 't>, NifError> {
-        if term.get_type() != TermType::Map {
+    pub fn new(router: &'r Router, keys: &'r ColumnKeys, arena: &'r Bump) -> Self {
+        Self { router, keys, arena, with_keys: false }
+    }
+
+    /// Reads the keys of inserts too: they matter only to membership, and so only to transactions.
+    pub fn with_keys(self) -> Self {
+        Self { with_keys: true, ..self }
+    }
+
+    /// Reads a change into `out`, which is empty before.
+    pub fn read<'t: 'r>(
+        &self,
+        term: Term<'t>,
+        out: &mut TermChange<'r, 't>,
+    ) -> Result<(), NifError> {
+        let Some(mut fields) = Fields::new(term) else {
             return Err(NifError::new("invalid_change", "a change is a map or a struct"));
+        };
+        if let Some(op) = fields.take(atoms::op()) {
+            return self.read_op(op, &mut fields, out);
         }
-        let get =
-            |key: Atom| term.map_get(key).ok().filter(|t| *t != atoms::nil().to_term(t.get_env()));
-        if let Some(op) = get(atoms::op()) {
-            return self.read_op(op, get);
+        if let Some(name) = fields.take(atoms::__struct__()) {
+            return self.read_struct(name, &mut fields, out);
         }
-        if get(atoms::__struct__()).is_some() {
-            return self.read_struct(get);
-        }
-        let (new, old) = (get(atoms::new_record()), get(atoms::old_record()));
-        let old_key = get(atoms::old_key());
-        let op = Change::infer_op(new.is_some(), old.is_some(), old_key.is_some());
-        let op = op.ok_or_else(|| {
+        let new = fields.take(atoms::new_record());
+        let old = fields.take(atoms::old_record());
+        let old_key = fields.take(atoms::old_key());
+        let Some(op) = Change::infer_op(new.is_some(), old.is_some(), old_key.is_some()) else {
             let message = "a change without op needs new_record, old_record or old_key";
-            NifError::new("invalid_change", message)
-        })?;
-        self.read_rows(op, get)
+            return Err(NifError::new("invalid_change", message));
+        };
+        self.read_rows(op, [new, old, old_key], &mut fields, out)
     }
 
     fn read_op<'t: 'r>(
         &self,
         op: Term<'t>,
-        get: impl Fn(Atom) -> Option<Term<'t>>,
-    ) -> Result<TermChange<'r, 't>, NifError> {
-        let op: Atom = op.decode().map_err(|_| unknown_op(op))?;
-        if op == atoms::insert() {
-            self.read_rows(Op::Insert, get)
-        } else if op == atoms::update() {
-            self.read_rows(Op::Update, get)
-        } else if op == atoms::delete() {
-            self.read_rows(Op::Delete, get)
-        } else if op == atoms::truncate() {
-            Ok(TermChange::of(Op::Truncate))
-        } else if op == atoms::relation() {
-            Ok(TermChange { relation: Some(relation(get)?), ..TermChange::of(Op::Relation) })
+        fields: &mut Fields<'t>,
+        out: &mut TermChange<'r, 't>,
+    ) -> Result<(), NifError> {
+        let is = |atom: Atom| op.as_c_arg() == atom.as_c_arg();
+        let op = if is(atoms::insert()) {
+            let new = fields.take(atoms::new_record());
+            return self.read_rows(Op::Insert, [new, None, None], fields, out);
+        } else if is(atoms::update()) {
+            Op::Update
+        } else if is(atoms::delete()) {
+            Op::Delete
+        } else if is(atoms::truncate()) {
+            out.op = Some(Op::Truncate);
+            return Ok(());
+        } else if is(atoms::relation()) {
+            out.op = Some(Op::Relation);
+            out.relation = Some(relation(|key| fields.take(key))?);
+            return Ok(());
         } else {
-            Err(NifError::new("invalid_change", format!("unknown op {op:?}")))
-        }
+            return Err(unknown_op(op));
+        };
+        let new = if op == Op::Delete { None } else { fields.take(atoms::new_record()) };
+        let old = fields.take(atoms::old_record());
+        let old_key = fields.take(atoms::old_key());
+        self.read_rows(op, [new, old, old_key], fields, out)
     }
 
     fn read_rows<'t: 'r>(
         &self,
         op: Op,
-        get: impl Fn(Atom) -> Option<Term<'t>>,
-    ) -> Result<TermChange<'r, 't>, NifError> {
-        let mut change = TermChange::of(op);
-        if op != Op::Delete {
-            change.new = get(atoms::new_record()).map(|t| self.row(t, "new_record")).transpose()?;
+        [new, old, old_key]: [Option<Term<'t>>; 3],
+        fields: &mut Fields<'t>,
+        out: &mut TermChange<'r, 't>,
+    ) -> Result<(), NifError> {
+        out.op = Some(op);
+        if let Some(term) = new {
+            out.new = Some(self.row(term, "new_record")?);
         }
-        change.key = get(atoms::pk()).map(|t| self.key(t)).transpose()?;
-        if op != Op::Insert {
-            change.old = get(atoms::old_record()).map(|t| self.row(t, "old_record")).transpose()?;
-            change.old_key = get(atoms::old_key()).map(|t| self.key(t)).transpose()?;
+        if let Some(term) = old {
+            out.old = Some(self.row(term, "old_record")?);
         }
-        if op == Op::Update {
-            let changed = get(atoms::changed_columns());
-            change.changed = changed.map(|t| self.changed(t)).transpose()?.flatten();
+        if let Some(term) = old_key {
+            out.old_key = Some(self.key(term)?);
         }
-        Ok(change)
+        if (op != Op::Insert || self.with_keys)
+            && let Some(term) = fields.take(atoms::pk())
+        {
+            out.key = Some(self.key(term)?);
+        }
+        if op == Op::Update
+            && let Some(term) = fields.take(atoms::changed_columns())
+        {
+            out.changed = self.changed(term)?;
+        }
+        Ok(())
     }
 
     /// The structs of `ShapeRouter.Changes`, known by their fields.
     fn read_struct<'t: 'r>(
         &self,
-        get: impl Fn(Atom) -> Option<Term<'t>>,
-    ) -> Result<TermChange<'r, 't>, NifError> {
-        let (record, old_record) = (get(atoms::record()), get(atoms::old_record()));
-        let new = record.map(|t| self.row(t, "record")).transpose()?;
-        let old = old_record.map(|t| self.row(t, "old_record")).transpose()?;
-        // Elsewhere `old_key` is a text that stands for the key; only its values can be used.
-        let old_key = get(atoms::old_key()).filter(|t| t.get_type() != TermType::Binary);
-        let old_key = old_key.map(|t| self.key(t)).transpose()?;
-        if get(atoms::columns()).is_some() {
-            return Ok(TermChange {
-                relation: Some(relation(get)?),
-                ..TermChange::of(Op::Relation)
-            });
+        name: Term<'t>,
+        fields: &mut Fields<'t>,
+        out: &mut TermChange<'r, 't>,
+    ) -> Result<(), NifError> {
+        if fields.map.map_get(atoms::columns()).is_ok_and(|columns| !is_nil(columns)) {
+            out.op = Some(Op::Relation);
+            out.relation = Some(relation(|key| fields.take(key))?);
+            return Ok(());
         }
-        let is_update = get(atoms::__struct__())
-            .and_then(|t| t.atom_to_string().ok())
-            .is_some_and(|name| name.ends_with(".UpdatedRecord"));
-        let op = match (new.is_some(), old.is_some() || old_key.is_some()) {
-            (true, false) if !is_update => Op::Insert,
-            (true, _) => Op::Update,
+        if let Some(term) = fields.take(atoms::record()) {
+            out.new = Some(self.row(term, "record")?);
+        }
+        if let Some(term) = fields.take(atoms::old_record()) {
+            out.old = Some(self.row(term, "old_record")?);
+        }
+        // Elsewhere `old_key` is a text that stands for the key; only its values can be used.
+        if let Some(term) = fields.take(atoms::old_key()).filter(|t| !t.is_binary()) {
+            out.old_key = Some(self.key(term)?);
+        }
+        let is_update = || name.atom_to_string().is_ok_and(|name| name.ends_with(".UpdatedRecord"));
+        out.op = Some(match (out.new.is_some(), out.old.is_some() || out.old_key.is_some()) {
+            (true, true) => Op::Update,
+            (true, false) if is_update() => Op::Update,
+            (true, false) => Op::Insert,
             (false, true) => Op::Delete,
             (false, false) => Op::Truncate,
-        };
-        Ok(TermChange { new, old, old_key, ..TermChange::of(op) })
+        });
+        Ok(())
     }
 
+    #[inline]
     fn row<'t: 'r>(&self, term: Term<'t>, name: &str) -> Result<MapRow<'r, 't>, NifError> {
-        if term.get_type() != TermType::Map {
-            return Err(NifError::new("invalid_change", format!("{name} is not a map: {term:?}")));
+        if term.is_map() {
+            return Ok(MapRow::new(term, self.keys, self.arena));
         }
-        Ok(MapRow::new(term, self.keys, self.arena))
+        Err(NifError::new("invalid_change", format!("{name} is not a map: {term:?}")))
     }
 
     /// A key: one value, a list (or tuple) of values in the primary key's order, or a map by name.
@@ -221,38 +284,39 @@ impl<'r> Reader<'r> {
 }
 
 fn unknown_op(op: Term<'_>) -> NifError {
-    NifError::new("invalid_change", format!("op is not an atom: {op:?}"))
+    let what = if op.is_atom() { "unknown op" } else { "op is not an atom:" };
+    NifError::new("invalid_change", format!("{what} {op:?}"))
+}
+
+fn is_nil(term: Term<'_>) -> bool {
+    term.as_c_arg() == atoms::nil().as_c_arg()
 }
 
 /// `%{id:, schema:, table:, columns: [%{name:, type_oid:, typmod:, key?:}]}`.
-fn relation<'a>(get: impl Fn(Atom) -> Option<Term<'a>>) -> Result<Relation, NifError> {
+fn relation<'a>(mut get: impl FnMut(Atom) -> Option<Term<'a>>) -> Result<Relation, NifError> {
     let invalid = |field: &str| {
-        NifError::new(
-            "invalid_change",
-            format!("a relation's {field} is missing or of another type"),
-        )
+        let message = format!("a relation's {field} is missing or of another type");
+        NifError::new("invalid_change", message)
     };
-    let text = |key: Atom, field: &str| {
-        let term = get(key).ok_or_else(|| invalid(field))?;
-        term.decode::<String>().map_err(|_| invalid(field))
+    let text = |term: Option<Term<'a>>, field: &str| {
+        term.and_then(|t| t.decode::<String>().ok()).ok_or_else(|| invalid(field))
     };
-    let columns = get(atoms::columns()).and_then(|t| t.into_list_iterator().ok());
     let column = |term: Term<'a>| {
         let get = |key: Atom| term.map_get(key).ok();
-        let name = get(atoms::name()).and_then(|t| t.decode::<String>().ok());
         let type_oid = get(atoms::type_oid()).and_then(|t| t.decode::<u32>().ok());
         Ok::<_, NifError>(RelationColumn {
-            name: name.ok_or_else(|| invalid("column's name"))?,
+            name: text(get(atoms::name()), "column's name")?,
             type_oid: type_oid.ok_or_else(|| invalid("column's type_oid"))?,
             typmod: get(atoms::typmod()).and_then(|t| t.decode().ok()).unwrap_or(-1),
             key: get(atoms::key_question()).and_then(|t| t.decode().ok()).unwrap_or(false),
         })
     };
+    let columns = get(atoms::columns()).and_then(|t| t.into_list_iterator().ok());
     let identity = get(atoms::replica_identity()).and_then(|t| t.atom_to_string().ok());
     Ok(Relation {
         oid: get(atoms::id()).and_then(|t| t.decode().ok()).ok_or_else(|| invalid("id"))?,
-        schema: text(atoms::schema(), "schema")?,
-        table: text(atoms::table(), "table")?,
+        schema: text(get(atoms::schema()), "schema")?,
+        table: text(get(atoms::table()), "table")?,
         replica_identity: identity.and_then(|name| name.bytes().next()),
         columns: columns
             .ok_or_else(|| invalid("columns"))?

@@ -1,12 +1,15 @@
 //! How a table's columns are named in records: by atoms or by strings.
 
-use rustler::{Atom, Env, NewBinary, Term};
+use crate::name_terms::NameTerms;
+use rustler::{Atom, Env, Term};
 use shape_expr::{Column, Schema, Type};
 use std::sync::OnceLock;
 
 /// The names of a table's columns, as keys of records.
 pub(crate) struct ColumnKeys {
     columns: Vec<ColumnKey>,
+    /// The names as strings.
+    terms: NameTerms,
     /// The table's columns are declared: a position means the same to everybody.
     declared: bool,
 }
@@ -64,12 +67,9 @@ impl ColumnKeys {
             kind: Kind::of(column),
             atom: OnceLock::new(),
         };
-        let columns = schema.columns().iter().map(key).collect();
-        Self { columns, declared: !schema.is_open() }
-    }
-
-    pub fn none() -> Self {
-        Self { columns: Vec::new(), declared: true }
+        let columns: Vec<ColumnKey> = schema.columns().iter().map(key).collect();
+        let terms = NameTerms::new(columns.iter().map(|c| c.name.as_str()));
+        Self { columns, terms, declared: !schema.is_open() }
     }
 
     pub fn is_declared(&self) -> bool {
@@ -94,14 +94,8 @@ impl ColumnKeys {
     }
 
     /// A column's value in a record with string keys.
-    pub fn get_by_string<'a>(
-        &self,
-        env: Env<'a>,
-        map: Term<'a>,
-        column: usize,
-    ) -> Option<Term<'a>> {
-        let name = self.name(column)?.as_bytes();
-        map.map_get(Term::from(NewBinary::from_slice(env, name))).ok()
+    pub fn get_by_string<'a>(&self, map: Term<'a>, column: usize) -> Option<Term<'a>> {
+        self.terms.get_from(map, column)
     }
 
     /// A column's value in a record with atom keys.

@@ -42,18 +42,14 @@ fn router_open<'a>(
     let open = || -> Result<Term<'a>, NifError> {
         let options = Options { fsync: fsync(how.0)?, mmap: how.1, ..Options::default() };
         let router = Router::open(config(table, settings)?, directory, options)?;
-        Ok((atoms::ok(), ResourceArc::new(RouterHandle::new(router))).encode(env))
+        Ok((atoms::ok(), ResourceArc::new(RouterHandle::new(router, table))).encode(env))
     };
     reply(env, open())
 }
 
 /// Copies a router into an empty directory.
 #[rustler::nif(schedule = "DirtyIo")]
-fn router_snapshot<'a>(
-    env: Env<'a>,
-    handle: ResourceArc<RouterHandle>,
-    directory: &str,
-) -> Term<'a> {
+fn router_snapshot<'a>(env: Env<'a>, handle: &RouterHandle, directory: &str) -> Term<'a> {
     let copied = handle.router.snapshot(directory).map_err(NifError::from);
     reply(env, copied.map(|_| atoms::ok().to_term(env)))
 }

@@ -50,6 +50,31 @@ impl From<shape_expr::Error> for NifError {
     }
 }
 
+impl From<pg_wal::Error> for NifError {
+    fn from(error: pg_wal::Error) -> Self {
+        let (code, position) = match &error {
+            pg_wal::Error::Malformed { offset, .. } => ("malformed_message", Some(*offset)),
+            pg_wal::Error::UnknownMessage { .. } => ("malformed_message", Some(0)),
+            pg_wal::Error::OutOfPlace { .. } => ("out_of_place", None),
+            pg_wal::Error::Unsupported { .. } => ("not_supported", None),
+            pg_wal::Error::UnknownRelation { .. } => ("unknown_relation", None),
+            pg_wal::Error::InvalidOption { .. } => ("invalid_argument", None),
+            _ => ("source_error", None),
+        };
+        Self { code, message: error.to_string(), position, sqlstate: None }
+    }
+}
+
+impl From<wal_change::Error> for NifError {
+    fn from(error: wal_change::Error) -> Self {
+        match error {
+            wal_change::Error::Wal(error) => error.into(),
+            wal_change::Error::InvalidName { .. } => Self::argument(error.to_string()),
+            other => Self::new("malformed_message", other.to_string()),
+        }
+    }
+}
+
 impl Encoder for NifError {
     fn encode<'a>(&self, env: Env<'a>) -> Term<'a> {
         let code = Atom::from_str(env, self.code).unwrap_or_else(|_| atoms::error());

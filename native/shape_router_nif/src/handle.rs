@@ -1,21 +1,24 @@
 //! What Erlang holds: routers, cursors, predicates.
 
 use crate::columns::ColumnKeys;
+use bumpalo::Bump;
 use parking_lot::Mutex;
 use rustler::{Resource, ResourceArc};
 use shape_expr::{Predicate, Schema};
 use shape_router::{Cursor, Router, Scratch};
 use std::cell::Cell;
-use std::ops::Deref;
 use std::panic::RefUnwindSafe;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use wal_change::{TableName, Target};
 
 /// A router, as Erlang holds it.
 pub(crate) struct RouterHandle {
     /// Tells routers apart; never given twice.
     number: u64,
     pub router: Router,
+    /// Whose changes it routes: by name, as a connection announces it.
+    table: TableName,
     /// The names of its columns, and the version of the schema that they are of.
     keys: Mutex<(u64, Arc<ColumnKeys>)>,
 }
@@ -34,42 +37,74 @@ struct Cached {
     keys: Arc<ColumnKeys>,
 }
 
+/// What a thread's calls use again and again, so that a call allocates nothing.
+#[derive(Default)]
+pub(crate) struct Local {
+    pub scratch: Scratch,
+    arena: Bump,
+    cached: Option<Cached>,
+}
+
 thread_local! {
-    static KEYS: Cell<Option<Cached>> = const { Cell::new(None) };
-    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+    static LOCAL: Cell<Option<Box<Local>>> = const { Cell::new(None) };
 }
 
-/// A router's column names, on loan from the thread: no count that other threads share is touched.
-pub(crate) struct Keys(Option<Cached>);
+impl Local {
+    /// The names of a router's columns (without touching a count that other threads share), memory for
+    /// what is read of a change, and for what is answered.
+    pub fn parts(&mut self, handle: &RouterHandle) -> (&ColumnKeys, &Bump, &mut Scratch) {
+        let version = handle.router.schema_version();
+        let fits = |c: &Cached| c.number == handle.number && c.version == version;
+        let cached = match self.cached.take() {
+            Some(cached) if fits(&cached) => cached,
+            _ => handle.refreshed(version),
+        };
+        let cached = self.cached.insert(cached);
+        self.arena.reset();
+        (&cached.keys, &self.arena, &mut self.scratch)
+    }
 
-impl Deref for Keys {
-    type Target = ColumnKeys;
-
-    fn deref(&self) -> &ColumnKeys {
-        static NONE: LazyLock<ColumnKeys> = LazyLock::new(ColumnKeys::none);
-        self.0.as_ref().map_or(&NONE, |cached| &cached.keys)
+    /// Memory for what is read of a change, and for what is answered.
+    pub fn memory(&mut self) -> (&Bump, &mut Scratch) {
+        self.arena.reset();
+        (&self.arena, &mut self.scratch)
     }
 }
 
-impl Drop for Keys {
-    fn drop(&mut self) {
-        KEYS.set(self.0.take());
-    }
+/// Runs with what this thread keeps.
+pub(crate) fn with_local<R>(run: impl FnOnce(&mut Local) -> R) -> R {
+    /// What an unusually large change took is given back.
+    const KEEP: usize = 1 << 18;
+    LOCAL.with(|cell| {
+        // Taken, not borrowed: after a panic the next call simply makes a new one.
+        let mut local = cell.take().unwrap_or_default();
+        let result = run(&mut local);
+        if local.arena.allocated_bytes() > KEEP {
+            local.arena = Bump::new();
+        }
+        cell.set(Some(local));
+        result
+    })
 }
 
 impl RouterHandle {
-    pub fn new(router: Router) -> Self {
+    pub fn new(router: Router, table: &str) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let (schema, version) = router.schema();
         let keys = Mutex::new((version, Arc::new(ColumnKeys::new(&schema))));
-        Self { number: NEXT.fetch_add(1, Ordering::Relaxed), router, keys }
+        // Text that is no name as SQL writes it is the table's name itself.
+        let table = table.parse().unwrap_or_else(|_| TableName::new("public", table));
+        Self { number: NEXT.fetch_add(1, Ordering::Relaxed), router, table, keys }
     }
 
     /// The names of the router's columns.
-    pub fn keys(&self) -> Keys {
-        let version = self.router.schema_version();
-        let fits = |cached: &Cached| cached.number == self.number && cached.version == version;
-        Keys(Some(KEYS.take().filter(fits).unwrap_or_else(|| self.refreshed(version))))
+    pub fn keys(&self) -> Arc<ColumnKeys> {
+        self.refreshed(self.router.schema_version()).keys
+    }
+
+    /// The router, as the target of a connection's changes.
+    pub fn target(&self) -> Target<'_> {
+        Target { number: self.number, table: &self.table, router: &self.router }
     }
 
     fn refreshed(&self, version: u64) -> Cached {
@@ -80,17 +115,6 @@ impl RouterHandle {
         }
         Cached { number: self.number, version, keys: keys.1.clone() }
     }
-}
-
-/// Runs with this thread's scratch memory.
-pub(crate) fn with_scratch<R>(run: impl FnOnce(&mut Scratch) -> R) -> R {
-    SCRATCH.with(|cell| {
-        // Taken, not borrowed: after a panic the next call simply makes a new one.
-        let mut scratch = cell.take().unwrap_or_default();
-        let result = run(&mut scratch);
-        cell.set(Some(scratch));
-        result
-    })
 }
 
 /// Where an answer goes on; used once.

@@ -13,10 +13,14 @@
 //! | `schema` | a table's columns and their types |
 //! | `param` | the values of a clause's parameters |
 //! | `columns` | how a table's columns are named in records |
+//! | `name_terms` | their names as terms that are made once |
 //! | `answer` | an answer -> terms |
 //! | `error` | errors -> terms |
 //! | `source` | the replication connection |
 //! | `wal` | the transactions that it brings -> terms |
+//! | `wal_route` | a connection's bytes -> answers |
+//! | `terms` | which number stands for which term |
+//! | `filter` | what `ShapeRouter.Filter` asks of a router |
 //! | `handle` | what Erlang holds: routers, cursors, predicates |
 //! | `value_key` | a value -> the bytes that all values equal to it have |
 //! | `lanes` | the LSM index of `ShapeRouter.Index.LsmEqualityIndex` |
@@ -28,9 +32,11 @@ mod change;
 mod columns;
 mod durable;
 mod error;
+mod filter;
 mod handle;
 mod json;
 mod lanes;
+mod name_terms;
 mod param;
 mod pin;
 mod predicate;
@@ -39,9 +45,11 @@ mod row;
 mod schema;
 mod source;
 mod structure;
+mod terms;
 mod transaction;
 mod value;
 mod value_key;
 mod wal;
+mod wal_route;
 
 rustler::init!("Elixir.ShapeRouter.Native", load = pin::on_load);

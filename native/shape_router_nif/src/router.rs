@@ -2,9 +2,9 @@
 
 use crate::answer;
 use crate::atoms;
-use crate::change::Reader;
+use crate::change::{Reader, TermChange};
 use crate::error::{NifError, reply};
-use crate::handle::{CursorHandle, RouterHandle, with_scratch};
+use crate::handle::{CursorHandle, Local, RouterHandle, with_local};
 use crate::param::params;
 use crate::schema::schema;
 use bumpalo::Bump;
@@ -20,7 +20,7 @@ const OLD_ROW_IGNORE: u32 = 2;
 /// What a call off the scheduler does at most before it is asked again: some 50 ms.
 pub(crate) const HEAVY_UNITS: u64 = 5_000_000;
 
-fn options(flags: u32) -> RouteOptions {
+pub(crate) fn options(flags: u32) -> RouteOptions {
     RouteOptions {
         classify: flags & CLASSIFY != 0,
         old_row: if flags & OLD_ROW_IGNORE != 0 { OldRow::Ignore } else { OldRow::Superset },
@@ -55,17 +55,17 @@ pub(crate) fn config(table: &str, settings: SettingTerms<'_>) -> Result<Config, 
 fn router_new<'a>(env: Env<'a>, table: &str, settings: SettingTerms<'a>) -> Term<'a> {
     let new = || -> Result<Term<'a>, NifError> {
         let router = Router::new(config(table, settings)?)?;
-        Ok((atoms::ok(), ResourceArc::new(RouterHandle::new(router))).encode(env))
+        Ok((atoms::ok(), ResourceArc::new(RouterHandle::new(router, table))).encode(env))
     };
     reply(env, new())
 }
 
 /// `[{id, where | nil, keys | :unknown, params, nil | lsn | {xmin, xmax, xip}}]`.
 #[rustler::nif(schedule = "DirtyCpu")]
-fn router_add<'a>(env: Env<'a>, handle: ResourceArc<RouterHandle>, shapes: Term<'a>) -> Term<'a> {
+fn router_add<'a>(env: Env<'a>, handle: &RouterHandle, shapes: Term<'a>) -> Term<'a> {
     let add = || -> Result<Term<'a>, NifError> {
         let (arena, keys) = (Bump::new(), handle.keys());
-        let reader = Reader { router: &handle.router, keys: &keys, arena: &arena };
+        let reader = Reader::new(&handle.router, &keys, &arena);
         let shapes = shapes.into_list_iterator();
         let shapes = shapes.map_err(|_| NifError::argument("shapes is not a list"))?;
         let specs = shapes.map(|term| spec(term, &reader)).collect::<Result<Vec<_>, _>>()?;
@@ -109,16 +109,16 @@ fn snapshot(term: Term<'_>) -> Result<Option<Snapshot>, NifError> {
 
 /// `:dirty` where it may wait for a disk: then it is done off the scheduler.
 #[rustler::nif]
-fn router_remove<'a>(env: Env<'a>, handle: ResourceArc<RouterHandle>, id: u64) -> Term<'a> {
+fn router_remove<'a>(env: Env<'a>, handle: &RouterHandle, id: u64) -> Term<'a> {
     if handle.router.is_durable() {
         return atoms::dirty().to_term(env);
     }
-    remove(env, &handle, id)
+    remove(env, handle, id)
 }
 
 #[rustler::nif(schedule = "DirtyIo")]
-fn router_remove_dirty<'a>(env: Env<'a>, handle: ResourceArc<RouterHandle>, id: u64) -> Term<'a> {
-    remove(env, &handle, id)
+fn router_remove_dirty<'a>(env: Env<'a>, handle: &RouterHandle, id: u64) -> Term<'a> {
+    remove(env, handle, id)
 }
 
 fn remove<'a>(env: Env<'a>, handle: &RouterHandle, id: u64) -> Term<'a> {
@@ -129,38 +129,33 @@ fn remove<'a>(env: Env<'a>, handle: &RouterHandle, id: u64) -> Term<'a> {
 /// `[id] | [{id, op}] | {:more | :heavy, cursor, part} | error`: the answer, or a part of it. After
 /// `:heavy` it goes on off the scheduler.
 #[rustler::nif]
-fn router_route<'a>(
-    env: Env<'a>,
-    handle: ResourceArc<RouterHandle>,
-    change: Term<'a>,
-    flags: u32,
-) -> Term<'a> {
+fn router_route<'a>(env: Env<'a>, handle: &RouterHandle, change: Term<'a>, flags: u32) -> Term<'a> {
     let mut budget = Budget::slice();
-    reply(env, route(env, &handle, change, flags, &mut budget, None).map(|part| part.encode(env)))
+    reply(env, route(env, handle, change, flags, &mut budget, None).map(|part| part.encode(env)))
 }
 
 /// The next part of an answer that was `{:more, cursor, part}`.
 #[rustler::nif]
 fn router_continue<'a>(
     env: Env<'a>,
-    handle: ResourceArc<RouterHandle>,
+    handle: &RouterHandle,
     change: Term<'a>,
     flags: u32,
-    cursor: ResourceArc<CursorHandle>,
+    cursor: &CursorHandle,
 ) -> Term<'a> {
-    proceed(env, &handle, change, flags, &cursor, Budget::slice())
+    proceed(env, handle, change, flags, cursor, Budget::slice())
 }
 
 /// The next part of an answer that was `{:heavy, cursor, part}`.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn router_continue_heavy<'a>(
     env: Env<'a>,
-    handle: ResourceArc<RouterHandle>,
+    handle: &RouterHandle,
     change: Term<'a>,
     flags: u32,
-    cursor: ResourceArc<CursorHandle>,
+    cursor: &CursorHandle,
 ) -> Term<'a> {
-    proceed(env, &handle, change, flags, &cursor, Budget::new(HEAVY_UNITS))
+    proceed(env, handle, change, flags, cursor, Budget::new(HEAVY_UNITS))
 }
 
 fn proceed<'a>(
@@ -184,19 +179,20 @@ pub(crate) fn used() -> NifError {
 
 /// A list, and how it goes on.
 pub(crate) struct Part<'a> {
-    list: Term<'a>,
+    pub list: Term<'a>,
     /// How (`:more` or `:heavy`), and from where.
-    rest: Option<(Atom, ResourceArc<CursorHandle>)>,
+    pub rest: Option<(Atom, ResourceArc<CursorHandle>)>,
 }
 
 impl<'a> Part<'a> {
+    #[inline]
     pub fn new(list: Term<'a>, progress: Progress) -> Self {
         let rest = match progress {
-            Progress::Done => None,
-            Progress::More(cursor) => Some((atoms::more(), CursorHandle::wrap(cursor))),
-            Progress::Heavy(cursor) => Some((atoms::heavy(), CursorHandle::wrap(cursor))),
+            Progress::Done => return Self { list, rest: None },
+            Progress::More(cursor) => (atoms::more(), CursorHandle::wrap(cursor)),
+            Progress::Heavy(cursor) => (atoms::heavy(), CursorHandle::wrap(cursor)),
         };
-        Self { list, rest }
+        Self { list, rest: Some(rest) }
     }
 }
 
@@ -218,15 +214,24 @@ fn route<'a>(
     budget: &mut Budget,
     cursor: Option<Cursor>,
 ) -> Result<Part<'a>, NifError> {
-    let (arena, keys) = (Bump::new(), handle.keys());
-    let reader = Reader { router: &handle.router, keys: &keys, arena: &arena };
-    let options = options(flags);
-    let change = reader.read(change)?;
-    with_scratch(|scratch| {
-        let change = change.as_change();
-        let progress = handle.router.route(&change, options, scratch, budget, cursor)?;
-        Ok(Part::new(answer::list(env, scratch, &keys, options.classify), progress))
-    })
+    with_local(|local| route_with(env, handle, local, change, options(flags), budget, cursor))
+}
+
+fn route_with<'a>(
+    env: Env<'a>,
+    handle: &RouterHandle,
+    local: &mut Local,
+    term: Term<'a>,
+    options: RouteOptions,
+    budget: &mut Budget,
+    cursor: Option<Cursor>,
+) -> Result<Part<'a>, NifError> {
+    let (keys, arena, scratch) = local.parts(handle);
+    let mut change = TermChange::default();
+    Reader::new(&handle.router, keys, arena).read(term, &mut change)?;
+    let progress = handle.router.route(&change.as_change(), options, scratch, budget, cursor)?;
+    let list = answer::list(env, scratch, |column| keys.name(column), options.classify);
+    Ok(Part::new(list, progress))
 }
 
 /// `[answer]`, or `{:more | :heavy, [answer], [change], cursor | nil, part}`: the answers so far, the
@@ -234,22 +239,23 @@ fn route<'a>(
 #[rustler::nif]
 fn router_route_batch<'a>(
     env: Env<'a>,
-    handle: ResourceArc<RouterHandle>,
+    handle: &RouterHandle,
     changes: Term<'a>,
     flags: u32,
 ) -> Term<'a> {
     let mut budget = Budget::slice();
-    let mut batch = || {
+    let options = options(flags);
+    let batch = with_local(|local| {
         in_order(env, changes, |_, change| {
             if budget.is_exhausted() {
                 return Ok(None);
             }
             // Reading a change costs something too, even if nothing is found.
             budget.spend(10);
-            route(env, &handle, change, flags, &mut budget, None).map(Some)
+            route_with(env, handle, local, change, options, &mut budget, None).map(Some)
         })
-    };
-    reply(env, batch())
+    });
+    reply(env, batch)
 }
 
 /// Answers a list's items in order until one is not whole. `answer` gives `None` for "not now".
@@ -281,12 +287,12 @@ pub(crate) fn in_order<'a>(
 }
 
 #[rustler::nif(schedule = "DirtyCpu")]
-fn router_shapes(handle: ResourceArc<RouterHandle>) -> Vec<u64> {
+fn router_shapes(handle: &RouterHandle) -> Vec<u64> {
     handle.router.shapes()
 }
 
 #[rustler::nif(schedule = "DirtyCpu")]
-fn router_metrics<'a>(env: Env<'a>, handle: ResourceArc<RouterHandle>) -> Term<'a> {
+fn router_metrics<'a>(env: Env<'a>, handle: &RouterHandle) -> Term<'a> {
     let m = handle.router.metrics();
     let integers = [
         ("shapes", m.shapes),
@@ -324,7 +330,7 @@ fn router_metrics<'a>(env: Env<'a>, handle: ResourceArc<RouterHandle>) -> Term<'
 
 /// `{filed, [{column, index, shapes}], columns, template | nil, known}`.
 #[rustler::nif]
-fn router_explain<'a>(env: Env<'a>, handle: ResourceArc<RouterHandle>, id: u64) -> Term<'a> {
+fn router_explain<'a>(env: Env<'a>, handle: &RouterHandle, id: u64) -> Term<'a> {
     let explained = handle.router.explain(id).map_err(NifError::from);
     let term = |e: shape_router::Explanation| {
         let conditions = e.conditions.into_iter().map(|c| (c.column, c.index, c.shapes));
@@ -336,30 +342,25 @@ fn router_explain<'a>(env: Env<'a>, handle: ResourceArc<RouterHandle>, id: u64) 
 
 /// `{candidate, new | nil, old | nil, class | nil}`.
 #[rustler::nif(schedule = "DirtyCpu")]
-fn router_why<'a>(
-    env: Env<'a>,
-    handle: ResourceArc<RouterHandle>,
-    change: Term<'a>,
-    id: u64,
-) -> Term<'a> {
+fn router_why<'a>(env: Env<'a>, handle: &RouterHandle, change: Term<'a>, id: u64) -> Term<'a> {
     let why = || -> Result<Term<'a>, NifError> {
         let (arena, keys) = (Bump::new(), handle.keys());
-        let reader = Reader { router: &handle.router, keys: &keys, arena: &arena };
-        let change = reader.read(change)?;
-        let why = handle.router.why(&change.as_change(), id)?;
+        let mut read = TermChange::default();
+        Reader::new(&handle.router, &keys, &arena).with_keys().read(change, &mut read)?;
+        let why = handle.router.why(&read.as_change(), id)?;
         Ok((why.candidate, why.new, why.old, why.class.map(answer::class)).encode(env))
     };
     reply(env, why())
 }
 
 #[rustler::nif(schedule = "DirtyCpu")]
-fn router_rebuild<'a>(env: Env<'a>, handle: ResourceArc<RouterHandle>) -> Term<'a> {
+fn router_rebuild<'a>(env: Env<'a>, handle: &RouterHandle) -> Term<'a> {
     let rebuilt = handle.router.rebuild().map_err(NifError::from);
     reply(env, rebuilt.map(|()| atoms::ok().to_term(env)))
 }
 
 #[rustler::nif(schedule = "DirtyIo")]
-fn router_close<'a>(env: Env<'a>, handle: ResourceArc<RouterHandle>) -> Term<'a> {
+fn router_close<'a>(env: Env<'a>, handle: &RouterHandle) -> Term<'a> {
     let closed = handle.router.close().map_err(NifError::from);
     reply(env, closed.map(|()| atoms::ok().to_term(env)))
 }

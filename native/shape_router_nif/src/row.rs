@@ -3,13 +3,12 @@
 use crate::columns::ColumnKeys;
 use crate::value;
 use bumpalo::Bump;
-use rustler::{Env, Term};
+use rustler::Term;
 use shape_expr::{Datum, RowSource};
 use std::cell::Cell;
 
 /// A map with string or atom keys.
 pub(crate) struct MapRow<'r, 't> {
-    env: Env<'t>,
     map: Term<'t>,
     keys: &'r ColumnKeys,
     arena: &'r Bump,
@@ -19,12 +18,12 @@ pub(crate) struct MapRow<'r, 't> {
 
 impl<'r, 't> MapRow<'r, 't> {
     pub fn new(map: Term<'t>, keys: &'r ColumnKeys, arena: &'r Bump) -> Self {
-        Self { env: map.get_env(), map, keys, arena, atoms: Cell::new(false) }
+        Self { map, keys, arena, atoms: Cell::new(false) }
     }
 
     fn find(&self, column: usize) -> Option<Term<'t>> {
-        let by_string = || self.keys.get_by_string(self.env, self.map, column);
-        let by_atom = || self.keys.get_by_atom(self.env, self.map, column);
+        let by_string = || self.keys.get_by_string(self.map, column);
+        let by_atom = || self.keys.get_by_atom(self.map.get_env(), self.map, column);
         if self.atoms.get() {
             return by_atom().or_else(by_string);
         }

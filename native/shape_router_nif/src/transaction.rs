@@ -2,11 +2,10 @@
 
 use crate::answer;
 use crate::atoms;
-use crate::change::Reader;
+use crate::change::{Reader, TermChange};
 use crate::error::{NifError, reply};
-use crate::handle::{CursorHandle, RouterHandle, with_scratch};
+use crate::handle::{CursorHandle, RouterHandle, with_local};
 use crate::router::{HEAVY_UNITS, Part, in_order, used};
-use bumpalo::Bump;
 use rustler::{Encoder, Env, ResourceArc, Term};
 use shape_router::{Budget, Transaction};
 
@@ -19,27 +18,27 @@ const ACK_UNITS: u64 = 2_000;
 #[rustler::nif]
 fn router_route_txn<'a>(
     env: Env<'a>,
-    handle: ResourceArc<RouterHandle>,
+    handle: &RouterHandle,
     transaction: (u64, u32, Option<u32>),
     first: usize,
     changes: Term<'a>,
     cursor: Option<ResourceArc<CursorHandle>>,
 ) -> Term<'a> {
-    reply(env, route(env, &handle, transaction, first, changes, cursor, Budget::slice()))
+    reply(env, route(env, handle, transaction, first, changes, cursor, Budget::slice()))
 }
 
 /// The same after `:heavy`.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn router_route_txn_heavy<'a>(
     env: Env<'a>,
-    handle: ResourceArc<RouterHandle>,
+    handle: &RouterHandle,
     transaction: (u64, u32, Option<u32>),
     first: usize,
     changes: Term<'a>,
     cursor: Option<ResourceArc<CursorHandle>>,
 ) -> Term<'a> {
     let budget = Budget::new(HEAVY_UNITS);
-    reply(env, route(env, &handle, transaction, first, changes, cursor, budget))
+    reply(env, route(env, handle, transaction, first, changes, cursor, budget))
 }
 
 fn route<'a>(
@@ -56,28 +55,28 @@ fn route<'a>(
         Some(cursor) => Some(cursor.take().ok_or_else(used)?),
         None => None,
     };
-    let keys = handle.keys();
     if first == 0 && resumed.is_none() {
         handle.router.begin_txn(transaction)?;
     }
-    let answers = in_order(env, changes, |index, change| {
-        if budget.is_exhausted() {
-            return Ok(None);
-        }
-        budget.spend(10);
-        let arena = Bump::new();
-        let reader = Reader { router: &handle.router, keys: &keys, arena: &arena };
-        let change = reader.read(change)?;
-        with_scratch(|scratch| {
+    let answers = with_local(|local| {
+        in_order(env, changes, |index, change| {
+            if budget.is_exhausted() {
+                return Ok(None);
+            }
+            budget.spend(10);
+            let (keys, arena, scratch) = local.parts(handle);
+            let mut read = TermChange::default();
+            Reader::new(&handle.router, keys, arena).with_keys().read(change, &mut read)?;
             let progress = handle.router.route_txn(
                 transaction,
                 first + index,
-                &change.as_change(),
+                &read.as_change(),
                 scratch,
                 &mut budget,
                 resumed.take(),
             )?;
-            Ok(Some(Part::new(answer::list(env, scratch, &keys, true), progress)))
+            let missing = |column| keys.name(column);
+            Ok(Some(Part::new(answer::list(env, scratch, missing, true), progress)))
         })
     })?;
     if !answers.is_tuple() {
@@ -89,16 +88,16 @@ fn route<'a>(
 /// `:ok`, or `:more` if there is more to do than one call should, or `:dirty` where it may wait for a
 /// disk: then it is done off the scheduler.
 #[rustler::nif]
-fn router_ack<'a>(env: Env<'a>, handle: ResourceArc<RouterHandle>, lsn: u64) -> Term<'a> {
+fn router_ack<'a>(env: Env<'a>, handle: &RouterHandle, lsn: u64) -> Term<'a> {
     if handle.router.is_durable() {
         return atoms::dirty().to_term(env);
     }
-    ack(env, &handle, lsn)
+    ack(env, handle, lsn)
 }
 
 #[rustler::nif(schedule = "DirtyIo")]
-fn router_ack_dirty<'a>(env: Env<'a>, handle: ResourceArc<RouterHandle>, lsn: u64) -> Term<'a> {
-    ack(env, &handle, lsn)
+fn router_ack_dirty<'a>(env: Env<'a>, handle: &RouterHandle, lsn: u64) -> Term<'a> {
+    ack(env, handle, lsn)
 }
 
 fn ack<'a>(env: Env<'a>, handle: &RouterHandle, lsn: u64) -> Term<'a> {

@@ -17,8 +17,11 @@ const DEEPEST: usize = 6;
 
 /// Reads a value. Text stays where it is; what must be written out goes to the arena.
 pub(crate) fn datum<'r, 't: 'r>(term: Term<'t>, kind: Kind, arena: &'r Bump) -> Datum<'r> {
+    // By far the most are the WAL's text.
+    if let Ok(text) = Binary::from_term(term) {
+        return Datum::Text(text.as_slice());
+    }
     let read = match term.get_type() {
-        TermType::Binary => Binary::from_term(term).ok().map(|b| Datum::Text(b.as_slice())),
         TermType::Integer if kind.family != Family::Json => integer(term, kind.family, arena),
         TermType::Atom => atom(term, kind.family, arena),
         _ => other(term, kind, arena),

@@ -104,6 +104,18 @@ pub enum ReplicaIdentity {
     Index,
 }
 
+impl ReplicaIdentity {
+    /// The letter that stands for it in `pg_class.relreplident` and on the wire.
+    pub fn letter(self) -> u8 {
+        match self {
+            ReplicaIdentity::Default => b'd',
+            ReplicaIdentity::Nothing => b'n',
+            ReplicaIdentity::Full => b'f',
+            ReplicaIdentity::Index => b'i',
+        }
+    }
+}
+
 /// `R`: a table's definition; it comes before the first row of the table and when it has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Relation<'a> {

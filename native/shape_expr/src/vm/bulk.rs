@@ -2,7 +2,7 @@
 //! share a template.
 
 use bumpalo::Bump;
-use smallvec::SmallVec;
+use bumpalo::collections::Vec as BumpVec;
 
 use super::{Answer, Context, Vm, call, conjunction, execute, with_stack};
 use crate::constants::Borrowed;
@@ -147,7 +147,8 @@ impl<'a> Pair<'a> {
 pub struct Bulk<'a> {
     row: Row<'a>,
     current: Option<(&'a Template, Way<'a>)>,
-    shared: SmallVec<[Shared<'a>; 1]>,
+    /// In the row's arena, so that a `Bulk` may lie there too and need not be dropped.
+    shared: BumpVec<'a, Shared<'a>>,
     pair: Option<Pair<'a>>,
 }
 
@@ -155,7 +156,8 @@ impl<'a> Bulk<'a> {
     /// Nothing is computed yet.
     #[must_use]
     pub fn new(row: Row<'a>) -> Bulk<'a> {
-        Bulk { row, current: None, shared: SmallVec::new(), pair: None }
+        let shared = BumpVec::new_in(row.arena());
+        Bulk { row, current: None, shared, pair: None }
     }
 
     /// The row.
