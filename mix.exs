@@ -25,7 +25,7 @@ defmodule ShapeRouter.MixProject do
   end
 
   def application do
-    [extra_applications: [:logger]]
+    [mod: {ShapeRouter.Application, []}, extra_applications: [:logger, :crypto]]
   end
 
   # As a dependency the project is compiled in :prod, without the demo.

@@ -66,7 +66,7 @@ defmodule ShapeRouter do
   Calls do a bounded amount of work at a time and go on by themselves, so that no scheduler is held.
   """
 
-  alias ShapeRouter.{Columns, Error, Native, Options, WalDecoder}
+  alias ShapeRouter.{Columns, Error, Native, Options, Quota, Telemetry, WalDecoder}
 
   @typedoc "A router; it is closed when nothing refers to it any more."
   @opaque t :: reference()
@@ -169,15 +169,16 @@ defmodule ShapeRouter do
          :ok <- limit(:max_bytes, opts.max_bytes) do
       limits = {opts.max_shapes, opts.max_bytes}
       track = opts.track_membership == true
-      settings = {columns, primary_key, track, limits, opts.time_zone}
-      table |> open(settings, opts.data_dir, opts) |> Error.result()
+      open(table, {columns, primary_key, track, limits, opts.time_zone}, opts.data_dir, opts)
     end
   end
 
-  defp open(table, settings, nil, _opts), do: Native.router_new(table, settings)
+  defp open(table, settings, nil, _opts),
+    do: table |> Native.router_new(settings) |> Error.result()
 
-  defp open(table, settings, dir, opts) when is_binary(dir),
-    do: Native.router_open(table, settings, dir, {opts.fsync, opts.mmap == true})
+  defp open(table, settings, dir, opts) when is_binary(dir) do
+    table |> Native.router_open(settings, dir, {opts.fsync, opts.mmap == true}) |> Error.result()
+  end
 
   defp open(_table, _settings, dir, _opts),
     do: Error.argument("data_dir is neither nil nor a path: #{inspect(dir)}")
@@ -199,7 +200,7 @@ defmodule ShapeRouter do
           :ok | {:error, Error.t()}
   def add_shape(router, id, where, keys \\ :unknown, opts \\ []) do
     with {:ok, shape} <- shape(id, where, [{:keys, keys} | opts]) do
-      router |> Native.router_add([shape]) |> Error.result()
+      Quota.add(router, [id], fn -> router |> Native.router_add([shape]) |> Error.result() end)
     end
   end
 
@@ -211,7 +212,8 @@ defmodule ShapeRouter do
           :ok | {:error, Error.t()}
   def add_shapes(router, shapes) when is_list(shapes) do
     with {:ok, shapes} <- shapes(shapes, []) do
-      router |> Native.router_add(shapes) |> Error.result()
+      ids = Enum.map(shapes, &elem(&1, 0))
+      Quota.add(router, ids, fn -> router |> Native.router_add(shapes) |> Error.result() end)
     end
   end
 
@@ -240,10 +242,13 @@ defmodule ShapeRouter do
   @doc "Removes a shape."
   @spec remove_shape(t(), id()) :: :ok | {:error, Error.t()}
   def remove_shape(router, id) when is_integer(id) and id >= 0 and id < 0x10000000000000000 do
-    case Native.router_remove(router, id) do
-      :dirty -> router |> Native.router_remove_dirty(id) |> Error.result()
-      other -> Error.result(other)
-    end
+    removed =
+      case Native.router_remove(router, id) do
+        :dirty -> router |> Native.router_remove_dirty(id) |> Error.result()
+        other -> Error.result(other)
+      end
+
+    with :ok <- removed, do: Quota.removed(router)
   end
 
   def remove_shape(_router, id),
@@ -262,7 +267,19 @@ defmodule ShapeRouter do
   """
   @spec route(t(), change(), keyword()) :: [id()] | [{id(), op()}] | {:error, Error.t()}
   def route(router, change, opts \\ []) do
-    with flags when is_integer(flags) <- flags(opts), do: route_flags(router, change, flags)
+    with flags when is_integer(flags) <- flags(opts) do
+      case Telemetry.sample() do
+        nil -> route_flags(router, change, flags)
+        started -> sampled(router, change, flags, started)
+      end
+    end
+  end
+
+  defp sampled(router, change, flags, started) do
+    answer = route_flags(router, change, flags)
+    hits = if is_list(answer), do: length(answer), else: 0
+    Telemetry.routed(started, hits, %{source: :router})
+    answer
   end
 
   defp route_flags(router, change, flags) do
@@ -606,7 +623,11 @@ defmodule ShapeRouter do
 
   @doc "Purges what removed shapes left behind, now rather than little by little."
   @spec rebuild(t()) :: :ok | {:error, Error.t()}
-  def rebuild(router), do: router |> Native.router_rebuild() |> Error.result()
+  def rebuild(router) do
+    Telemetry.span(:rebuild, %{router: router}, fn ->
+      router |> Native.router_rebuild() |> Error.result()
+    end)
+  end
 
   @doc """
   Copies a router with a `:data_dir` into an empty directory, as it is at that moment, while it goes on.

@@ -40,6 +40,7 @@ mod merge;
 mod options;
 mod overlay;
 mod prefetch;
+mod read_mostly;
 mod reaper;
 pub mod sealed;
 mod segment;
@@ -59,6 +60,7 @@ pub use journal::{Fsync, Op};
 pub use levels::{MAX_RUNS, RATIO};
 pub use lookup::{Answer, Reader};
 pub use options::{Journaling, Maintenance, Options};
+pub use read_mostly::{ReadGuard, ReadMostly};
 pub use segment::{
     Entries, Entry, Memory, OpenOptions, Segment, SegmentBuilder, SegmentMeta, SegmentOptions,
 };

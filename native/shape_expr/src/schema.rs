@@ -140,6 +140,37 @@ impl Schema {
         self.number
     }
 
+    /// Declares a column of an open schema before a clause uses it: then no literal decides its type.
+    ///
+    /// ```
+    /// use shape_expr::{Column, Schema};
+    /// let mut schema = Schema::open("todos");
+    /// schema.declare(Column::new("user_id", "int4".parse()?))?;
+    /// schema.declare(Column::new("user_id", "int4".parse()?))?;
+    /// assert!(schema.declare(Column::new("user_id", "text".parse()?)).is_err());
+    /// # Ok::<(), shape_expr::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InvalidSchema`] if the column has another type already, or if the schema is closed and
+    /// does not have it.
+    pub fn declare(&mut self, column: Column) -> Result<(), Error> {
+        let invalid = |message: String| Err(Error::InvalidSchema { message });
+        let position = self.position(&column.name);
+        match position.map(|p| &self.columns[p].ty) {
+            Some(Some(known)) if column.ty.as_ref().is_none_or(|ty| ty == known) => Ok(()),
+            Some(Some(_)) => invalid(format!("column {} has another type already", column.name)),
+            _ if !self.open => invalid(format!("the table has no column {}", column.name)),
+            _ => {
+                let position = position.unwrap_or_else(|| self.push(&column.name));
+                if let Some(ty) = column.ty {
+                    self.fix(position, ty);
+                }
+                Ok(())
+            }
+        }
+    }
+
     pub(crate) fn push(&mut self, name: &str) -> usize {
         self.number = next_number();
         self.columns.push(Column { name: name.to_owned(), ty: None });

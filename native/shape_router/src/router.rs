@@ -22,12 +22,15 @@ use crate::state::{Pace, Prepared, State};
 use crate::transaction::{Open, Transaction};
 use crate::upkeep;
 use bumpalo::Bump;
-use parking_lot::{Mutex, RwLock};
+use lane_index::ReadMostly;
+use parking_lot::Mutex;
 use shape_expr::{ColumnType, Compiler, Options, Predicate, Schema};
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+mod declare;
 
 /// Whether an answer is whole.
 #[derive(Debug)]
@@ -60,7 +63,7 @@ pub(crate) struct Writer {
 pub struct Router {
     pub(crate) adder: Mutex<Compiler>,
     pub(crate) writer: Mutex<Writer>,
-    pub(crate) state: Arc<RwLock<State>>,
+    pub(crate) state: Arc<ReadMostly<State>>,
     pub(crate) counters: Counters,
     closed: AtomicBool,
     pub(crate) schema_version: AtomicU64,
@@ -117,7 +120,7 @@ impl Router {
         Ok(Self {
             adder: Mutex::new(compiler),
             writer: Mutex::default(),
-            state: Arc::new(RwLock::new(State {
+            state: Arc::new(ReadMostly::new(State {
                 declared: schema.clone(),
                 schema,
                 keys: KeyHasher::new(secret, types),
@@ -471,7 +474,7 @@ impl Router {
             }
             if let Some(relation) = change.relation {
                 let stale = self.apply(relation);
-                if self.durable.is_some() {
+                if let (Some(_), Some(stale)) = (&self.durable, stale) {
                     writer.untold.relation(transaction.lsn, relation, stale);
                 }
             }
@@ -554,7 +557,7 @@ impl Router {
         self.check_open()?;
         let mut writer = self.writer.lock();
         let stale = self.apply(now);
-        if self.durable.is_some() {
+        if let (Some(_), Some(stale)) = (&self.durable, stale) {
             let lsn = writer.acked;
             writer.untold.relation(lsn, now, stale);
         }
@@ -562,8 +565,11 @@ impl Router {
     }
 
     /// Takes over a table's new definition: shapes whose columns went or were retyped are included in
-    /// everything from now on; their serials.
-    fn apply(&self, now: &Relation) -> Vec<u64> {
+    /// everything from now on; their serials. `None`: it was told before.
+    fn apply(&self, now: &Relation) -> Option<Vec<u64>> {
+        if self.state.read().relation.as_ref() == Some(now) {
+            return None;
+        }
         let mut guard = self.state.write();
         let state = &mut *guard;
         let difference = state.difference(now);
@@ -589,7 +595,7 @@ impl Router {
             state.key_columns = marked.filter_map(|c| state.schema.position(&c.name)).collect();
         }
         state.relation = Some(now.clone());
-        stale
+        Some(stale)
     }
 
     /// How a shape is filed.

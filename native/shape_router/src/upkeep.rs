@@ -7,8 +7,8 @@ use crate::conditions::InfixPlace;
 use crate::index::{Merge, Multimap};
 use crate::reaper;
 use crate::state::State;
-use lane_index::LaneIndex;
-use parking_lot::RwLock;
+use lane_index::{LaneIndex, ReadMostly};
+
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ const REST: u32 = 4;
 const SMALL: usize = 256;
 
 /// Builds what is due. `patient`: the caller may take as long as it takes.
-pub(crate) fn run(state: &Arc<RwLock<State>>, patient: bool) {
+pub(crate) fn run(state: &Arc<ReadMostly<State>>, patient: bool) {
     let (due, unsettled) = {
         let state = state.read();
         (state.conditions.is_due(), state.is_unsettled())
@@ -61,7 +61,7 @@ pub(crate) fn run(state: &Arc<RwLock<State>>, patient: bool) {
 }
 
 /// Purges the membership of slots that are dead, so that they can be used again.
-pub(crate) fn purge(state: &RwLock<State>) {
+pub(crate) fn purge(state: &ReadMostly<State>) {
     let purging = state.read().purging.clone();
     let _one_at_a_time = purging.lock();
     let (number, dead, mut purge) = {
@@ -78,7 +78,7 @@ pub(crate) fn purge(state: &RwLock<State>) {
 }
 
 /// As [`purge`], on a thread of its own where it takes long.
-pub(crate) fn purge_soon(state: &Arc<RwLock<State>>) {
+pub(crate) fn purge_soon(state: &Arc<ReadMostly<State>>) {
     if state.read().base.is_empty() {
         return purge(state);
     }
@@ -92,7 +92,7 @@ pub(crate) fn purge_soon(state: &Arc<RwLock<State>>) {
 }
 
 /// Merges each lane index into one segment: a look-up then has one to read.
-pub(crate) fn compact(state: &RwLock<State>) {
+pub(crate) fn compact(state: &ReadMostly<State>) {
     let lanes: Vec<_> = state.read().multimaps().filter_map(Multimap::lanes).collect();
     merge(lanes);
 }
@@ -105,7 +105,7 @@ fn merge(lanes: Vec<Arc<LaneIndex>>) {
 }
 
 /// Sees to it that the lane indexes that need it are merged, on the builder's thread.
-fn settle_soon(state: &Arc<RwLock<State>>) {
+fn settle_soon(state: &Arc<ReadMostly<State>>) {
     let delay = {
         let pace = &mut state.write().pace;
         if std::mem::replace(&mut pace.queued, true) {
@@ -125,7 +125,7 @@ fn settle_soon(state: &Arc<RwLock<State>>) {
     });
 }
 
-fn settle(state: &Arc<RwLock<State>>) {
+fn settle(state: &Arc<ReadMostly<State>>) {
     let lanes = state.write().settle();
     let start = Instant::now();
     merge(lanes);
@@ -140,7 +140,7 @@ fn settle(state: &Arc<RwLock<State>>) {
     }
 }
 
-fn perform(state: &RwLock<State>, place: InfixPlace, mut merge: Merge) {
+fn perform(state: &ReadMostly<State>, place: InfixPlace, mut merge: Merge) {
     while !state.write().conditions.gather(place, &mut merge, STEP) {}
     let empty = merge.is_empty();
     let tier = if empty { None } else { merge.build() };

@@ -9,9 +9,12 @@
 mod common;
 
 use common::*;
+use lane_index::storage::simulation::SimStorage;
 use proptest::prelude::*;
-use shape_router::{Change, Class, Keys, Op, Router, ShapeSpec, Transaction};
+use shape_router::catalogue::Options;
+use shape_router::{Change, Class, Keys, Op, Router, ShapeSpec, Snapshot, Transaction};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 const CLAUSES: &[Option<&str>] = &[
     None,
@@ -54,6 +57,10 @@ enum Step {
     },
     /// What otherwise happens little by little, in the background.
     Rebuild,
+    /// A power cut or a clean end, and what is left is opened again.
+    Reopen {
+        cut: Option<u64>,
+    },
     Transact {
         changes: Vec<Write>,
         full: bool,
@@ -96,6 +103,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0..CLAUSES.len(), any::<bool>()).prop_map(|(clause, known)| Step::Add { clause, known }),
         2 => (0usize..100).prop_map(|which| Step::Remove { which }),
         1 => Just(Step::Rebuild),
+        1 => proptest::option::of(any::<u64>()).prop_map(|cut| Step::Reopen { cut }),
         8 => (
             proptest::collection::vec(write(), 0..6),
             any::<bool>(),
@@ -111,6 +119,66 @@ fn step() -> impl Strategy<Value = Step> {
                 units
             }),
     ]
+}
+
+/// A transaction that is not acknowledged, and what it was answered.
+struct Pending {
+    lsn: u64,
+    told: Vec<Told>,
+    answers: Vec<Vec<(u64, Class)>>,
+    /// The shapes that there were.
+    shapes: BTreeSet<u64>,
+}
+
+/// Where the router lies.
+struct Home {
+    config: shape_router::Config,
+    disk: Option<SimStorage>,
+}
+
+impl Home {
+    fn open(&self) -> Router {
+        match &self.disk {
+            None => Router::new(self.config.clone()).unwrap(),
+            Some(disk) => {
+                let options = Options {
+                    journal_file_bytes: 1000,
+                    fold_above_bytes: None,
+                    ..Options::default()
+                };
+                Router::open_in(self.config.clone(), Arc::new(disk.clone()), options).unwrap()
+            }
+        }
+    }
+
+    /// The router after a power cut, or a clean end. What is not acknowledged comes again, and is
+    /// answered as it was the first time.
+    fn reopen(
+        &mut self,
+        router: Router,
+        cut: Option<u64>,
+        pending: &[Pending],
+        live: &BTreeMap<u64, Subscriber>,
+    ) -> Result<Router, TestCaseError> {
+        let Some(disk) = &self.disk else { return Ok(router) };
+        if cut.is_none() {
+            router.close().unwrap();
+        }
+        self.disk = Some(disk.crash(cut.unwrap_or(0)));
+        let router = self.open();
+        for one in pending {
+            let changes: Vec<Change<'_>> = one.told.iter().map(Told::as_change).collect();
+            let again = txn(&router, Transaction::at(one.lsn), &changes, u64::MAX);
+            let of_then = |answer: &[(u64, Class)]| -> Vec<(u64, Class)> {
+                let both = |id: &u64| one.shapes.contains(id) && live.contains_key(id);
+                answer.iter().filter(|(id, _)| both(id)).copied().collect()
+            };
+            for (again, first) in again.iter().zip(&one.answers) {
+                prop_assert_eq!(of_then(again), of_then(first), "replayed {}", one.lsn);
+            }
+        }
+        Ok(router)
+    }
 }
 
 struct Subscriber {
@@ -276,12 +344,14 @@ fn apply(shape: &mut Subscriber, told: &Told, class: Class) {
 }
 
 /// `lanes`: indexes lie in lane indexes from their first entry on, not in a list.
-fn run(steps: &[Step], track: bool, lanes: bool) -> Result<(), TestCaseError> {
+fn run(steps: &[Step], track: bool, lanes: bool, durable: bool) -> Result<(), TestCaseError> {
     let mut config = shape_router::Config { track_membership: track, ..config() };
     if lanes {
         config.short_list = 0;
     }
-    let router = Router::new(config).unwrap();
+    let mut home = Home { config, disk: durable.then(SimStorage::new) };
+    let mut router = home.open();
+    let mut pending: Vec<Pending> = Vec::new();
     let mut shapes: BTreeMap<u64, Subscriber> = BTreeMap::new();
     let mut table: BTreeMap<i64, Record> = BTreeMap::new();
     let (mut next_id, mut lsn) = (0, 100);
@@ -299,7 +369,10 @@ fn run(steps: &[Step], track: bool, lanes: bool) -> Result<(), TestCaseError> {
                     false => Keys::Unknown,
                 };
                 next_id += 7;
-                router.add_shape(ShapeSpec { keys, ..ShapeSpec::new(next_id, clause) }).unwrap();
+                // What comes again after a power cut is in its keys already.
+                let snapshot = durable.then_some(Snapshot::Lsn(lsn + 1));
+                let spec = ShapeSpec { keys, snapshot, ..ShapeSpec::new(next_id, clause) };
+                router.add_shape(spec).unwrap();
                 shapes.insert(next_id, Subscriber { clause, known: *known, copy });
             }
             Step::Remove { which } => {
@@ -308,7 +381,11 @@ fn run(steps: &[Step], track: bool, lanes: bool) -> Result<(), TestCaseError> {
                     shapes.remove(&id);
                 }
             }
-            Step::Rebuild => router.rebuild().unwrap(),
+            Step::Rebuild => {
+                router.rebuild().unwrap();
+                router.fold().unwrap();
+            }
+            Step::Reopen { cut } => router = home.reopen(router, *cut, &pending, &shapes)?,
             Step::Transact { changes, full, again, ack: acknowledge, units } => {
                 lsn += 10;
                 let told: Vec<Told> =
@@ -348,6 +425,11 @@ fn run(steps: &[Step], track: bool, lanes: bool) -> Result<(), TestCaseError> {
                 }
                 if *acknowledge {
                     ack(&router, lsn);
+                    pending.clear();
+                } else if durable {
+                    drop(changes);
+                    let shapes = shapes.keys().copied().collect();
+                    pending.push(Pending { lsn, told, answers, shapes });
                 }
                 for (id, shape) in &shapes {
                     let rows = table.iter().filter(|(_, r)| holds(shape.clause, r));
@@ -371,7 +453,7 @@ proptest! {
         steps in proptest::collection::vec(step(), 1..40),
         lanes in any::<bool>(),
     ) {
-        run(&steps, false, lanes)?;
+        run(&steps, false, lanes, false)?;
     }
 
     #[test]
@@ -379,6 +461,15 @@ proptest! {
         steps in proptest::collection::vec(step(), 1..40),
         lanes in any::<bool>(),
     ) {
-        run(&steps, true, lanes)?;
+        run(&steps, true, lanes, false)?;
+    }
+
+    #[test]
+    fn copies_follow_the_table_through_power_cuts(
+        steps in proptest::collection::vec(step(), 1..40),
+        lanes in any::<bool>(),
+        track in any::<bool>(),
+    ) {
+        run(&steps, track, lanes, true)?;
     }
 }

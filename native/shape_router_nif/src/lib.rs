@@ -20,6 +20,8 @@
 //! | `source` | the replication connection |
 //! | `wal` | the transactions that it brings -> terms |
 //! | `wal_route` | a connection's bytes -> answers |
+//! | `terms` | which number stands for which term |
+//! | `filter` | what `ShapeRouter.Filter` asks of a router |
 //! | `handle` | what Erlang holds: routers, cursors, predicates |
 //! | `value_key` | a value -> the bytes that all values equal to it have |
 //! | `lanes` | the LSM index of `ShapeRouter.Index.LsmEqualityIndex` |
@@ -32,6 +34,7 @@ mod change;
 mod columns;
 mod durable;
 mod error;
+mod filter;
 mod handle;
 mod json;
 mod lanes;
@@ -44,6 +47,7 @@ mod row;
 mod schema;
 mod source;
 mod structure;
+mod terms;
 mod transaction;
 mod value;
 mod value_key;

@@ -35,6 +35,9 @@ pub(crate) struct Overlay {
     slots: Box<[AtomicU64]>,
     /// Two words an entry: the hash; id, next entry plus one (31 bits), removed (1 bit).
     entries: Box<[AtomicU64]>,
+    /// Bits of the hashes that have an entry, eight times as many as slots: most keys that are not here
+    /// are told by one load, without a branch that the processor cannot foresee.
+    seen: Box<[AtomicU64]>,
     used: AtomicU32,
     removes: AtomicU32,
     /// Ids added less ids removed.
@@ -50,6 +53,7 @@ impl Overlay {
         Self {
             slots: zeroed(slots),
             entries: zeroed(room * 2),
+            seen: zeroed(slots.div_ceil(8)),
             used: AtomicU32::new(0),
             removes: AtomicU32::new(0),
             balance: AtomicI64::new(0),
@@ -73,7 +77,7 @@ impl Overlay {
 
     /// The bytes it holds in memory.
     pub(crate) fn bytes(&self) -> usize {
-        (self.slots.len() + self.entries.len()) * size_of::<AtomicU64>()
+        (self.slots.len() + self.entries.len() + self.seen.len()) * size_of::<AtomicU64>()
     }
 
     /// Writes a delta. Only one thread may write at a time; the caller's lock sees to it.
@@ -126,7 +130,11 @@ impl Overlay {
         self.entries[used as usize * 2].store(hash, Ordering::Relaxed);
         let flag = if removed { REMOVED } else { 0 };
         self.word(number).store(u64::from(id) | u64::from(head) << 32 | flag, Ordering::Relaxed);
-        // Whoever sees the slot sees the entry, and everything behind it.
+        let (word, bit) = self.bit(hash);
+        let bits = self.seen[word].load(Ordering::Relaxed);
+        self.seen[word].store(bits | bit, Ordering::Relaxed);
+        // Whoever sees the slot sees the entry, and everything behind it. Whoever has to see it, since
+        // the write came before the look-up, sees the bit too.
         self.slots[slot].store(tag(hash) | u64::from(number), Ordering::Release);
         self.used.store(number, Ordering::Release);
         self.balance.fetch_add(if removed { -1 } else { 1 }, Ordering::Relaxed);
@@ -136,10 +144,27 @@ impl Overlay {
         Written::Done
     }
 
-    /// Asks the processor for the slot of `hash`.
+    /// Where `seen` has the bit of `hash`. Other bits of it choose the slot.
+    #[inline(always)]
+    fn bit(&self, hash: u64) -> (usize, u64) {
+        let at = (hash >> 32) as usize;
+        ((at >> 6) & (self.seen.len() - 1), 1 << (at & 63))
+    }
+
+    /// Whether the key may be here; a `false` is certain.
+    #[inline(always)]
+    fn may_have(&self, hash: u64) -> bool {
+        if self.seen.is_empty() {
+            return false;
+        }
+        let (word, bit) = self.bit(hash);
+        self.seen[word].load(Ordering::Relaxed) & bit != 0
+    }
+
+    /// Asks the processor for the slot of `hash`, where it will be read.
     #[inline]
     pub(crate) fn prefetch(&self, hash: u64) {
-        if !self.slots.is_empty() {
+        if self.may_have(hash) {
             // A relaxed load that nobody waits for does what a prefetch would, without `unsafe`.
             let slot = &self.slots[hash as usize & (self.slots.len() - 1)];
             std::hint::black_box(slot.load(Ordering::Relaxed));
@@ -149,6 +174,9 @@ impl Overlay {
     /// The deltas of one key, newest first; none where the key is not here.
     #[inline(always)]
     pub(crate) fn chain(&self, hash: u64) -> Chain<'_> {
+        if !self.may_have(hash) {
+            return Chain { overlay: self, entry: 0 };
+        }
         // What was found, not the slot read again: one that was empty may be another key's by now.
         let entry = self.find_slot(hash).map_or(0, |(_, head)| head);
         Chain { overlay: self, entry }

@@ -23,7 +23,7 @@ pub(super) fn prepare() {
 
 /// The barrier of readers.
 #[inline(always)]
-pub(super) fn light() {
+pub(crate) fn light() {
     if FULL.load(Ordering::Relaxed) {
         fence(Ordering::SeqCst);
     } else {

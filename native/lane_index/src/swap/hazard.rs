@@ -12,7 +12,7 @@ use std::ptr;
 use super::atomic::{AtomicPtr, Ordering, light};
 
 /// What a reader says it reads; null for nothing.
-pub(super) type Hazard = AtomicPtr<()>;
+pub(crate) type Hazard = AtomicPtr<()>;
 
 /// Sets `hazard` to what `current` points to, and returns that: it is not freed before `release`.
 #[inline(always)]

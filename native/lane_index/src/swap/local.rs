@@ -99,7 +99,7 @@ impl Record {
 }
 
 /// A hazard in use. It belongs to the thread that took it.
-pub(super) struct Slot {
+pub(crate) struct Slot {
     record: &'static Record,
     at: u32,
     /// A record is not for another thread.
@@ -108,7 +108,7 @@ pub(super) struct Slot {
 
 impl Slot {
     #[inline(always)]
-    pub(super) fn take() -> Self {
+    pub(crate) fn take() -> Self {
         match RECORD.get() {
             Some(record) if record.free.get() != 0 => Self::take_of(record),
             _ => Self::take_slowly(),
@@ -139,13 +139,13 @@ impl Slot {
     }
 
     #[inline(always)]
-    pub(super) fn hazard(&self) -> &Hazard {
+    pub(crate) fn hazard(&self) -> &Hazard {
         &self.record.hazards[self.at as usize]
     }
 
     /// How many hazards were taken of the same record, this one included.
     #[inline(always)]
-    pub(super) fn count(&self) -> u32 {
+    pub(crate) fn count(&self) -> u32 {
         self.record.count.get()
     }
 }

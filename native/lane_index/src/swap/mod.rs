@@ -25,10 +25,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::reaper;
-use local::Slot;
-
-pub(crate) use barrier::heavy;
-pub(crate) use local::is_held;
+pub(crate) use barrier::{heavy, light};
+pub(crate) use hazard::Hazard;
+pub(crate) use local::{Slot, is_held};
 
 /// A value that is replaced as a whole. It owns one reference of what it holds.
 pub(crate) struct Swap<T: Send + Sync + 'static> {

@@ -198,7 +198,8 @@ impl Meta {
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let meta: Self = serde_json::from_slice(bytes).ok()?;
-        let sound = meta.schema.as_ref().is_none_or(|schema| schema.schema().is_some())
+        let sound = meta.next_serial <= super::shape::MOST_SERIALS
+            && meta.schema.as_ref().is_none_or(|schema| schema.schema().is_some())
             && meta.relation.as_ref().is_none_or(|change| change.schema.schema().is_some());
         sound.then_some(meta)
     }

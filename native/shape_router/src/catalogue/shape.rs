@@ -34,6 +34,9 @@ const PARAMS: u8 = 1 << 2;
 const LSN: u8 = 1 << 3;
 const XIDS: u8 = 1 << 4;
 
+/// A serial has so many bits less than a word that a router's record of a shape has room beside it.
+pub(super) const MOST_SERIALS: u64 = 1 << 55;
+
 /// What stands for a clause: none, one whose frame follows, or from here on the number of a frame.
 const NO_CLAUSE: u64 = 0;
 const NEW_FRAME: u64 = 1;
@@ -156,7 +159,7 @@ pub(super) fn read_shapes<'a, E: From<Bad>>(
     for _ in 0..count {
         id = id.wrapping_add(unzigzag(input.number()?).cast_unsigned());
         serial = match serial.checked_add(input.number()?) {
-            Some(serial) if serial < u64::MAX => serial,
+            Some(serial) if serial < MOST_SERIALS => serial,
             _ => return Ok(input.bad("serials that are used up")?),
         };
         let flags = input.byte()?;

@@ -1,0 +1,283 @@
+defmodule ShapeRouter.Filter.Native do
+  @moduledoc false
+  # The filter over routers: one for each table, made when its first shape comes.
+  #
+  # A router's columns are declared as shapes bring them. Where a shape brings another type for a
+  # column (the table was altered while older shapes are still there), the table gets a router more.
+  # A shape whose clause no router takes is kept beside them, and concerned by every change of its
+  # table: it loses nothing, and it keeps nobody else from being served.
+
+  @behaviour ShapeRouter.Filter.Mode
+
+  alias ShapeRouter.Filter.{Definition, Handles, Identity, Report}
+  alias ShapeRouter.{Columns, Error, Native, Telemetry}
+
+  @enforce_keys [:handles, :tenant, :declared, :router_opts]
+  defstruct [:handles, :tenant, :declared, :router_opts, tables: %{}, places: %{}, next_place: 0]
+
+  # Of a table: its routers; of each the number of its shapes and the columns it was told of; and the
+  # shapes that none took. A place, by which ids are found again, is an identity's number.
+  defmodule Table do
+    @moduledoc false
+    defstruct routers: [], counts: %{}, columns: %{}, unrouted: %{}
+  end
+
+  @impl true
+  def new(opts) do
+    %__MODULE__{
+      handles: Handles.new(Keyword.get(opts, :keep_shapes, true) == true),
+      tenant: Keyword.get(opts, :tenant, "default"),
+      declared: Map.new(Keyword.get(opts, :columns, %{})),
+      router_opts: Keyword.get(opts, :router, [])
+    }
+  end
+
+  @impl true
+  def add_shape(state, id, shape) do
+    definition = Definition.read(shape, Map.get(state.declared, shape.root_table, []))
+    {place, state} = place(state, definition.identity)
+    number = Handles.put(state.handles, id, place, shape) || raise Report.duplicate(id)
+
+    try do
+      table = file(state, definition, number, id)
+      %{state | tables: Map.put(state.tables, definition.table, table)}
+    rescue
+      error ->
+        Handles.delete(state.handles, id)
+        reraise error, __STACKTRACE__
+    end
+  end
+
+  # In the first router that has no other type for one of the clause's columns.
+  defp file(state, definition, number, id) do
+    table = Map.get(state.tables, definition.table, %Table{})
+
+    case file_in(table.routers, table, definition, number) do
+      :none -> file_in_new(state, table, definition, number, id)
+      {:error, error} -> unrouted(table, definition, id, error)
+      table -> table
+    end
+  end
+
+  defp file_in([], _table, _definition, _number), do: :none
+
+  defp file_in([router | rest], table, definition, number) do
+    with {:ok, table} <- declare(table, router, definition.columns),
+         :ok <- ShapeRouter.add_shape(router, number, definition.clause) do
+      %{table | counts: Map.update(table.counts, router, 1, &(&1 + 1))}
+    else
+      {:error, %Error{code: :invalid_schema}} -> file_in(rest, table, definition, number)
+      error -> error
+    end
+  end
+
+  defp file_in_new(state, table, definition, number, id) do
+    name = Definition.name(definition.table)
+
+    with {:ok, router} <- ShapeRouter.new(state.tenant, name, state.router_opts),
+         %Table{} = table <- file_in([router], table, definition, number) do
+      Telemetry.watch(router, tenant: state.tenant, table: name)
+      %{table | routers: table.routers ++ [router]}
+    else
+      :none ->
+        message = "its columns contradict each other: #{inspect(definition.columns)}"
+        unrouted(table, definition, id, %Error{code: :invalid_schema, message: message})
+
+      {:error, error} ->
+        unrouted(table, definition, id, error)
+    end
+  end
+
+  # Tells a router of the columns that it was not told of.
+  defp declare(table, router, columns) do
+    known = Map.get(table.columns, router, %{})
+
+    case Enum.reject(columns, fn {column, type} -> match?(%{^column => ^type}, known) end) do
+      [] ->
+        {:ok, table}
+
+      new ->
+        with :ok <- declare(router, new),
+             do: {:ok, put_in(table.columns[router], Map.merge(known, Map.new(new)))}
+    end
+  end
+
+  defp declare(router, columns) do
+    with {:ok, columns} <- Columns.normalize(columns),
+         do: router |> Native.router_declare(columns) |> Error.result()
+  end
+
+  defp unrouted(table, definition, id, error) do
+    Report.refused(id, definition, error)
+    %{table | unrouted: Map.put(table.unrouted, id, [])}
+  end
+
+  defp place(state, identity) do
+    case state.places do
+      %{^identity => place} ->
+        {place, state}
+
+      places ->
+        place = state.next_place
+        places = places |> Map.put(identity, place) |> Map.put(place, identity)
+        {place, %{state | places: places, next_place: place + 1}}
+    end
+  end
+
+  @impl true
+  def remove_shape(state, id) do
+    {number, place} = Handles.find(state.handles, id) || raise Report.unknown(id)
+    %{^place => %Identity{table: name}} = state.places
+    %{^name => table} = state.tables
+    Handles.delete(state.handles, id)
+
+    table =
+      if is_map_key(table.unrouted, id),
+        do: %{table | unrouted: Map.delete(table.unrouted, id)},
+        else: remove_from(table.routers, table, number)
+
+    if table.routers == [] and table.unrouted == %{},
+      do: without_table(state, name),
+      else: %{state | tables: %{state.tables | name => table}}
+  end
+
+  # With its last shape a router goes: the columns of a table that was altered are declared anew.
+  defp remove_from([router | rest], table, number) do
+    case {ShapeRouter.remove_shape(router, number), table.counts[router] - 1} do
+      {:ok, 0} ->
+        Telemetry.unwatch(router)
+        ShapeRouter.close(router)
+
+        %{
+          table
+          | routers: List.delete(table.routers, router),
+            counts: Map.delete(table.counts, router),
+            columns: Map.delete(table.columns, router)
+        }
+
+      {:ok, count} ->
+        %{table | counts: %{table.counts | router => count}}
+
+      {{:error, %Error{code: :unknown_shape}}, _count} ->
+        remove_from(rest, table, number)
+    end
+  end
+
+  defp without_table(state, name) do
+    gone =
+      for {%Identity{table: ^name} = identity, place} <- state.places,
+          key <- [identity, place],
+          do: key
+
+    %{state | tables: Map.delete(state.tables, name), places: Map.drop(state.places, gone)}
+  end
+
+  @impl true
+  def affected(state, {:row, relation, op, new, old}) do
+    case state.tables do
+      %{^relation => %Table{routers: [router], unrouted: unrouted}} when unrouted == %{} ->
+        case route(router, state.handles.terms, op, new, old) do
+          ids when is_list(ids) -> MapSet.new(ids)
+          {:error, error} -> failed(state, relation, error)
+        end
+
+      %{^relation => table} ->
+        found = table.unrouted |> Map.keys() |> MapSet.new()
+        affected_of(table.routers, state, {relation, op, new, old}, found)
+
+      _ ->
+        MapSet.new()
+    end
+  end
+
+  def affected(state, {:truncate, relation}), do: everything(state, relation)
+
+  def affected(state, {:relation, relation}),
+    do: at(state, &Identity.affected?(&1, relation))
+
+  defp affected_of([], _state, _change, found), do: found
+
+  defp affected_of([router | rest], state, {relation, op, new, old} = change, found) do
+    case route(router, state.handles.terms, op, new, old) do
+      ids when is_list(ids) ->
+        affected_of(rest, state, change, Enum.into(ids, found))
+
+      {:error, error} ->
+        failed(state, relation, error)
+    end
+  end
+
+  defp failed(state, relation, error) do
+    Report.unreadable(relation, error)
+    everything(state, relation)
+  end
+
+  defp route(router, terms, op, new, old) do
+    case Native.filter_route(router, terms, op, new, old) do
+      ids when is_list(ids) -> ids
+      {:error, _} = error -> Error.result(error)
+      {how, cursor, part} -> continue(how, router, terms, {op, new, old}, cursor, part)
+    end
+  end
+
+  # An evaluation that takes longer than a call on a normal scheduler may goes on off it.
+  defp continue(how, router, terms, rows, cursor, parts) do
+    next =
+      case how do
+        :more -> Native.filter_continue(router, terms, rows, cursor)
+        :heavy -> Native.filter_continue_heavy(router, terms, rows, cursor)
+      end
+
+    case next do
+      part when is_list(part) -> part ++ parts
+      {:error, _} = error -> Error.result(error)
+      {how, cursor, part} -> continue(how, router, terms, rows, cursor, part ++ parts)
+    end
+  end
+
+  @impl true
+  def everything(state, :all), do: state.handles |> Handles.at(nil) |> MapSet.new()
+  def everything(state, relation), do: at(state, &(&1.table == relation))
+
+  defp at(state, concerned?) do
+    places = for {%Identity{} = identity, place} <- state.places, concerned?.(identity), do: place
+
+    state.handles |> Handles.at(places) |> MapSet.new()
+  end
+
+  @impl true
+  def has_shape?(state, id), do: Handles.find(state.handles, id) != nil
+
+  @impl true
+  def active_shapes(state), do: Handles.at(state.handles, nil)
+
+  @impl true
+  def get_shape(state, id), do: Handles.shape(state.handles, id)
+
+  @doc "Can an index hold a shape?"
+  @spec indexed_shape?(map()) :: boolean()
+  def indexed_shape?(shape) do
+    definition = Definition.read(shape, [])
+
+    with {:ok, router} <- ShapeRouter.new("", Definition.name(definition.table)),
+         {:ok, _table} <- declare(%Table{}, router, definition.columns),
+         :ok <- ShapeRouter.add_shape(router, 0, definition.clause) do
+      ShapeRouter.explain(router, 0).filed not in [:scan, :stale]
+    else
+      {:error, _refused} -> false
+    end
+  end
+
+  @doc "Resident bytes: of the routers, of the ids, of the shapes as they were given."
+  @spec memory_bytes(%__MODULE__{}) :: %{atom() => non_neg_integer()}
+  def memory_bytes(state) do
+    {ids, shapes} = Handles.memory_bytes(state.handles)
+
+    routers =
+      for {_, table} <- state.tables,
+          router <- table.routers,
+          do: ShapeRouter.metrics(router)["memory_bytes"]
+
+    %{routers: Enum.sum(routers), ids: ids, shapes: shapes}
+  end
+end
