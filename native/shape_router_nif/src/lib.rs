@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `router` | shapes come and go, changes are routed |
 //! | `durable` | routers in a directory |
+//! | `batch` | many changes, read in groups |
 //! | `transaction` | whole transactions, staged and acknowledged |
 //! | `predicate` | a clause by itself |
 //! | `change` | a change's term -> a change |
@@ -28,6 +29,7 @@
 
 mod answer;
 mod atoms;
+mod batch;
 mod change;
 mod columns;
 mod durable;
