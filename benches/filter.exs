@@ -1,7 +1,7 @@
 # What `ShapeRouter.Filter.affected_shapes` costs, in its modes :native and :beam, beside a random
 # `:ets.lookup` in the same run.
 #
-#     MIX_ENV=prod mix run benches/filter.exs [--sizes 1000,100000] [--rounds N]
+#     bin/bench filter [--sizes 1000,100000] [--rounds N]
 #
 # One scheduler does the work; shapes are `user_id = K` and have handles of 25 bytes. A round times a
 # thousand calls with keys drawn at random before the clock starts; the figure is the median of the
@@ -19,7 +19,7 @@ defmodule FilterBench do
     {opts, rest, bad} = OptionParser.parse(args, strict: [sizes: :string, rounds: :integer])
 
     if rest != [] or bad != [] do
-      IO.puts("usage: benches/filter.exs [--sizes 1000,100000] [--rounds N]")
+      IO.puts("usage: bin/bench filter [--sizes 1000,100000] [--rounds N]")
       System.halt(2)
     end
 

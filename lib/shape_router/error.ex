@@ -25,6 +25,7 @@ defmodule ShapeRouter.Error do
   | `:unreadable_value` | a value is not one of its column's type |
   | `:evaluation_error` | the clause raises on this record, as in PostgreSQL |
   | `:invalid_argument` | an argument of another kind than documented |
+  | `:unknown_tenant` | the registry has no tenant of this name |
   | `:closed` | the router or the index was closed |
   | `:stale_index` | an index's struct is older than the newest one that came of it |
   | `:locked` | the directory is open elsewhere |

@@ -116,7 +116,7 @@ defmodule ShapeRouter.Quota do
     most = :atomics.get(quota.figures, @max_bytes)
 
     if most != @none and weigh(quota, router, own) > most do
-      for id <- ids, do: Native.router_remove(router, id)
+      for id <- ids, do: remove(router, id)
       :atomics.sub(quota.figures, @shapes, length(ids))
       _ = Native.router_rebuild(router)
       weigh(quota, router, own)
@@ -124,6 +124,10 @@ defmodule ShapeRouter.Quota do
     else
       :ok
     end
+  end
+
+  defp remove(router, id) do
+    with :dirty <- Native.router_remove(router, id), do: Native.router_remove_dirty(router, id)
   end
 
   # The bytes of all routers, with what this one takes by now.

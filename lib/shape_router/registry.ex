@@ -26,15 +26,16 @@ defmodule ShapeRouter.Registry do
 
     * `:limits` - of every tenant
     * `:tenants` - limits of single tenants, which go before those
-    * `:base_dir` - where tenants have their directories; `nil` (the default) keeps routers in memory.
-      A tenant's directory follows from its name and is no other tenant's, whatever characters
-      the name has. Routers with a directory are not supported yet and refused
+    * `:base_dir` - where tenants have their directories, and in them each router its own (see
+      `:data_dir` in `ShapeRouter.new/3`); `nil` (the default) keeps routers in memory. A
+      tenant's directory follows from its name and is no other tenant's, whatever characters the name
+      has. What a tenant had before a restart is back when its router is asked for
   """
 
   use Supervisor
 
   alias ShapeRouter.Error
-  alias ShapeRouter.Registry.{Directory, Table, Tenant}
+  alias ShapeRouter.Registry.{Table, Tenant}
 
   @typedoc "A tenant's name: any text."
   @type tenant :: String.t()
@@ -99,12 +100,7 @@ defmodule ShapeRouter.Registry do
   notice nothing. A tenant that asks again afterwards begins anew.
   """
   @spec drop(tenant()) :: :ok | {:error, Error.t()}
-  def drop(tenant) when is_binary(tenant) do
-    case Table.pid(tenant) do
-      nil -> Directory.remove(Tenant.directory(tenant))
-      _pid -> Tenant.call(tenant, :drop)
-    end
-  end
+  def drop(tenant) when is_binary(tenant), do: Tenant.call(tenant, :drop)
 
   defp unknown(tenant),
     do: {:error, %Error{code: :unknown_tenant, message: "there is no tenant #{inspect(tenant)}"}}

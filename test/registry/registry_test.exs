@@ -177,12 +177,7 @@ defmodule ShapeRouter.RegistryTest do
     @tag :tmp_dir
     test "a tenant's directory goes with it, and no other", %{tmp_dir: base} do
       configure(base_dir: base)
-      # Until routers can be kept in a directory, they are refused where there is one.
-      case Registry.router("a/../b", "todos", @columns) do
-        {:ok, _router} -> :ok
-        {:error, %Error{code: :not_supported} = error} -> assert error.message =~ base
-      end
-
+      {:ok, _router} = Registry.router("a/../b", "todos", @columns)
       mine = Registry.usage("a/../b").directory
       other = Path.join(base, Directory.name("b"))
       outside = Path.join(base, "outside")
@@ -192,6 +187,70 @@ defmodule ShapeRouter.RegistryTest do
       refute File.exists?(mine)
       assert File.exists?(Path.join(other, "inside"))
       assert File.exists?(Path.join(outside, "inside"))
+    end
+
+    @tag :tmp_dir
+    test "what a tenant had is back after its process ended, and gone after it was dropped", %{
+      tmp_dir: base
+    } do
+      configure(base_dir: base, limits: [max_shapes: 3])
+      names = ["../todos", "todos/", "To Dos"]
+
+      for table <- names do
+        {:ok, router} = Registry.router("a", table, @columns)
+        :ok = ShapeRouter.add_shape(router, 1, "n = 5")
+      end
+
+      {:ok, other} = Registry.router("b", "todos", @columns)
+      :ok = ShapeRouter.add_shape(other, 1, "n = 5")
+      pid = Registry.Table.pid("a")
+      monitor = Process.monitor(pid)
+      Process.exit(pid, :kill)
+      assert_receive {:DOWN, ^monitor, :process, _, :killed}
+      eventually(fn -> Registry.tenants() == ["b"] end)
+
+      # The limit counts what was found.
+      for table <- names do
+        {:ok, router} = Registry.router("a", table, @columns)
+        assert ShapeRouter.route(router, change(5)) == [1]
+      end
+
+      {:ok, router} = Registry.router("a", hd(names), @columns)
+      assert {:error, %Error{code: :limit_reached}} = ShapeRouter.add_shape(router, 2, nil)
+      assert Registry.usage("a").shapes == 3
+
+      directory = Registry.usage("a").directory
+      assert length(File.ls!(directory)) == 3
+      assert Registry.drop("a") == :ok
+      refute File.exists?(directory)
+      {:ok, router} = Registry.router("a", hd(names), @columns)
+      assert ShapeRouter.shapes(router) == []
+      assert ShapeRouter.route(other, change(5)) == [1]
+    end
+
+    @tag :tmp_dir
+    test "damage is its tenant's own", %{tmp_dir: base} do
+      configure(base_dir: base)
+      {:ok, router} = Registry.router("a", "todos", @columns)
+      :ok = ShapeRouter.add_shape(router, 1, "n = 5")
+      {:ok, other} = Registry.router("b", "todos", @columns)
+      :ok = ShapeRouter.add_shape(other, 1, "n = 5")
+      directory = Registry.usage("a").directory
+      monitor = Process.monitor(Registry.Table.pid("a"))
+      Process.exit(Registry.Table.pid("a"), :kill)
+      assert_receive {:DOWN, ^monitor, :process, _, :killed}
+      eventually(fn -> Registry.tenants() == ["b"] end)
+
+      for file <- Path.wildcard(Path.join(directory, "**")), File.regular?(file) do
+        File.write!(file, String.duplicate("damage", 100))
+      end
+
+      assert {:error, %Error{}} = Registry.router("a", "todos", @columns)
+      assert {:ok, _} = Registry.router("a", "users", @columns)
+      assert ShapeRouter.route(other, change(5)) == [1]
+      assert ShapeRouter.add_shape(other, 2, "n = 5") == :ok
+      assert Registry.drop("a") == :ok
+      assert {:ok, _} = Registry.router("a", "todos", @columns)
     end
   end
 end

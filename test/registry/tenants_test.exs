@@ -95,8 +95,9 @@ defmodule ShapeRouter.Registry.TenantsTest do
     end
 
     assert length(Registry.tenants()) == 1_000
-    # Far more than it should be, to fail only where something is wrong by its kind.
-    assert us < 20_000_000
+
+    # Far more than it should be, to fail only where something is wrong by its kind. How long it took says
+    # more about who else is at work on the machine.
     assert bytes < 200_000
   end
 

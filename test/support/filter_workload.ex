@@ -78,7 +78,7 @@ defmodule ShapeRouter.FilterWorkload do
 
   defp clause do
     case :rand.uniform(30) do
-      1 -> nil
+      1 -> Enum.random([nil, "1 = 2", "n = 1 AND n IS NULL AND 1 = 2"])
       n when n <= 13 -> condition()
       n when n <= 22 -> "#{condition()} AND #{condition()}"
       n when n <= 25 -> "(#{condition()}) AND (#{condition()} OR #{condition()})"

@@ -27,6 +27,16 @@ defmodule ShapeRouter.Registry.Directory do
   defp encode(byte) when byte in ?a..?z or byte in ?0..?9 or byte in [?_, ?-], do: <<byte>>
   defp encode(byte), do: "%" <> Base.encode16(<<byte>>, case: :lower)
 
+  @spec make(Path.t() | nil) :: :ok | {:error, Error.t()}
+  def make(nil), do: :ok
+
+  def make(directory) do
+    with {:error, reason} <- File.mkdir_p(directory) do
+      message = "#{directory} cannot be made: #{:file.format_error(reason)}"
+      {:error, %Error{code: :io_error, message: message}}
+    end
+  end
+
   @doc "Removes a directory with all that is in it; links in it are removed, not followed."
   @spec remove(Path.t() | nil) :: :ok | {:error, Error.t()}
   def remove(nil), do: :ok

@@ -40,9 +40,25 @@ defmodule ShapeRouter.Registry.Table do
     :ok
   end
 
-  @doc "Takes out all that a tenant has, before its process ends."
-  @spec leave(String.t()) :: :ok
-  def leave(tenant), do: GenServer.call(__MODULE__, {:leave, tenant, self()})
+  @doc "Takes out a tenant's routers, which its process closes then."
+  @spec delete_routers(String.t()) :: [ShapeRouter.t()]
+  def delete_routers(tenant) do
+    routers = :ets.select(@table, [{{{tenant, :_}, :"$1"}, [], [:"$1"]}])
+    :ets.match_delete(@table, {{tenant, :_}, :_})
+    routers
+  end
+
+  @doc "Closes routers that nobody finds any more."
+  @spec close([ShapeRouter.t()]) :: :ok
+  def close(routers) do
+    for router <- routers do
+      ShapeRouter.Quota.forget(router)
+      ShapeRouter.Telemetry.unwatch(router)
+      ShapeRouter.close(router)
+    end
+
+    :ok
+  end
 
   @impl true
   def init([]) do
@@ -63,35 +79,36 @@ defmodule ShapeRouter.Registry.Table do
     end
   end
 
-  def handle_call({:leave, tenant, pid}, _from, monitors) do
-    forget(tenant, pid)
-    {:reply, :ok, monitors}
-  end
-
   @impl true
   def handle_info({:DOWN, monitor, :process, _pid, _reason}, monitors) do
     {entry, monitors} = Map.pop(monitors, monitor)
-    with {tenant, pid} <- entry, do: forget(tenant, pid)
+    with {tenant, _pid} <- entry, do: forget(tenant)
+    {:noreply, monitors}
+  end
+
+  def handle_info({:closed, tenant}, monitors) do
+    :ets.delete(@table, tenant)
     {:noreply, monitors}
   end
 
   def handle_info(_other, monitors), do: {:noreply, monitors}
 
-  # Another process may stand under the name by now.
-  defp forget(tenant, pid) do
-    case :ets.lookup(@table, tenant) do
-      [{_tenant, ^pid}] ->
-        for router <- :ets.select(@table, [{{{tenant, :_}, :"$1"}, [], [:"$1"]}]) do
-          ShapeRouter.Quota.forget(router)
-          ShapeRouter.Telemetry.unwatch(router)
-          ShapeRouter.close(router)
+  # Closing may wait for a disk, which is no other tenant's business. Until it is done nobody is entered
+  # under the name: the directory is still in use.
+  defp forget(tenant) do
+    table = self()
+    routers = delete_routers(tenant)
+
+    if routers == [] do
+      :ets.delete(@table, tenant)
+    else
+      spawn(fn ->
+        try do
+          close(routers)
+        after
+          send(table, {:closed, tenant})
         end
-
-        :ets.match_delete(@table, {{tenant, :_}, :_})
-        :ets.delete(@table, tenant)
-
-      _ ->
-        :ok
+      end)
     end
   end
 end

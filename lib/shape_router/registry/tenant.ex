@@ -9,15 +9,21 @@ defmodule ShapeRouter.Registry.Tenant do
 
   @limits [max_shapes: nil, max_bytes: nil, max_routers: nil]
 
+  # A tenant's process that ended is waited for so long, ten milliseconds each.
+  @tries 1_000
+
   @doc "Asks a tenant's process, which is started where there is none."
   @spec call(String.t(), term()) :: term()
-  def call(tenant, request, tries \\ 10) do
+  def call(tenant, request), do: call(tenant, request, @tries)
+
+  defp call(tenant, request, tries) do
     with {:ok, pid} <- process(tenant) do
       try do
         GenServer.call(pid, request, :infinity)
       catch
-        # It has just ended: the next one answers.
+        # It has just ended, and its routers are being closed: the next one answers.
         :exit, {reason, _call} when reason in [:noproc, :normal, :shutdown] and tries > 0 ->
+          Process.sleep(10)
           call(tenant, request, tries - 1)
 
         :exit, {reason, _call} ->
@@ -124,15 +130,17 @@ defmodule ShapeRouter.Registry.Tenant do
   end
 
   def handle_call(:drop, from, state) do
-    # Closed before their files go.
-    :ok = Table.leave(state.tenant)
+    # Who asks meanwhile waits for this process, and begins anew when it has ended.
+    state.tenant |> Table.delete_routers() |> Table.close()
     GenServer.reply(from, Directory.remove(state.directory))
     {:stop, :normal, state}
   end
 
   defp make(state, table, opts) do
     with :ok <- room_for_router(state),
-         {:ok, router} <- ShapeRouter.new(state.tenant, table, with_directory(state, table, opts)) do
+         :ok <- Directory.make(state.directory),
+         opts = with_directory(state, table, opts),
+         {:ok, router} <- ShapeRouter.new(state.tenant, table, opts) do
       :ok = Quota.charge(state.quota, router)
       Telemetry.watch(router, tenant: state.tenant, table: table)
       Table.put(state.tenant, table, router)

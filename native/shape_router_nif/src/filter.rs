@@ -24,6 +24,15 @@ impl RowSource for WholeRow<'_, '_> {
     }
 }
 
+/// A row of which nothing is known.
+struct UnknownRow;
+
+impl RowSource for UnknownRow {
+    fn datum(&self, _column: usize) -> Datum<'_> {
+        Datum::Absent
+    }
+}
+
 /// A change: what happened, the new row and the old one as far as they are known (`nil`: not at all).
 type Rows<'a> = (Atom, Term<'a>, Term<'a>);
 
@@ -55,11 +64,13 @@ impl Filter<'_> {
             } else {
                 Op::Delete
             };
-            let change = Change {
-                new: new.as_ref().map(|row| row as _),
-                old: old.as_ref().map(|row| row as _),
-                ..Change::new(op)
+            let old: Option<&dyn RowSource> = match &old {
+                Some(row) => Some(row),
+                // Some row went, which is all that anybody knows.
+                None if op == Op::Delete => Some(&UnknownRow),
+                None => None,
             };
+            let change = Change { new: new.as_ref().map(|row| row as _), old, ..Change::new(op) };
             let router = &self.router.router;
             let progress =
                 router.route(&change, RouteOptions::default(), scratch, budget, cursor)?;

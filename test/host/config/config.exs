@@ -1,0 +1,3 @@
+import Config
+
+config :host, Host.Collector, stack_id: "stack-1"
