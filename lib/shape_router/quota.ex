@@ -54,6 +54,8 @@ defmodule ShapeRouter.Quota do
   def forget(router) do
     :ets.delete(@table, router)
     :ok
+  rescue
+    ArgumentError -> :ok
   end
 
   defp of(router) do
