@@ -49,9 +49,9 @@ defmodule TenantsBench do
     :ok = Registry.drop("warm")
   end
 
-  defp router(number, use) do
+  defp router(number, next) do
     {:ok, router} = Registry.router("tenant #{number}", "todos", columns: [id: :int8, n: :int8])
-    :ok = use.(router)
+    :ok = next.(router)
   end
 
   defp time(run) do

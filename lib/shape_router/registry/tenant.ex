@@ -155,7 +155,7 @@ defmodule ShapeRouter.Registry.Tenant do
          :ok <- Directory.make(state.directory),
          opts = with_directory(state, table, opts),
          {:ok, router} <- ShapeRouter.new(state.tenant, table, opts) do
-      :ok = Quota.charge(state.quota, router)
+      :ok = Quota.charge(state.quota, router, opts[:data_dir] == nil)
       Telemetry.watch(router, tenant: state.tenant, table: table)
       Table.put(state.tenant, table, router)
       {:ok, router}
