@@ -8,9 +8,9 @@ fn column(name: &str, ty: &str) -> Column {
     Column::new(name, ty.parse().unwrap())
 }
 
-fn route(router: &Router, row: &Vec<Datum<'_>>) -> Vec<u64> {
+fn route(router: &Router, row: Vec<Datum<'_>>) -> Vec<u64> {
     let mut scratch = Scratch::default();
-    let change = Change { new: Some(row), ..Change::new(Op::Insert) };
+    let change = Change { new: Some(&row), ..Change::new(Op::Insert) };
     let options = Default::default();
     router.route(&change, options, &mut scratch, &mut Budget::unlimited(), None).unwrap();
     scratch.ids().collect()
@@ -21,8 +21,8 @@ fn a_declared_type_goes_before_a_literal() {
     let router = Router::new(Config::open("todos")).unwrap();
     router.declare([column("n", "numeric")]).unwrap();
     router.add_shape(ShapeSpec::new(1, Some("n = 5"))).unwrap();
-    assert_eq!(route(&router, &vec![Datum::Text(b"5.00")]), [1]);
-    assert_eq!(route(&router, &vec![Datum::Text(b"5.01")]), []);
+    assert_eq!(route(&router, vec![Datum::Text(b"5.00")]), [1]);
+    assert_eq!(route(&router, vec![Datum::Text(b"5.01")]), Vec::<u64>::new());
 }
 
 #[test]
@@ -36,8 +36,8 @@ fn columns_may_be_declared_later_and_again() {
     router.declare([column("b", "text"), column("a", "int4")]).unwrap();
     assert!(router.schema_version() > version);
     router.add_shape(ShapeSpec::new(2, Some("b = 'x' AND a = 1"))).unwrap();
-    assert_eq!(route(&router, &vec![Datum::Text(b"1"), Datum::Text(b"x")]), [1, 2]);
-    assert_eq!(route(&router, &vec![Datum::Text(b"1"), Datum::Text(b"y")]), [1]);
+    assert_eq!(route(&router, vec![Datum::Text(b"1"), Datum::Text(b"x")]), [1, 2]);
+    assert_eq!(route(&router, vec![Datum::Text(b"1"), Datum::Text(b"y")]), [1]);
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn another_type_is_refused_and_nothing_is_declared() {
     let error = router.declare([column("b", "text"), column("a", "text")]).unwrap_err();
     assert_eq!(error.code(), "invalid_schema");
     assert!(router.schema().0.position("b").is_none());
-    router.close();
+    router.close().unwrap();
     assert_eq!(router.declare([column("c", "text")]).unwrap_err().code(), "closed");
 }
 
