@@ -169,15 +169,16 @@ defmodule ShapeRouter do
          :ok <- limit(:max_bytes, opts.max_bytes) do
       limits = {opts.max_shapes, opts.max_bytes}
       track = opts.track_membership == true
-      settings = {columns, primary_key, track, limits, opts.time_zone}
-      table |> open(settings, opts.data_dir, opts) |> Error.result()
+      open(table, {columns, primary_key, track, limits, opts.time_zone}, opts.data_dir, opts)
     end
   end
 
-  defp open(table, settings, nil, _opts), do: Native.router_new(table, settings)
+  defp open(table, settings, nil, _opts),
+    do: table |> Native.router_new(settings) |> Error.result()
 
-  defp open(table, settings, dir, opts) when is_binary(dir),
-    do: Native.router_open(table, settings, dir, {opts.fsync, opts.mmap == true})
+  defp open(table, settings, dir, opts) when is_binary(dir) do
+    table |> Native.router_open(settings, dir, {opts.fsync, opts.mmap == true}) |> Error.result()
+  end
 
   defp open(_table, _settings, dir, _opts),
     do: Error.argument("data_dir is neither nil nor a path: #{inspect(dir)}")

@@ -292,9 +292,6 @@ defmodule ShapeRouterTest do
     assert {:error, %Error{code: :unknown_column}} =
              ShapeRouter.new("t", "todos", columns: [a: :int8], primary_key: [:b])
 
-    assert {:error, %Error{code: :not_supported}} =
-             ShapeRouter.new("t", "todos", data_dir: "/tmp/x")
-
     assert {:error, %Error{code: :invalid_key}} = ShapeRouter.add_shape(router, 1, nil, ["x"])
     assert ShapeRouter.shapes(router) == []
   end

@@ -145,6 +145,39 @@ fn install(core: &Core, change: Change) -> Result<(), Error> {
     result
 }
 
+/// Takes postings ascending by lane and hash.
+type Push<'p> = &'p mut dyn FnMut(Merged<'_>) -> Result<(), Error>;
+
+/// Puts entries into an index in which nothing was ever written, as its only run.
+pub(crate) fn load(core: &Core, entries: &[(u64, u32)]) -> Result<(), Error> {
+    let _flushing = core.flushing.lock();
+    let _merging = core.merging.lock();
+    if core.last_operation() > 1 || !core.view.load().runs.is_empty() {
+        return Err(Error::WrongKind { call: "load", of: "with something in it" });
+    }
+    let count = entries.len() as u64;
+    let lanes = core.options.lanes_for(count, core.lanes.load(Ordering::Relaxed));
+    let map = LaneMap::shared(lanes)?;
+    let mut sorted: Vec<(u16, u64, u32)> =
+        entries.iter().map(|&(hash, id)| (map.lane(hash), hash, id)).collect();
+    sorted.sort_unstable();
+    sorted.dedup();
+    let level = level_of(core, count);
+    let build = Build { core, lanes: map, level, oldest: true, oldest_removal: NO_REMOVAL };
+    let added = build.run_of(|push| {
+        let (mut keys, mut ids) = (0, Vec::new());
+        for of_key in sorted.chunk_by(|one, next| one.1 == next.1) {
+            ids.clear();
+            ids.extend(of_key.iter().map(|entry| entry.2));
+            let (lane, hash, _) = of_key[0];
+            push(Merged { lane, hash, adds: &ids, removes: &[] })?;
+            keys += 1;
+        }
+        Ok(keys)
+    })?;
+    install(core, Change { added, lanes: Some(lanes), ..Change::default() })
+}
+
 struct Build<'a> {
     core: &'a Core,
     lanes: Arc<LaneMap>,
@@ -156,8 +189,16 @@ struct Build<'a> {
 impl Build<'_> {
     /// Builds a run of the layers; none where nothing is left of them.
     fn run(&self, frozen: &[Arc<Frozen>], runs: &[Arc<Run>]) -> Result<Option<Arc<Run>>, Error> {
+        self.run_of(|push| self.fill(frozen, runs, push))
+    }
+
+    /// Builds a run of what `fill` hands over; it says how many keys those were.
+    fn run_of(
+        &self,
+        fill: impl FnOnce(Push<'_>) -> Result<u64, Error>,
+    ) -> Result<Option<Arc<Run>>, Error> {
         let name = self.core.disk.as_ref().map(Disk::new_name).transpose()?.unwrap_or_default();
-        let segment = self.segment(&name, frozen, runs);
+        let segment = self.segment(&name, fill);
         if let (Some(disk), Err(_) | Ok(None)) = (&self.core.disk, &segment) {
             // No manifest names it.
             disk.remove(std::iter::once(name.clone()));
@@ -182,18 +223,16 @@ impl Build<'_> {
     fn segment(
         &self,
         name: &str,
-        frozen: &[Arc<Frozen>],
-        runs: &[Arc<Run>],
+        fill: impl FnOnce(Push<'_>) -> Result<u64, Error>,
     ) -> Result<Option<Segment>, Error> {
         let options = SegmentOptions { lanes: self.lanes.lanes().into(), level: self.level.into() };
         let Some(disk) = &self.core.disk else {
             let mut builder = SegmentBuilder::in_memory(options)?.helped_by(helpers());
-            let keys =
-                self.fill(frozen, runs, |p| builder.push(p.lane, p.hash, p.adds, p.removes))?;
+            let keys = fill(&mut |p| builder.push(p.lane, p.hash, p.adds, p.removes))?;
             return if keys == 0 { Ok(None) } else { builder.finish().map(Some) };
         };
         let mut builder = SegmentBuilder::new(&*disk.storage, name, options)?.helped_by(helpers());
-        let keys = self.fill(frozen, runs, |p| builder.push(p.lane, p.hash, p.adds, p.removes))?;
+        let keys = fill(&mut |p| builder.push(p.lane, p.hash, p.adds, p.removes))?;
         if keys == 0 {
             return Ok(None);
         }
@@ -206,7 +245,7 @@ impl Build<'_> {
         &self,
         frozen: &[Arc<Frozen>],
         runs: &[Arc<Run>],
-        mut push: impl FnMut(Merged<'_>) -> Result<(), Error>,
+        push: Push<'_>,
     ) -> Result<u64, Error> {
         let layers = Layers {
             overlays: frozen.iter().map(|frozen| &*frozen.overlay).collect(),

@@ -394,6 +394,11 @@ impl Core {
         writer.journal.take()
     }
 
+    /// The number of the last operation; 1 before there was any.
+    pub(crate) fn last_operation(&self) -> u64 {
+        self.writer.lock().ops
+    }
+
     /// The sequence number of the last write, if no overlay holds anything.
     pub(crate) fn settled_seq(&self) -> Option<u64> {
         let writer = self.writer.lock();

@@ -1,7 +1,9 @@
 //! Readers on every thread during writes, flushes, merges, resharding and closing: no answer is wrong.
 //!
-//! Two seconds by default; a minute with `SHAPE_ROUTER_LONG=1`.
+//! Two seconds by default; a minute with `SHAPE_ROUTER_LONG=1`. How long look-ups took, quiet and during
+//! all that, is printed: `cargo nextest run -p lane_index --no-capture no_answer_is_wrong`.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -9,6 +11,7 @@ use fastrand::Rng;
 use lane_index::{Answer, Error, Fsync, Journaling, LaneIndex, Op, Options};
 
 const KEYS: u64 = 3000;
+const READERS: u64 = 3;
 
 fn hash(key: u64) -> u64 {
     key.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (key << 7)
@@ -17,6 +20,35 @@ fn hash(key: u64) -> u64 {
 /// What is always there, whatever the writers do: id `key` under every key.
 fn steady(key: u64) -> u32 {
     key as u32
+}
+
+/// How long look-ups took, in nanoseconds.
+#[derive(Default)]
+struct Times(Mutex<Vec<u32>>);
+
+impl Times {
+    fn add(&self, mut times: Vec<u32>) {
+        self.0.lock().expect("no reader failed").append(&mut times);
+    }
+
+    /// The median, and what all but one in a hundred and in a thousand took at most.
+    fn summary(&self) -> [u32; 3] {
+        let mut times = self.0.lock().expect("no reader failed");
+        times.sort_unstable();
+        [500, 990, 999].map(|per_mille| times[(times.len() - 1) * per_mille / 1000])
+    }
+}
+
+/// Looks a key up, and notes how long that took.
+fn timed(index: &LaneIndex, key: u64, ids: &mut Vec<u32>, times: &mut Vec<u32>) -> Answer {
+    ids.clear();
+    let start = Instant::now();
+    let answer = index.get_verified(hash(key), ids);
+    // Room for a minute's look-ups of a slow machine; a fast one has enough of them.
+    if times.len() < 20_000_000 {
+        times.push(u32::try_from(start.elapsed().as_nanos()).unwrap_or(u32::MAX));
+    }
+    answer
 }
 
 #[test]
@@ -31,7 +63,24 @@ fn no_answer_is_wrong_while_everything_changes() {
     for key in 0..KEYS {
         index.insert(hash(key), steady(key)).expect("written");
     }
+    index.compact().expect("compacted");
     let long = std::env::var_os("SHAPE_ROUTER_LONG").is_some();
+    let (quiet, during) = (Times::default(), Times::default());
+    std::thread::scope(|scope| {
+        for seed in 0..READERS {
+            let (index, quiet) = (&index, &quiet);
+            scope.spawn(move || {
+                let (mut random, start) = (Rng::with_seed(seed), Instant::now());
+                let (mut ids, mut times) = (vec![], vec![]);
+                while start.elapsed() < Duration::from_millis(if long { 5_000 } else { 200 }) {
+                    let key = random.u64(0..KEYS);
+                    assert_eq!(timed(index, key, &mut ids, &mut times), Answer::Complete);
+                    assert_eq!(ids, [steady(key)]);
+                }
+                quiet.add(times);
+            });
+        }
+    });
     let start = Instant::now();
     // On a busy machine the threads that maintain the index may not get far in the time.
     let goes_on = || {
@@ -48,17 +97,17 @@ fn no_answer_is_wrong_while_everything_changes() {
     let begun: Vec<AtomicU32> = (0..KEYS).map(|_| AtomicU32::new(0)).collect();
     let base = |key: u64| 1_000_000 + (key as u32) * 100_000;
     std::thread::scope(|scope| {
-        for seed in 0..3 {
+        for seed in 0..READERS {
             let (index, done, begun, closed) = (&index, &done, &begun, &closed);
+            let during = &during;
             scope.spawn(move || {
                 let mut random = Rng::with_seed(seed);
-                let mut ids = vec![];
+                let (mut ids, mut times) = (vec![], vec![]);
                 let mut looked_up = 0_u64;
                 while !closed.load(Ordering::SeqCst) {
                     let key = random.u64(0..KEYS);
                     let before = done[key as usize].load(Ordering::SeqCst);
-                    ids.clear();
-                    let answer = index.get_verified(hash(key), &mut ids);
+                    let answer = timed(index, key, &mut ids, &mut times);
                     let after = begun[key as usize].load(Ordering::SeqCst);
                     if answer == Answer::Degraded {
                         assert!(ids.is_empty() && closed.load(Ordering::SeqCst));
@@ -80,6 +129,7 @@ fn no_answer_is_wrong_while_everything_changes() {
                     looked_up += 1;
                 }
                 assert!(looked_up > 1000, "only {looked_up} look-ups");
+                during.add(times);
             });
         }
         for half in 0..2 {
@@ -128,6 +178,10 @@ fn no_answer_is_wrong_while_everything_changes() {
             assert!(matches!(index.flush(), Err(Error::Closed)));
         });
     });
+    for (name, times) in [("quiet", &quiet), ("while everything changes", &during)] {
+        let [p50, p99, p999] = times.summary();
+        println!("look-ups {name}: p50 {p50} ns, p99 {p99} ns, p99.9 {p999} ns");
+    }
     // What was written is there after opening again.
     let index = LaneIndex::open(directory.path(), options).expect("opened");
     let mut ids = vec![];

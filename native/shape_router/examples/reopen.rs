@@ -33,8 +33,9 @@ fn bytes(path: &Path) -> u64 {
 }
 
 fn open(path: &Path) -> (Router, Duration) {
+    let options = Options { fold_above_bytes: None, ..Options::default() };
     let start = Instant::now();
-    let router = Router::open(config(), path, Options::default()).unwrap();
+    let router = Router::open(config(), path, options).unwrap();
     (router, start.elapsed())
 }
 

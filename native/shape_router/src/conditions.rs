@@ -33,6 +33,8 @@ pub(crate) struct Conditions {
     secret: Secret,
     /// So many entries of an index are a list.
     short_list: usize,
+    /// Shapes are filed that were stored, before anybody looks anything up.
+    loading: bool,
     by_column: Vec<Option<Box<ColumnIndex>>>,
     /// The columns that have an index with something in it.
     indexed: Vec<usize>,
@@ -43,7 +45,25 @@ pub(crate) struct Conditions {
 impl Conditions {
     pub fn new(secret: (u64, u64), short_list: usize) -> Self {
         let secret = Secret(secret);
-        Self { secret, short_list, by_column: Vec::new(), indexed: Vec::new(), infixes: Vec::new() }
+        Self {
+            secret,
+            short_list,
+            loading: false,
+            by_column: Vec::new(),
+            indexed: Vec::new(),
+            infixes: Vec::new(),
+        }
+    }
+
+    /// Until [`Conditions::end_load`] shapes are only filed; nothing is looked up nor taken away.
+    pub fn begin_load(&mut self) {
+        self.loading = true;
+    }
+
+    pub fn end_load(&mut self) {
+        self.loading = false;
+        let short_list = self.short_list;
+        self.multimaps_mut().for_each(|index| index.end_load(short_list));
     }
 
     pub fn secret(&self) -> Secret {
@@ -112,12 +132,13 @@ impl Conditions {
             self.indexed.push(column);
         }
         let (secret, short_list) = (self.secret, self.short_list);
+        let hashes = (!self.loading).then_some(short_list);
         let index = self.by_column[column].get_or_insert_default();
         match wanted {
             Wanted::Ready(condition) => {
                 match &condition {
                     Condition::Hash { kind, hash, .. } => {
-                        index.insert_hash(*kind, *hash, slot, short_list);
+                        index.insert_hash(*kind, *hash, slot, hashes);
                     }
                     Condition::Element { kind, also, hash, .. } => {
                         index.insert_element(*kind, *hash, *also, slot);

@@ -11,7 +11,7 @@ use crate::catalogue::{
 use crate::error::Error;
 use crate::index::Slot;
 use crate::key::KeyHash;
-use crate::membership::{self, Account};
+use crate::membership::{self, Account, Base};
 use crate::relation::Relation;
 use crate::router::{LOCKED_SHAPES, REFILED, Router, Writer};
 use crate::shapes::Shapes;
@@ -103,7 +103,7 @@ impl Router {
             Some(stored) => compare(stored, &declared)?,
             None => Vec::new(),
         };
-        let asked = config.schema.clone();
+        let (asked, short_list) = (config.schema.clone(), config.short_list);
         let router = match taken.manifest() {
             Some(manifest) => {
                 let types = manifest.key_types.as_ref().map(|types| {
@@ -126,7 +126,7 @@ impl Router {
                 router
             }
         };
-        let mut restore = Restore { router: &router, slots: Vec::new(), at: 0, next: 0 };
+        let mut restore = Restore::new(&router, short_list);
         let catalogue = taken.open(options, &mut restore)?;
         router.state.write().shapes.skip_serials(restore.next.saturating_sub(1));
         upkeep::run(&router.state, true);
@@ -198,8 +198,8 @@ impl Router {
     pub(crate) fn tell_acked(&self, writer: &mut Writer, lsn: u64) -> Result<(), Error> {
         let Some(durable) = &self.durable else { return Ok(()) };
         let state = self.state.read();
-        let told = writer.untold.relations.partition_point(|(at, _)| *at <= lsn);
-        let relation = writer.untold.relations[..told].last().map(|(_, relation)| RelationChange {
+        let mut told = writer.untold.relations.iter().rev();
+        let relation = told.find(|(at, _)| *at <= lsn).map(|(_, relation)| RelationChange {
             relation: relation.clone(),
             // Not as they were then: later shapes are compiled against these.
             schema: StoredSchema::new(&state.schema),
@@ -216,7 +216,7 @@ impl Router {
         if let Some(schema) = schema {
             *durable.schema.lock() = schema;
         }
-        writer.untold.relations.drain(..told);
+        writer.untold.relations.retain(|(at, _)| *at > lsn);
         writer.untold.lost.clear();
         writer.untold.stale.clear();
         writer.untold.acked = Some(seq);
@@ -340,21 +340,40 @@ impl Account for Ledger<'_> {
     }
 }
 
-/// Makes a router what its catalogue says.
+/// Makes a router what its catalogue says: the shapes that came before anything was changed all at
+/// once, then what happened to them, as it happened.
 struct Restore<'r> {
     router: &'r Router,
-    /// Where each shape went, by serial.
-    slots: Vec<(u64, Slot)>,
+    /// Shapes only came so far: the indexes are loaded, and looked up by nobody.
+    loading: bool,
+    short_list: usize,
+    /// The serials of the shapes that came; each has its place here as its slot.
+    serials: Vec<u64>,
     /// How many shapes since the last upkeep.
     at: usize,
     /// No serial below this is given again.
     next: u64,
 }
 
-impl Restore<'_> {
+impl<'r> Restore<'r> {
+    fn new(router: &'r Router, short_list: usize) -> Self {
+        {
+            let mut state = router.state.write();
+            state.conditions.begin_load();
+            state.base = Base::loading();
+        }
+        Self { router, loading: true, short_list, serials: Vec::new(), at: 0, next: 0 }
+    }
+
     fn slot(&self, serial: u64) -> Option<Slot> {
-        let at = self.slots.binary_search_by_key(&serial, |(serial, _)| *serial).ok()?;
-        Some(self.slots[at].1)
+        // Where no shape was ever removed, a serial is its place.
+        let guess = serial.checked_sub(*self.serials.first()?)?;
+        let guess = usize::try_from(guess).ok()?;
+        let at = match self.serials.get(guess) {
+            Some(found) if *found == serial => guess,
+            _ => self.serials.binary_search(&serial).ok()?,
+        };
+        Some(at as Slot)
     }
 
     fn live_slot(&self, serial: u64) -> Option<Slot> {
@@ -362,9 +381,30 @@ impl Restore<'_> {
         let state = self.router.state.read();
         state.shapes.get(slot).is_some_and(|shape| shape.serial == serial).then_some(slot)
     }
+
+    /// Looks again at all shapes that could be filed otherwise: the first ones were filed when nobody
+    /// knew how many the others would be.
+    fn refile(&self) {
+        let mut left = self.router.state.read().shapes.choices();
+        while left > 0 {
+            left -= self.router.state.write().refile(left.min(LOCKED_SHAPES)).min(left);
+        }
+    }
 }
 
 impl Replay for Restore<'_> {
+    fn settle(&mut self) {
+        if !std::mem::replace(&mut self.loading, false) {
+            return;
+        }
+        {
+            let mut state = self.router.state.write();
+            state.conditions.end_load();
+            state.base.end_load(self.short_list);
+        }
+        self.refile();
+    }
+
     fn schema(&mut self, schema: StoredSchema) {
         if let Some(schema) = schema.schema() {
             self.router.state.write().schema = Arc::new(schema);
@@ -393,15 +433,15 @@ impl Replay for Restore<'_> {
         let mut compiler = self.router.adder.lock();
         let mut guard = self.router.state.write();
         let state = &mut *guard;
-        let schema = state.schema.clone();
-        let compiled = shape.clause.map(|text| compiler.compile(text, &schema, shape.params));
-        let (predicate, fails) = match compiled {
+        let compile = |text| compiler.compile(text, &state.schema, shape.params);
+        let (predicate, fails) = match shape.clause.map(compile) {
             None => (None, false),
             Some(Ok(compiled)) => (Some(compiled.predicate), false),
             // One clause that this version refuses must not keep all others away: the shape is
             // included in everything, until it is removed.
             Some(Err(_)) => (None, true),
         };
+        // Slots are not used again before the first purge, so each gets the next one.
         let slot = state.shapes.reserve(shape.id);
         state.shapes.skip_serials(shape.serial.saturating_sub(1));
         let prepared = Prepared {
@@ -411,11 +451,13 @@ impl Replay for Restore<'_> {
             snapshot: shape.snapshot.cloned(),
         };
         state.publish_stored(slot, prepared, shape.stale || fails);
-        self.slots.push((shape.serial, slot));
+        self.serials.push(shape.serial);
         self.at += 1;
         if self.at == LOCKED_SHAPES {
             self.at = 0;
-            state.refile(REFILED * LOCKED_SHAPES);
+            if !self.loading {
+                state.refile(REFILED * LOCKED_SHAPES);
+            }
             drop(guard);
             upkeep::run(&self.router.state, true);
         }
@@ -444,6 +486,13 @@ impl Replay for Restore<'_> {
     }
 
     fn held(&mut self, key: u128, serial: u64, held: Option<Held>) {
+        if self.loading {
+            // Nothing was said of it before.
+            if let (Some(slot), Some(held)) = (self.slot(serial), held) {
+                self.router.state.write().base.load(key, slot, held);
+            }
+            return;
+        }
         let Some(slot) = self.live_slot(serial) else { return };
         let mut state = self.router.state.write();
         match held {
@@ -453,8 +502,8 @@ impl Replay for Restore<'_> {
     }
 
     fn truncated(&mut self, below: u64, spared: &[u64]) {
-        let later = self.slots.iter().skip_while(|(serial, _)| *serial < below);
-        let mut kept: Vec<Slot> = later.map(|(_, slot)| *slot).collect();
+        let later = self.serials.partition_point(|serial| *serial < below);
+        let mut kept: Vec<Slot> = (later..self.serials.len()).map(|at| at as Slot).collect();
         kept.extend(spared.iter().filter_map(|serial| self.live_slot(*serial)));
         kept.sort_unstable();
         kept.dedup();

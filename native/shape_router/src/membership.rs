@@ -71,6 +71,21 @@ impl Base {
         Self { said: [(); 3].map(|()| Multimap::with_small(short_list)) }
     }
 
+    /// A base that is filled before it is used; see [`Multimap::loading`]. Each key is told once for
+    /// each slot.
+    pub fn loading() -> Self {
+        Self { said: [(); 3].map(|()| Multimap::loading()) }
+    }
+
+    pub fn end_load(&mut self, short_list: usize) {
+        self.said.iter_mut().for_each(|said| said.end_load(short_list));
+    }
+
+    /// What is said of a key by a slot that has not said anything of it.
+    pub fn load(&mut self, key: KeyHash, slot: Slot, held: Held) {
+        self.said[held as usize].insert(fold(key), slot);
+    }
+
     #[cfg(test)]
     fn get(&self, key: KeyHash, slot: Slot) -> Option<Held> {
         SAID.into_iter().find(|&held| self.said[held as usize].contains(fold(key), slot))

@@ -474,7 +474,7 @@ impl Router {
             }
             if let Some(relation) = change.relation {
                 let stale = self.apply(relation);
-                if self.durable.is_some() {
+                if let (Some(_), Some(stale)) = (&self.durable, stale) {
                     writer.untold.relation(transaction.lsn, relation, stale);
                 }
             }
@@ -557,7 +557,7 @@ impl Router {
         self.check_open()?;
         let mut writer = self.writer.lock();
         let stale = self.apply(now);
-        if self.durable.is_some() {
+        if let (Some(_), Some(stale)) = (&self.durable, stale) {
             let lsn = writer.acked;
             writer.untold.relation(lsn, now, stale);
         }
@@ -565,8 +565,11 @@ impl Router {
     }
 
     /// Takes over a table's new definition: shapes whose columns went or were retyped are included in
-    /// everything from now on; their serials.
-    fn apply(&self, now: &Relation) -> Vec<u64> {
+    /// everything from now on; their serials. `None`: it was told before.
+    fn apply(&self, now: &Relation) -> Option<Vec<u64>> {
+        if self.state.read().relation.as_ref() == Some(now) {
+            return None;
+        }
         let mut guard = self.state.write();
         let state = &mut *guard;
         let difference = state.difference(now);
@@ -592,7 +595,7 @@ impl Router {
             state.key_columns = marked.filter_map(|c| state.schema.position(&c.name)).collect();
         }
         state.relation = Some(now.clone());
-        stale
+        Some(stale)
     }
 
     /// How a shape is filed.

@@ -156,6 +156,7 @@ impl Taken {
                 read_record(payload, replay).map_err(|bad| damaged(place, bad))
             },
         )?;
+        replay.settle();
         sweep(&*storage, &manifest)?;
         let catalogue = Arc::new(Catalogue {
             storage,

@@ -14,6 +14,9 @@ const ACK: u8 = 3;
 ///
 /// A serial that is named and stands for no shape says nothing: the shape was removed.
 pub trait Replay {
+    /// So far shapes came, and nothing of what was told was changed; from here on it may be. Told again
+    /// and again.
+    fn settle(&mut self) {}
     /// The columns are these from now on.
     fn schema(&mut self, schema: StoredSchema);
     /// The table's definition, as a Relation message told it.
@@ -177,8 +180,14 @@ pub fn read_record(payload: &[u8], replay: &mut impl Replay) -> Result<(), Bad> 
     let mut input = Input::new(record);
     let read = match input.byte() {
         Ok(ADD) => read_add(&mut input, replay),
-        Ok(REMOVE) => input.number().map(|serial| replay.removed(serial)),
-        Ok(ACK) => read_ack(&mut input, replay),
+        Ok(REMOVE) => {
+            replay.settle();
+            input.number().map(|serial| replay.removed(serial))
+        }
+        Ok(ACK) => {
+            replay.settle();
+            read_ack(&mut input, replay)
+        }
         Ok(_) => input.bad("a record of no known kind"),
         Err(bad) => Err(bad),
     };
@@ -194,7 +203,10 @@ fn read_add(input: &mut Input<'_>, replay: &mut impl Replay) -> Result<(), Bad> 
             None => return input.bad("columns that are none"),
         }
     }
-    serials(input)?.into_iter().for_each(|serial| replay.stale(serial));
+    for serial in serials(input)? {
+        replay.settle();
+        replay.stale(serial);
+    }
     let count = input.number()?;
     let bytes = input.bytes()?;
     let shift = input.at() - bytes.len();

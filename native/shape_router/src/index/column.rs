@@ -106,10 +106,11 @@ impl ColumnIndex {
         words + self.edges.as_ref().map_or(0, IntervalTree::len)
     }
 
-    pub fn insert_hash(&mut self, kind: Hashed, hash: u64, slot: Slot, short_list: usize) {
+    pub fn insert_hash(&mut self, kind: Hashed, hash: u64, slot: Slot, short_list: Option<usize>) {
         self.filed += 1;
         let index = &mut self.hashed[kind as usize];
-        index.get_or_insert_with(|| Multimap::with_small(short_list)).insert(hash, slot);
+        let new = || short_list.map_or_else(Multimap::loading, Multimap::with_small);
+        index.get_or_insert_with(new).insert(hash, slot);
     }
 
     pub fn remove_hash(&mut self, kind: Hashed, hash: u64, slot: Slot) {

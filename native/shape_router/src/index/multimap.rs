@@ -23,6 +23,16 @@ const FEW_WRITES: usize = 2000;
 /// How many slots of a hash are counted by looking them up.
 const SHORT: usize = 16;
 
+/// The limit of a multimap that is being loaded.
+const LOADING: usize = usize::MAX;
+
+/// A new lane index; `None` where none can be had.
+fn lanes() -> Option<LaneIndex> {
+    // Writers hold the state's lock: they are not to be refused because merges are behind.
+    let options = Options { backlog_limit: Some(usize::MAX), ..Options::default() };
+    LaneIndex::in_memory(options).ok()
+}
+
 /// A multimap from hashes to slots.
 pub(crate) struct Multimap {
     /// Ascending. Once there is a lane index: what that could not take, which is nothing as long as the
@@ -60,8 +70,43 @@ impl Multimap {
         self.limit
     }
 
+    /// A multimap that is filled before it is used: until [`Multimap::end_load`] slots are only filed,
+    /// which costs next to nothing, and no look-up is asked.
+    pub fn loading() -> Self {
+        Self::with_small(LOADING)
+    }
+
+    /// Ends the loading; from now on `limit` entries are a list.
+    pub fn end_load(&mut self, limit: usize) {
+        if self.limit != LOADING {
+            return;
+        }
+        self.limit = limit;
+        let mut entries = std::mem::take(&mut self.small);
+        entries.sort_unstable();
+        entries.dedup();
+        for of_hash in entries.chunk_by(|one, next| one.0 == next.0) {
+            self.keys += 1;
+            self.note(of_hash[0].0, of_hash.len());
+        }
+        self.entries = entries.len();
+        if entries.len() > limit
+            && let Some(lanes) = lanes()
+            && lanes.load(&entries).is_ok()
+        {
+            self.lanes = Some(Arc::new(lanes));
+        } else {
+            entries.shrink_to_fit();
+            self.small = entries;
+        }
+    }
+
     /// Files a slot under a hash; nothing happens where it is already.
     pub fn insert(&mut self, hash: u64, slot: Slot) {
+        if self.limit == LOADING {
+            self.small.push((hash, slot));
+            return;
+        }
         let Some(count) = self.count_without(hash, slot) else { return };
         self.put(hash, slot);
         self.entries += 1;
@@ -124,9 +169,7 @@ impl Multimap {
 
     /// Moves everything into a lane index. Where none can be had, the list grows on.
     fn move_over(&mut self) {
-        // Writers hold the state's lock: they are not to be refused because merges are behind.
-        let options = Options { backlog_limit: Some(usize::MAX), ..Options::default() };
-        let Ok(lanes) = LaneIndex::in_memory(options) else { return };
+        let Some(lanes) = lanes() else { return };
         let ops: Vec<Op> = self.small.iter().map(|&(hash, id)| Op::Insert { hash, id }).collect();
         if lanes.write(&ops).is_ok() {
             self.small = Vec::new();
@@ -191,6 +234,10 @@ impl Multimap {
 
     /// How many slots are filed under a hash.
     pub fn count(&self, hash: u64) -> usize {
+        if self.limit == LOADING {
+            // Not known yet; what was chosen by it is looked at again afterwards.
+            return 0;
+        }
         match self.long.get(&hash) {
             Some(&count) => count as usize,
             None => {
@@ -292,10 +339,16 @@ mod tests {
         #[test]
         fn is_a_multimap(
             limit in prop_oneof![Just(0), 1usize..40, Just(SMALL)],
+            loaded in proptest::option::of(proptest::collection::vec((0u64..6, 0u32..40), 0..100)),
             ops in proptest::collection::vec((0u8..12, 0u64..6, 0u32..40), 0..300),
         ) {
-            let mut index = Multimap::with_small(limit);
+            let mut index = if loaded.is_some() { Multimap::loading() } else { Multimap::with_small(limit) };
             let mut model: BTreeMap<u64, BTreeSet<u32>> = BTreeMap::new();
+            for &(hash, slot) in loaded.iter().flatten() {
+                index.insert(hash, slot);
+                model.entry(hash).or_default().insert(slot);
+            }
+            index.end_load(limit);
             for (op, hash, slot) in ops {
                 match op {
                     0..=6 => {
