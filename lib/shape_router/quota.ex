@@ -40,13 +40,17 @@ defmodule ShapeRouter.Quota do
   @spec shapes(t()) :: non_neg_integer()
   def shapes(quota), do: max(:atomics.get(quota.figures, @shapes), 0)
 
-  @doc "From now on a router's shapes are charged to this quota."
-  @spec charge(t(), ShapeRouter.t()) :: :ok
-  def charge(quota, router) do
+  @doc "From now on a router's shapes are charged to this quota, with those that it has already."
+  @spec charge(t(), ShapeRouter.t(), new? :: boolean()) :: :ok
+  def charge(quota, router, new?) do
     own = :atomics.new(1, signed: true)
     :ets.insert(@table, {router, quota, own})
-    :atomics.add(quota.figures, @shapes, length(ShapeRouter.shapes(router)))
-    weigh(quota, router, own)
+
+    unless new? do
+      :atomics.add(quota.figures, @shapes, length(ShapeRouter.shapes(router)))
+      weigh(quota, router, own)
+    end
+
     :ok
   end
 
@@ -54,6 +58,8 @@ defmodule ShapeRouter.Quota do
   def forget(router) do
     :ets.delete(@table, router)
     :ok
+  rescue
+    ArgumentError -> :ok
   end
 
   defp of(router) do

@@ -229,6 +229,25 @@ defmodule ShapeRouter.RegistryTest do
     end
 
     @tag :tmp_dir
+    test "directories are given back when the registry stops", %{tmp_dir: base} do
+      configure(base_dir: base)
+
+      for number <- 1..20 do
+        {:ok, router} = Registry.router("tenant #{number}", "todos", @columns)
+        :ok = ShapeRouter.add_shape(router, number, "n = 5")
+      end
+
+      :ok = Supervisor.terminate_child(ShapeRouter.Supervisor, Registry)
+      {:ok, _} = Supervisor.restart_child(ShapeRouter.Supervisor, Registry)
+      assert Registry.tenants() == []
+
+      for number <- 1..20 do
+        {:ok, router} = Registry.router("tenant #{number}", "todos", @columns)
+        assert ShapeRouter.route(router, change(5)) == [number]
+      end
+    end
+
+    @tag :tmp_dir
     test "damage is its tenant's own", %{tmp_dir: base} do
       configure(base_dir: base)
       {:ok, router} = Registry.router("a", "todos", @columns)

@@ -46,6 +46,9 @@ defmodule ShapeRouter.Registry.Table do
     routers = :ets.select(@table, [{{{tenant, :_}, :"$1"}, [], [:"$1"]}])
     :ets.match_delete(@table, {{tenant, :_}, :_})
     routers
+  rescue
+    # The table ended before its tenants do.
+    ArgumentError -> []
   end
 
   @doc "Closes routers that nobody finds any more."

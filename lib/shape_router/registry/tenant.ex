@@ -2,7 +2,8 @@ defmodule ShapeRouter.Registry.Tenant do
   @moduledoc false
   # A tenant's process: makes its routers, one after the other, and knows its limits.
 
-  use GenServer, restart: :temporary
+  # Closing writes to disk what is not there yet.
+  use GenServer, restart: :temporary, shutdown: 60_000
 
   alias ShapeRouter.Registry.{Directory, Table}
   alias ShapeRouter.{Error, Options, Quota, Telemetry}
@@ -65,6 +66,8 @@ defmodule ShapeRouter.Registry.Tenant do
 
   @impl true
   def init(tenant) do
+    # So that routers are closed when the application stops, and their directories given back.
+    Process.flag(:trap_exit, true)
     own = :tenants |> configured(%{}) |> Map.new() |> Map.get(tenant, [])
 
     with {:ok, limits} <- limits(Keyword.merge(configured(:limits, []), own), Map.new(@limits)),
@@ -131,9 +134,20 @@ defmodule ShapeRouter.Registry.Tenant do
 
   def handle_call(:drop, from, state) do
     # Who asks meanwhile waits for this process, and begins anew when it has ended.
-    state.tenant |> Table.delete_routers() |> Table.close()
+    close(state)
     GenServer.reply(from, Directory.remove(state.directory))
-    {:stop, :normal, state}
+    {:stop, :normal, %{state | routers: %{}}}
+  end
+
+  @impl true
+  def handle_info(_other, state), do: {:noreply, state}
+
+  @impl true
+  def terminate(_reason, state), do: close(state)
+
+  defp close(state) do
+    Table.delete_routers(state.tenant)
+    Table.close(Map.values(state.routers))
   end
 
   defp make(state, table, opts) do
@@ -141,7 +155,7 @@ defmodule ShapeRouter.Registry.Tenant do
          :ok <- Directory.make(state.directory),
          opts = with_directory(state, table, opts),
          {:ok, router} <- ShapeRouter.new(state.tenant, table, opts) do
-      :ok = Quota.charge(state.quota, router)
+      :ok = Quota.charge(state.quota, router, opts[:data_dir] == nil)
       Telemetry.watch(router, tenant: state.tenant, table: table)
       Table.put(state.tenant, table, router)
       {:ok, router}

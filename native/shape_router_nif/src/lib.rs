@@ -54,4 +54,8 @@ mod value_key;
 mod wal;
 mod wal_route;
 
+/// One allocator for all of the library: what its indexes replace goes back to the system.
+#[global_allocator]
+static ALLOCATOR: lane_index::Allocator = lane_index::Allocator;
+
 rustler::init!("Elixir.ShapeRouter.Native", load = pin::on_load);
