@@ -3,9 +3,10 @@
 #     bin/bench [--shapes N] [--rounds N] [--only TEXT]
 #
 # One scheduler does the work. A round times a few thousand calls with inputs drawn at random before
-# the clock starts, less what the empty loop costs: `median` and `best` are those of the rounds. `p99` is
+# the clock starts, less what the empty loop costs (its median): `median` and `best` are those of the rounds. `p99` is
 # of single calls, each between two readings of the clock, less what those cost. At the end stands
-# how often a call held its scheduler for 1 ms or more.
+# how often a process held its scheduler for 1 ms or more: also when the system gave the processor to
+# somebody else meanwhile, so that only figures of a quiet machine tell something.
 
 defmodule Bench do
   import Bitwise
@@ -226,18 +227,20 @@ defmodule Bench do
     calls =
       4_000 |> min(ceil(20 * 20_000 / max(us, 1))) |> max(20) |> div(min(per, 20)) |> max(20)
 
-    times =
-      for round <- 1..(rounds + 3), reduce: [] do
-        times ->
+    # The first rounds warm up.
+    {empty, full} =
+      for round <- 1..(rounds + 3), reduce: {[], []} do
+        {empty, full} ->
           inputs = for _ <- 1..calls, do: make.()
           :erlang.garbage_collect()
-          empty = time(inputs, fn input -> input end)
-          full = time(inputs, call)
-          # The first rounds warm up.
-          if round > 3, do: [(full - empty) / calls / per | times], else: times
+          loop = time(inputs, fn input -> input end)
+          work = time(inputs, call)
+          if round > 3, do: {[loop | empty], [work | full]}, else: {empty, full}
       end
 
-    times = Enum.sort(times)
+    # The loop alone is short enough to be known well; a round of its own may have been interrupted.
+    loop = empty |> Enum.sort() |> Enum.at(rounds >>> 1)
+    times = for work <- Enum.sort(full), do: (work - loop) / calls / per
     %{median: Enum.at(times, rounds >>> 1), best: hd(times), p99: p99(make, call, calls) / per}
   end
 

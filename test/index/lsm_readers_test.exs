@@ -169,12 +169,6 @@ defmodule ShapeRouter.Index.LsmReadersTest do
       Task.async(fn ->
         for n <- Stream.cycle(201..400), reduce: index do
           index ->
-            receive do
-              :stop -> exit(:normal)
-            after
-              0 -> :ok
-            end
-
             index = Protocol.add_shape(index, n, n, nil)
             :ets.insert(table, {:index, index})
             index = Protocol.remove_shape(index, n, n, nil)
@@ -185,8 +179,7 @@ defmodule ShapeRouter.Index.LsmReadersTest do
       end)
 
     for reader <- readers, do: assert_receive({^reader, 300}, 60_000)
-    Process.unlink(writer.pid)
-    send(writer.pid, :stop)
+    Task.shutdown(writer, :brutal_kill)
   end
 
   # So many answers, each right: a struct that is not the newest any more refuses to answer.

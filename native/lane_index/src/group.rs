@@ -16,6 +16,18 @@ const GROUP: usize = 32;
 const CACHED: u64 = 1 << 20;
 
 impl View {
+    /// Asks for the cache lines that a look-up reads, unless they are there anyway.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u64) {
+        if self.runs.iter().map(|run| run.bytes).sum::<u64>() < CACHED {
+            return;
+        }
+        self.overlays().for_each(|overlay| overlay.prefetch(hash));
+        for run in &*self.runs {
+            run.segment.prefetch(run.lanes.lane(hash), hash);
+        }
+    }
+
     /// Hands `each` the number of each key and appends its ids to what `each` returns, key after key.
     #[inline(always)]
     pub(crate) fn get_each(&self, hashes: &[u64], mut out: impl Sink) {

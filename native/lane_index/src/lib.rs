@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+mod allocator;
 mod background;
 pub mod backup;
 mod bytes;
@@ -51,6 +52,7 @@ mod swap;
 mod trigger;
 mod view;
 
+pub use allocator::Allocator;
 pub use background::run_after;
 pub use error::Error;
 pub use hash::HashKey;

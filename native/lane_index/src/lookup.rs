@@ -120,6 +120,13 @@ impl LaneIndex {
         answer(&view)
     }
 
+    /// Asks for what looking up a key reads, for a caller that will do so a little later. For keys that
+    /// are all known now there is [`LaneIndex::get_each`].
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        self.core.view.load().prefetch(hash);
+    }
+
     /// Whether `id` is filed under the key with this hash, by the whole hash. However many ids the key
     /// has, they are not read one by one, apart from those of up to [`crate::DELTA_MAX`] that lie together.
     pub fn contains(&self, hash: u64, id: u32) -> bool {

@@ -87,6 +87,15 @@ impl Conditions {
         self.indexed.iter().map(look_up).sum()
     }
 
+    /// Reads what a row's look-up needs of it, and asks for what that will read.
+    pub fn prefetch(&self, row: &Row<'_>) {
+        for &column in &self.indexed {
+            if let Some(index) = self.column(column) {
+                index.prefetch(self.secret, row, column);
+            }
+        }
+    }
+
     /// About how many units of the budget it takes to seek literals in a row's texts.
     pub fn infix_units(&self, row: &Row<'_>) -> u64 {
         let units = |place: &InfixPlace| match self.column(place.column) {

@@ -48,6 +48,7 @@
 //! | `durable` | what a router tells its catalogue, and how it comes back from it |
 //! | `reaper` | large frees, on a thread of their own |
 //! | `answer` | a change's answer: candidates walked within a budget, each through the gate |
+//! | `group` | several changes, read first and answered second |
 //! | `relation` | what a Relation message changes |
 //! | `budget`, `metrics`, `scratch` | counted work, counters, reused memory |
 
@@ -63,6 +64,7 @@ mod durable;
 mod error;
 mod explain;
 mod filing;
+mod group;
 mod index;
 mod key;
 mod membership;
@@ -84,6 +86,7 @@ pub use change::{Change, KeyParts, Op};
 pub use classify::{Class, OldRow, RouteOptions};
 pub use error::Error;
 pub use explain::{Explanation, FiledUnder, Reason};
+pub use group::{Answered, GROUP};
 pub use metrics::Metrics;
 pub use relation::{Relation, RelationColumn};
 pub use router::{Progress, Router};

@@ -98,6 +98,21 @@ pub(crate) struct Tally {
     pub eval_errors: u64,
     pub unknown: u64,
     pub more: bool,
+    /// Of a group: how many changes had a candidate, how many belonged to some shape.
+    pub with_candidates: u64,
+    pub with_matches: u64,
+}
+
+impl Tally {
+    /// Adds up the calls of a group; then `first` says nothing.
+    pub fn add(&mut self, other: &Tally) {
+        self.with_candidates += u64::from(other.candidates > 0);
+        self.with_matches += u64::from(other.matches > 0);
+        self.candidates += other.candidates;
+        self.matches += other.matches;
+        self.eval_errors += other.eval_errors;
+        self.unknown += other.unknown;
+    }
 }
 
 pub(crate) struct Counters {
@@ -173,6 +188,28 @@ impl Counters {
         }
         if let Some(started) = started {
             self.sample(started.elapsed());
+        }
+    }
+
+    /// Records the calls of a group; its time is sampled as that of one of them.
+    pub fn record_group(&self, changes: u64, total: &Tally, started: Option<Instant>) {
+        let stripe = &self.stripes[STRIPE.with(|s| *s)];
+        let counts = [
+            (&stripe.changes, changes),
+            (&stripe.with_candidates, total.with_candidates),
+            (&stripe.with_matches, total.with_matches),
+            (&stripe.candidates, total.candidates),
+            (&stripe.matches, total.matches),
+            (&stripe.eval_errors, total.eval_errors),
+            (&stripe.unknown, total.unknown),
+        ];
+        for (counter, count) in counts {
+            if count > 0 {
+                counter.fetch_add(count, Relaxed);
+            }
+        }
+        if let (Some(started), Ok(changes @ 1..)) = (started, u32::try_from(changes)) {
+            self.sample(started.elapsed() / changes);
         }
     }
 

@@ -64,7 +64,7 @@ pub struct Router {
     pub(crate) adder: Mutex<Compiler>,
     pub(crate) writer: Mutex<Writer>,
     pub(crate) state: Arc<ReadMostly<State>>,
-    counters: Counters,
+    pub(crate) counters: Counters,
     closed: AtomicBool,
     pub(crate) schema_version: AtomicU64,
     max_shapes: Option<usize>,
@@ -146,7 +146,7 @@ impl Router {
         })
     }
 
-    fn check_open(&self) -> Result<(), Error> {
+    pub(crate) fn check_open(&self) -> Result<(), Error> {
         if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
     }
 
@@ -697,7 +697,7 @@ impl Drop for Router {
     }
 }
 
-fn check(change: &Change<'_>) -> Result<(), Error> {
+pub(crate) fn check(change: &Change<'_>) -> Result<(), Error> {
     let lacks = match change.op {
         Op::Insert | Op::Update => change.new.is_none(),
         Op::Delete => change.old.is_none() && change.old_key.is_none() && change.key.is_none(),

@@ -2,7 +2,7 @@
 
 use crate::atoms;
 use rustler::{Encoder, Env, Term};
-use shape_router::{Class, Scratch};
+use shape_router::{Class, Routed, Scratch};
 
 /// `[id]`, or `[{id, op}]`; `name` tells a column's.
 pub(crate) fn list<'a, 'n>(
@@ -11,18 +11,29 @@ pub(crate) fn list<'a, 'n>(
     name: impl Fn(usize) -> Option<&'n str>,
     classify: bool,
 ) -> Term<'a> {
+    parts(env, scratch.routed(), scratch.missing(), name, classify)
+}
+
+/// The same of an answer's parts.
+pub(crate) fn parts<'a, 'n>(
+    env: Env<'a>,
+    routed: &[Routed],
+    missing: &[usize],
+    name: impl Fn(usize) -> Option<&'n str>,
+    classify: bool,
+) -> Term<'a> {
     let mut list = Term::list_new_empty(env);
     if !classify {
-        for routed in scratch.routed().iter().rev() {
+        for routed in routed.iter().rev() {
             list = list.list_prepend(routed.id);
         }
         return list;
     }
     let mut incomplete = None;
-    for routed in scratch.routed().iter().rev() {
+    for routed in routed.iter().rev() {
         let op = match routed.class {
             Class::InsertMissing => {
-                *incomplete.get_or_insert_with(|| insert_missing(env, scratch, &name))
+                *incomplete.get_or_insert_with(|| insert_missing(env, missing, &name))
             }
             class => self::class(class).to_term(env),
         };
@@ -34,10 +45,10 @@ pub(crate) fn list<'a, 'n>(
 /// `{:insert, missing: [column]}`.
 fn insert_missing<'a, 'n>(
     env: Env<'a>,
-    scratch: &Scratch,
+    missing: &[usize],
     name: impl Fn(usize) -> Option<&'n str>,
 ) -> Term<'a> {
-    let names: Vec<&str> = scratch.missing().iter().filter_map(|&c| name(c)).collect();
+    let names: Vec<&str> = missing.iter().filter_map(|&c| name(c)).collect();
     (atoms::insert(), vec![(atoms::missing(), names)]).encode(env)
 }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `router` | shapes come and go, changes are routed |
 //! | `durable` | routers in a directory |
+//! | `batch` | many changes, read in groups |
 //! | `transaction` | whole transactions, staged and acknowledged |
 //! | `predicate` | a clause by itself |
 //! | `change` | a change's term -> a change |
@@ -28,6 +29,7 @@
 
 mod answer;
 mod atoms;
+mod batch;
 mod change;
 mod columns;
 mod durable;
@@ -51,5 +53,9 @@ mod value;
 mod value_key;
 mod wal;
 mod wal_route;
+
+/// One allocator for all of the library: what its indexes replace goes back to the system.
+#[global_allocator]
+static ALLOCATOR: lane_index::Allocator = lane_index::Allocator;
 
 rustler::init!("Elixir.ShapeRouter.Native", load = pin::on_load);

@@ -217,7 +217,7 @@ fn route<'a>(
     with_local(|local| route_with(env, handle, local, change, options(flags), budget, cursor))
 }
 
-fn route_with<'a>(
+pub(crate) fn route_with<'a>(
     env: Env<'a>,
     handle: &RouterHandle,
     local: &mut Local,
@@ -232,30 +232,6 @@ fn route_with<'a>(
     let progress = handle.router.route(&change.as_change(), options, scratch, budget, cursor)?;
     let list = answer::list(env, scratch, |column| keys.name(column), options.classify);
     Ok(Part::new(list, progress))
-}
-
-/// `[answer]`, or `{:more | :heavy, [answer], [change], cursor | nil, part}`: the answers so far, the
-/// changes still to do, and where the first of those goes on.
-#[rustler::nif]
-fn router_route_batch<'a>(
-    env: Env<'a>,
-    handle: &RouterHandle,
-    changes: Term<'a>,
-    flags: u32,
-) -> Term<'a> {
-    let mut budget = Budget::slice();
-    let options = options(flags);
-    let batch = with_local(|local| {
-        in_order(env, changes, |_, change| {
-            if budget.is_exhausted() {
-                return Ok(None);
-            }
-            // Reading a change costs something too, even if nothing is found.
-            budget.spend(10);
-            route_with(env, handle, local, change, options, &mut budget, None).map(Some)
-        })
-    });
-    reply(env, batch)
 }
 
 /// Answers a list's items in order until one is not whole. `answer` gives `None` for "not now".

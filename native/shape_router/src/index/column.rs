@@ -200,6 +200,16 @@ impl ColumnIndex {
         }
     }
 
+    /// Reads a row's column, and asks for what looking up its value will read.
+    pub fn prefetch(&self, secret: Secret, row: &Row<'_>, column: usize) {
+        if let Some(index) = self.hashed(Hashed::Equal)
+            && let Ok(value) = row.value(column)
+            && !matches!(value, Value::Null | Value::Unknown)
+        {
+            index.prefetch(secret.hash(&value));
+        }
+    }
+
     /// Appends the slots filed under a condition that a row's column satisfies; where its value is
     /// unknown or unreadable, all. How much work that was, in units of the budget.
     pub fn look_up(

@@ -198,6 +198,14 @@ impl Multimap {
         }
     }
 
+    /// Asks for what [`Multimap::get`] will read.
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        if let Some(lanes) = &self.lanes {
+            lanes.prefetch(hash);
+        }
+    }
+
     /// Appends the slots under each of several hashes, as [`Multimap::get`] does, with the cache misses
     /// of them overlapping.
     pub fn get_each(&self, hashes: &[u64], out: &mut Vec<Slot>) {
