@@ -67,7 +67,8 @@ defmodule ShapeRouter.Filter do
     * `:keep_shapes` - `false`: in the mode `:native`, the shapes themselves are not kept, which takes
       most of the memory; `get_shape/2` then gives `nil` (default `true`)
     * `:tenant` - what the routers are named for (default `"default"`)
-    * `:router` - options of `ShapeRouter.new/3` for the routers of the mode `:native`
+    * `:router` - options of `ShapeRouter.new/3` for the routers of the mode `:native`, but for
+      `:data_dir`: a filter is in memory, and is told its shapes anew after a restart
 
   All others are ignored here, and handed on to the `Module` of `{:shadow, Module}`.
   """

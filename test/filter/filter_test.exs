@@ -332,6 +332,13 @@ defmodule ShapeRouter.FilterTest do
     refute Filter.indexed_shape?(shape("user_id = now()"))
   end
 
+  @tag :tmp_dir
+  test "is in memory", %{tmp_dir: directory} do
+    opts = [filter: :native, router: [data_dir: directory]]
+    error = assert_raise Error, fn -> Filter.new(opts) end
+    assert error.code == :invalid_argument
+  end
+
   test "refuses a mode that there is not" do
     assert_raise Error, ~r/:native, :beam or/, fn -> Filter.new(filter: :fast) end
   end

@@ -28,8 +28,18 @@ defmodule ShapeRouter.Filter.Native do
       handles: Handles.new(Keyword.get(opts, :keep_shapes, true) == true),
       tenant: Keyword.get(opts, :tenant, "default"),
       declared: Map.new(Keyword.get(opts, :columns, %{})),
-      router_opts: Keyword.get(opts, :router, [])
+      router_opts: in_memory!(Keyword.get(opts, :router, []))
     }
+  end
+
+  # A host tells its shapes anew after a restart; and one directory is not for the routers of many tables.
+  defp in_memory!(opts) do
+    if opts[:data_dir] do
+      message = "the routers of a filter are in memory: they take no data_dir"
+      raise %Error{code: :invalid_argument, message: message}
+    end
+
+    opts
   end
 
   @impl true
