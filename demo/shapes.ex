@@ -21,11 +21,33 @@ defmodule ShapeRouter.Demo.Shapes do
           known?: boolean()
         }
 
+  # So many shapes are of all templates. What there are more of are narrow ones, whose values spread the
+  # wider the more there are: a row of a service with many subscribers has not more of them.
+  @of_all_templates 5_000
+
   @doc "As many shapes as wanted, of all templates by their weights; a seed gives the same again."
   @spec make(pos_integer(), integer()) :: [t()]
   def make(count, seed) do
     :rand.seed(:exsss, seed)
-    templates = templates()
+    mixed = min(count, @of_all_templates)
+    more = count - mixed
+    spread = max(1, div(count, 6 * @of_all_templates))
+
+    mixed = by_weight(narrow(1) ++ broad(), mixed)
+
+    # Of each template, one shape in three tells the router which rows it holds; all of those that are
+    # more do. Without the old row, an update concerns every shape of which that is not known.
+    mixed = for {template, number} <- mixed, do: {template, rem(number, 3) == 1}
+    more = for {template, _number} <- by_weight(narrow(spread), more), do: {template, true}
+
+    (mixed ++ more)
+    |> Enum.with_index(1)
+    |> Enum.map(fn {{template, known?}, id} -> shape(id, template, known?) end)
+  end
+
+  defp by_weight(_templates, 0), do: []
+
+  defp by_weight(templates, count) do
     total = templates |> Enum.map(& &1.weight) |> Enum.sum()
 
     numbered =
@@ -37,14 +59,10 @@ defmodule ShapeRouter.Demo.Shapes do
     missing = count - length(numbered)
     [first | _] = templates
     extra = if missing > 0, do: for(number <- 1..missing, do: {first, number}), else: []
-
-    (extra ++ Enum.drop(numbered, max(0, -missing)))
-    |> Enum.with_index(1)
-    |> Enum.map(fn {{template, number}, id} -> shape(id, template, number) end)
+    extra ++ Enum.drop(numbered, max(0, -missing))
   end
 
-  # Of each template, one shape in three tells the router which rows it holds.
-  defp shape(id, template, number) do
+  defp shape(id, template, known?) do
     values = template.values.()
 
     %__MODULE__{
@@ -53,40 +71,55 @@ defmodule ShapeRouter.Demo.Shapes do
       template: template,
       values: values,
       where: Template.where(template, values),
-      known?: rem(number, 3) == 1
+      known?: known?
     }
   end
 
-  defp templates do
+  # Shapes that few rows are in; the wider their values spread, the fewer of them.
+  defp narrow(spread) do
+    user = fn -> between(0, Schema.users() * spread - 1) end
+    project = fn -> between(1, Schema.projects_with_todos() * spread) end
+
     [
-      # todos
-      todos(30, "user_id = $1", ~w(int8), fn -> [user()] end),
-      todos(12, "user_id = $1 AND status = $2", ~w(int8 text), fn -> [user(), status()] end),
-      todos(6, "user_id IN ($1, $2, $3)", ~w(int8 int8 int8), fn -> [user(), user(), user()] end),
-      todos(6, "project_id = $1", ~w(int4), fn -> [project()] end),
-      todos(6, "token = $1", ~w(uuid), fn -> [Schema.token(between(0, 2999))] end),
-      todos(4, "id = $1", ~w(int8), fn -> [between(5, Schema.todos() * 2)] end),
-      todos(4, "priority > $1 AND project_id = $2", ~w(int2 int4), fn ->
-        [between(0, 8), project()]
+      todos(30, "user_id = $1", ~w(int8), fn -> [user.()] end),
+      todos(12, "user_id = $1 AND status = $2", ~w(int8 text), fn -> [user.(), status()] end),
+      todos(6, "user_id IN ($1, $2, $3)", ~w(int8 int8 int8), fn ->
+        [user.(), user.(), user.()]
       end),
-      todos(4, "user_id = $1 OR project_id = $2", ~w(int8 int4), fn -> [user(), project()] end),
+      todos(6, "project_id = $1", ~w(int4), fn -> [project.()] end),
+      todos(6, "token = $1", ~w(uuid), fn -> [Schema.token(between(0, 3000 * spread - 1))] end),
+      todos(4, "id = $1", ~w(int8), fn -> [between(5, Schema.todos() * 2 * spread)] end),
+      todos(4, "priority > $1 AND project_id = $2", ~w(int2 int4), fn ->
+        [between(0, 8), project.()]
+      end),
+      todos(4, "user_id = $1 OR project_id = $2", ~w(int8 int4), fn -> [user.(), project.()] end),
       todos(3, "NOT (status = $1 OR done) AND project_id = $2", ~w(text int4), fn ->
-        [status(), project()]
+        [status(), project.()]
       end),
       todos(
         2,
         "status IN ($1, $2) AND priority <= $3 AND user_id = $4",
         ~w(text text int2 int8),
         fn ->
-          [status(), status(), between(2, 9), user()]
+          [status(), status(), between(2, 9), user.()]
         end
       ),
+      todos(2, "due_at IS NULL AND user_id = $1", ~w(int8), fn -> [user.()] end),
+      todos(1, "body IS NOT NULL AND user_id = $1", ~w(int8), fn -> [user.()] end),
+      projects(2, "owner_id = $1", ~w(int8), fn -> [between(0, 300 * spread - 1)] end),
+      events(3, "todo_id = $1", ~w(int8), fn -> [between(0, 3000 * spread - 1)] end)
+    ]
+  end
+
+  # Shapes that many rows are in, or that are sought in other ways than by a value.
+  defp broad do
+    [
+      # todos
       todos(2, "amount >= $1 AND amount < $2", ~w(numeric numeric), fn -> amounts() end),
       todos(1, "amount > $1", ~w(numeric), fn ->
         [raw("#{between(995, 999)}.#{between(10, 99)}0")]
       end),
       todos(2, "due_at BETWEEN $1 AND $2", ~w(timestamptz timestamptz), fn -> days() end),
-      todos(2, "due_at IS NULL AND user_id = $1", ~w(int8), fn -> [user()] end),
       todos(1, "due_at < $1 AND done = false AND priority IS NOT NULL", ~w(timestamptz), fn ->
         [day(between(1, 3))]
       end),
@@ -94,11 +127,9 @@ defmodule ShapeRouter.Demo.Shapes do
       todos(2, "title LIKE $1", ~w(text), fn -> ["#{word()}-#{between(10, 99)}%"] end),
       todos(1, "title LIKE $1", ~w(text), fn -> ["%-#{between(1, 9)}_ #{word()}%"] end),
       todos(1, "body LIKE $1", ~w(text), fn -> ["#{hex()}#{hex()}%"] end),
-      todos(1, "body IS NOT NULL AND user_id = $1", ~w(int8), fn -> [user()] end),
       todos(0.1, "id > $1", ~w(int8), fn -> [between(Schema.todos() - 300, Schema.todos())] end),
       todos(0.02, nil, [], fn -> [] end),
       # projects
-      projects(2, "owner_id = $1", ~w(int8), fn -> [between(0, 299)] end),
       projects(1, "name LIKE $1 AND NOT archived", ~w(text), fn -> ["#{word()} %"] end),
       projects(1, "budget > $1 AND region <> $2", ~w(numeric text), fn ->
         [raw("#{between(9000, 9990)}.0"), region()]
@@ -106,7 +137,6 @@ defmodule ShapeRouter.Demo.Shapes do
       projects(0.1, "archived", [], fn -> [] end),
       projects(0.04, nil, [], fn -> [] end),
       # events
-      events(3, "todo_id = $1", ~w(int8), fn -> [between(0, 2999)] end),
       events(1, "kind = $1 AND cost < $2", ~w(text numeric), fn ->
         [kind(), raw("0.#{between(10, 99)}")]
       end),
@@ -133,8 +163,6 @@ defmodule ShapeRouter.Demo.Shapes do
   end
 
   defp between(low, high), do: low + :rand.uniform(high - low + 1) - 1
-  defp user, do: between(0, Schema.users() - 1)
-  defp project, do: between(1, Schema.projects_with_todos())
   defp status, do: Enum.random(~w(open doing waiting done dropped))
   defp region, do: Enum.random(~w(north south east west))
   defp kind, do: Enum.random(~w(view edit share print close))
