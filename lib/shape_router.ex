@@ -144,7 +144,6 @@ defmodule ShapeRouter do
       `true`, what transactions teach about single keys is kept for the other shapes too (default `false`)
     * `:max_shapes`, `:max_bytes` - limits; an addition beyond them is refused with `:limit_reached`
     * `:time_zone` - the TimeZone of the session that the clauses are meant for (default `"UTC"`)
-
     * `:data_dir` - a directory that the shapes, and what is acknowledged of their rows, are kept in; it
       is created if it does not exist. With one, every call that changes the router returns when that is
       durable (see `:fsync`), and `new/3` on the same directory brings all of it back, without the
@@ -157,8 +156,10 @@ defmodule ShapeRouter do
       wrote it returns; `{:interval, ms}` so long after; `:never` when the system likes, and with
       `close/1`. What is lost in a power cut under the latter two is the newest, and never half of a call
     * `:mmap` - read the files of `:data_dir` through memory maps (default `true`), or into memory
-
-  `:num_lanes` and `:rebuild_threshold` are accepted and have no effect yet.
+    * `:num_lanes` - into how many trees an index is cut, from 1 to 256; each is merged by itself
+      (default `nil`: from 1 to 64, growing with the index)
+    * `:rebuild_threshold` - when such a share of an index was written since, its parts are merged in the
+      background, so that a look-up reads one (default `0.05`)
   """
   @spec new(String.t(), String.t(), keyword()) :: {:ok, t()} | {:error, Error.t()}
   def new(tenant, table, opts \\ []) when is_binary(tenant) and is_binary(table) do
@@ -166,10 +167,14 @@ defmodule ShapeRouter do
          {:ok, columns} <- Columns.normalize(opts.columns),
          {:ok, primary_key} <- Columns.names(opts.primary_key),
          :ok <- limit(:max_shapes, opts.max_shapes),
-         :ok <- limit(:max_bytes, opts.max_bytes) do
+         :ok <- limit(:max_bytes, opts.max_bytes),
+         :ok <- num_lanes(opts.num_lanes),
+         :ok <- rebuild_threshold(opts.rebuild_threshold) do
       limits = {opts.max_shapes, opts.max_bytes}
       track = opts.track_membership == true
-      open(table, {columns, primary_key, track, limits, opts.time_zone}, opts.data_dir, opts)
+      indexes = {opts.num_lanes, opts.rebuild_threshold / 1}
+      settings = {columns, primary_key, track, limits, opts.time_zone, indexes}
+      open(table, settings, opts.data_dir, opts)
     end
   end
 
@@ -664,4 +669,14 @@ defmodule ShapeRouter do
 
   defp limit(name, other),
     do: Error.argument("#{name} is neither nil nor a count: #{inspect(other)}")
+
+  defp num_lanes(lanes) when lanes == nil or lanes in 1..256, do: :ok
+
+  defp num_lanes(other),
+    do: Error.argument("num_lanes is neither nil nor from 1 to 256: #{inspect(other)}")
+
+  defp rebuild_threshold(share) when is_number(share) and share > 0, do: :ok
+
+  defp rebuild_threshold(other),
+    do: Error.argument("rebuild_threshold is no number greater than 0: #{inspect(other)}")
 end

@@ -281,6 +281,9 @@ defmodule ShapeRouterTest do
           [columns: [a: 5]],
           [primary_key: [5]],
           [max_shapes: -1],
+          [num_lanes: 0],
+          [rebuild_threshold: 0],
+          [rebuild_threshold: "half"],
           :nope
         ] do
       assert {:error, %Error{code: :invalid_argument}} = ShapeRouter.new("t", "todos", opts)

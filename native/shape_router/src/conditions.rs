@@ -1,7 +1,7 @@
 //! The condition indexes of a table: what is filed, and what a row looks up.
 
 use crate::filing::{Condition, Filed};
-use crate::index::{ColumnIndex, Merge, Multimap, Seal, Secret, Slot, Tier, sought};
+use crate::index::{ColumnIndex, Making, Merge, Multimap, Seal, Secret, Slot, Tier, sought};
 use bumpalo::Bump;
 use shape_expr::{Access, Row};
 
@@ -31,8 +31,7 @@ pub(crate) struct InfixPlace {
 /// The condition indexes of a table, by column.
 pub(crate) struct Conditions {
     secret: Secret,
-    /// So many entries of an index are a list.
-    short_list: usize,
+    making: Making,
     /// Shapes are filed that were stored, before anybody looks anything up.
     loading: bool,
     by_column: Vec<Option<Box<ColumnIndex>>>,
@@ -43,11 +42,11 @@ pub(crate) struct Conditions {
 }
 
 impl Conditions {
-    pub fn new(secret: (u64, u64), short_list: usize) -> Self {
+    pub fn new(secret: (u64, u64), making: Making) -> Self {
         let secret = Secret(secret);
         Self {
             secret,
-            short_list,
+            making,
             loading: false,
             by_column: Vec::new(),
             indexed: Vec::new(),
@@ -62,8 +61,8 @@ impl Conditions {
 
     pub fn end_load(&mut self) {
         self.loading = false;
-        let short_list = self.short_list;
-        self.multimaps_mut().for_each(|index| index.end_load(short_list));
+        let making = self.making;
+        self.multimaps_mut().for_each(|index| index.end_load(making));
     }
 
     pub fn secret(&self) -> Secret {
@@ -140,8 +139,8 @@ impl Conditions {
         if self.by_column[column].is_none() {
             self.indexed.push(column);
         }
-        let (secret, short_list) = (self.secret, self.short_list);
-        let hashes = (!self.loading).then_some(short_list);
+        let (secret, making) = (self.secret, self.making);
+        let hashes = (!self.loading).then_some(making);
         let index = self.by_column[column].get_or_insert_default();
         match wanted {
             Wanted::Ready(condition) => {
@@ -161,7 +160,7 @@ impl Conditions {
             }
             Wanted::Prefix { column, prefix } => Condition::Prefix {
                 column,
-                beginning: index.insert_prefix(secret, prefix, slot, short_list),
+                beginning: index.insert_prefix(secret, prefix, slot, making),
             },
             Wanted::Infix { column, fold, literal } => {
                 let literal = index.insert_infix(fold, sought(literal), slot);

@@ -9,7 +9,7 @@ use crate::catalogue::{
     Replay, StoredSchema, StoredShape, StoredType, Taken, removal,
 };
 use crate::error::Error;
-use crate::index::Slot;
+use crate::index::{Making, Slot};
 use crate::key::KeyHash;
 use crate::membership::{self, Account, Base};
 use crate::relation::Relation;
@@ -103,7 +103,7 @@ impl Router {
             Some(stored) => compare(stored, &declared)?,
             None => Vec::new(),
         };
-        let (asked, short_list) = (config.schema.clone(), config.short_list);
+        let (asked, making) = (config.schema.clone(), config.making());
         let router = match taken.manifest() {
             Some(manifest) => {
                 let types = manifest.key_types.as_ref().map(|types| {
@@ -126,7 +126,7 @@ impl Router {
                 router
             }
         };
-        let mut restore = Restore::new(&router, short_list);
+        let mut restore = Restore::new(&router, making);
         let catalogue = taken.open(options, &mut restore)?;
         router.state.write().shapes.skip_serials(restore.next.saturating_sub(1));
         upkeep::run(&router.state, true);
@@ -346,7 +346,7 @@ struct Restore<'r> {
     router: &'r Router,
     /// Shapes only came so far: the indexes are loaded, and looked up by nobody.
     loading: bool,
-    short_list: usize,
+    making: Making,
     /// The serials of the shapes that came; each has its place here as its slot.
     serials: Vec<u64>,
     /// How many shapes since the last upkeep.
@@ -356,13 +356,13 @@ struct Restore<'r> {
 }
 
 impl<'r> Restore<'r> {
-    fn new(router: &'r Router, short_list: usize) -> Self {
+    fn new(router: &'r Router, making: Making) -> Self {
         {
             let mut state = router.state.write();
             state.conditions.begin_load();
             state.base = Base::loading();
         }
-        Self { router, loading: true, short_list, serials: Vec::new(), at: 0, next: 0 }
+        Self { router, loading: true, making, serials: Vec::new(), at: 0, next: 0 }
     }
 
     fn slot(&self, serial: u64) -> Option<Slot> {
@@ -400,7 +400,7 @@ impl Replay for Restore<'_> {
         {
             let mut state = self.router.state.write();
             state.conditions.end_load();
-            state.base.end_load(self.short_list);
+            state.base.end_load(self.making);
         }
         self.refile();
     }

@@ -74,6 +74,14 @@ pub enum Error {
     /// The router lies in no directory.
     #[error("the router is in memory: it has no directory to copy")]
     InMemory,
+    /// A setting that a router cannot be made with.
+    #[error("{setting}: {reason}")]
+    InvalidSetting {
+        /// Its name.
+        setting: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A change that lacks what its kind needs.
     #[error("{0}")]
     InvalidChange(&'static str),
@@ -94,7 +102,7 @@ impl Error {
             Self::TransactionInProgress { .. } => "transaction_in_progress",
             Self::InvalidChange(_) => "invalid_change",
             Self::Mismatch(_) => "mismatch",
-            Self::InMemory => "invalid_argument",
+            Self::InMemory | Self::InvalidSetting { .. } => "invalid_argument",
             Self::Storage(error) => storage_code(error),
         }
     }

@@ -8,7 +8,7 @@
 //! For a shape of *unknown* membership absence means "nobody knows"; with `track_membership` what
 //! transactions taught about single keys is kept for those shapes too.
 
-use crate::index::{Multimap, Slot, Walk};
+use crate::index::{Making, Multimap, Slot, Walk};
 use crate::key::KeyHash;
 use crate::shapes::Shape;
 use crate::transaction::Transaction;
@@ -66,9 +66,8 @@ fn fold(key: KeyHash) -> u64 {
 }
 
 impl Base {
-    /// `short_list`: so many entries of an index are a list.
-    pub fn new(short_list: usize) -> Self {
-        Self { said: [(); 3].map(|()| Multimap::with_small(short_list)) }
+    pub fn new(making: Making) -> Self {
+        Self { said: [(); 3].map(|()| Multimap::new(making)) }
     }
 
     /// A base that is filled before it is used; see [`Multimap::loading`]. Each key is told once for
@@ -77,8 +76,8 @@ impl Base {
         Self { said: [(); 3].map(|()| Multimap::loading()) }
     }
 
-    pub fn end_load(&mut self, short_list: usize) {
-        self.said.iter_mut().for_each(|said| said.end_load(short_list));
+    pub fn end_load(&mut self, making: Making) {
+        self.said.iter_mut().for_each(|said| said.end_load(making));
     }
 
     /// What is said of a key by a slot that has not said anything of it.
@@ -138,7 +137,7 @@ impl Base {
     /// Forgets everything but what the kept slots (ascending) say. The old content is freed elsewhere.
     pub fn clear_but(&mut self, kept: &[Slot]) {
         for said in &mut self.said {
-            let empty = Multimap::with_small(said.short_list());
+            let empty = Multimap::new(said.making());
             let old = std::mem::replace(said, empty);
             let keep = |hash, slot| {
                 if kept.binary_search(&slot).is_ok() {
@@ -530,7 +529,8 @@ mod tests {
 
     #[test]
     fn staged_effects_become_real_with_ack_and_vanish_when_routed_again() {
-        let (mut base, mut overlay) = (Base::new(0), Overlay::default());
+        let (mut base, mut overlay) =
+            (Base::new(Making { short_list: 0, lanes: None }), Overlay::default());
         base.set(1, 7, Held::Yes);
         overlay.begin(Transaction::at(100));
         overlay.next_change();
@@ -553,7 +553,8 @@ mod tests {
 
     #[test]
     fn an_earlier_ack_keeps_later_stages() {
-        let (mut base, mut overlay) = (Base::new(0), Overlay::default());
+        let (mut base, mut overlay) =
+            (Base::new(Making { short_list: 0, lanes: None }), Overlay::default());
         for (lsn, held) in [(10, Held::Yes), (20, Held::No), (30, Held::Maybe)] {
             overlay.begin(Transaction::at(lsn));
             overlay.next_change();
@@ -570,7 +571,8 @@ mod tests {
 
     #[test]
     fn a_truncate_hides_what_came_before_it() {
-        let (mut base, mut overlay) = (Base::new(0), Overlay::default());
+        let (mut base, mut overlay) =
+            (Base::new(Making { short_list: 0, lanes: None }), Overlay::default());
         base.set(1, 7, Held::Yes);
         overlay.begin(Transaction::at(10));
         overlay.next_change();
@@ -589,7 +591,7 @@ mod tests {
 
     #[test]
     fn purging_forgets_dead_slots() {
-        let mut base = Base::new(0);
+        let mut base = Base::new(Making { short_list: 0, lanes: None });
         let keys = (0..1000u128).map(|key| key << 112);
         for key in keys {
             base.set(key, 1, Held::Yes);

@@ -10,7 +10,7 @@ use crate::conditions::Conditions;
 use crate::durable::{Durable, Untold};
 use crate::error::Error;
 use crate::explain::{self, Explanation, Reason};
-use crate::index::Slot;
+use crate::index::{Making, Slot};
 use crate::key::KeyHasher;
 use crate::membership::{self, Base, Held, Membership, Overlay};
 use crate::metrics::{Counters, Metrics};
@@ -98,7 +98,9 @@ impl Router {
         secret: (u64, u64),
         key_types: Option<Option<Vec<ColumnType>>>,
     ) -> Result<Self, Error> {
-        let mut compiler = Compiler::new(config.options)?;
+        let mut compiler = Compiler::new(config.options.clone())?;
+        config.check()?;
+        let making = config.making();
         let mut schema = config.schema;
         let mut key_columns = Vec::new();
         for name in &config.primary_key {
@@ -125,12 +127,9 @@ impl Router {
                 schema,
                 keys: KeyHasher::new(secret, types),
                 key_columns,
-                conditions: Conditions::new(
-                    (random.hash_one(0u8), random.hash_one(1u8)),
-                    config.short_list,
-                ),
+                conditions: Conditions::new((random.hash_one(0u8), random.hash_one(1u8)), making),
                 shapes: Shapes::new(),
-                base: Base::new(config.short_list),
+                base: Base::new(making),
                 rebuild_threshold: config.rebuild_threshold,
                 pace: Pace::default(),
                 purging: Arc::default(),
@@ -678,8 +677,10 @@ impl Router {
         let overlay = std::mem::take(&mut *self.writer.lock());
         let mut state = self.state.write();
         let shapes = std::mem::take(&mut state.shapes);
-        let base = std::mem::replace(&mut state.base, Base::new(0));
-        let conditions = std::mem::replace(&mut state.conditions, Conditions::new((0, 0), 0));
+        let base =
+            std::mem::replace(&mut state.base, Base::new(Making { short_list: 0, lanes: None }));
+        let conditions =
+            std::mem::replace(&mut state.conditions, Conditions::new((0, 0), Making::default()));
         drop(state);
         crate::reaper::dispose((overlay, shapes, base, conditions));
     }

@@ -1,9 +1,12 @@
 //! What a router and a shape are made with.
 
 use crate::change::KeyParts;
-use crate::index::SMALL;
+use crate::error::Error;
+use crate::index::{Making, SMALL};
 use crate::transaction::Transaction;
+use lane_index::hash::MAX_LANES;
 use shape_expr::{Options, Param, Schema};
+use std::cmp::Ordering;
 
 /// What a router is made with.
 #[derive(Clone, Debug)]
@@ -25,9 +28,28 @@ pub struct Config {
     pub rebuild_threshold: f64,
     /// An index of up to so many entries is a list: 64. More than that lie in a lane index.
     pub short_list: usize,
+    /// Into how many lanes a lane index is cut, from 1 to 256; `None`: from 1 to 64, growing with it.
+    pub num_lanes: Option<u16>,
 }
 
 impl Config {
+    /// Refuses what no index could be made with.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let refuse = |setting, reason| Err(Error::InvalidSetting { setting, reason });
+        if let Some(lanes) = self.num_lanes.filter(|lanes| !(1..=MAX_LANES).contains(lanes)) {
+            return refuse("num_lanes", format!("{lanes} is not between 1 and {MAX_LANES}"));
+        }
+        if self.rebuild_threshold.partial_cmp(&0.0) != Some(Ordering::Greater) {
+            let reason = format!("{} is not greater than 0", self.rebuild_threshold);
+            return refuse("rebuild_threshold", reason);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn making(&self) -> Making {
+        Making { short_list: self.short_list, lanes: self.num_lanes }
+    }
+
     /// A table of which no columns are declared.
     pub fn open(table: &str) -> Self {
         Self::new(Schema::open(table))
@@ -44,6 +66,7 @@ impl Config {
             options: Options::default(),
             rebuild_threshold: 0.05,
             short_list: SMALL,
+            num_lanes: None,
         }
     }
 }

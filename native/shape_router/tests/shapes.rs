@@ -116,3 +116,22 @@ fn a_closed_router_refuses() {
     assert!(matches!(router.explain(1), Err(Error::Closed)));
     router.close().unwrap();
 }
+
+#[test]
+fn settings_that_no_index_could_be_made_with_are_refused_by_name() {
+    let with = |change: fn(&mut Config)| {
+        let mut config = config();
+        change(&mut config);
+        Router::new(config).map(|_| ()).map_err(|e| (e.code(), e.to_string()))
+    };
+    let lanes = Err(("invalid_argument", "num_lanes: 0 is not between 1 and 256".to_owned()));
+    assert_eq!(with(|config| config.num_lanes = Some(0)), lanes);
+    for refused in [f64::NAN, 0.0, -1.0] {
+        let mut config = config();
+        config.rebuild_threshold = refused;
+        let error = Router::new(config).map(|_| ()).expect_err("refused").to_string();
+        assert!(error.starts_with("rebuild_threshold: "), "{error}");
+    }
+    assert_eq!(with(|config| config.num_lanes = Some(256)), Ok(()));
+    assert_eq!(with(|config| config.rebuild_threshold = f64::INFINITY), Ok(()));
+}

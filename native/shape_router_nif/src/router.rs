@@ -35,17 +35,20 @@ pub(crate) fn compile_options(time_zone: &str) -> Options {
 }
 
 pub(crate) type SettingTerms<'a> =
-    (Term<'a>, Vec<String>, bool, (Option<usize>, Option<usize>), &'a str);
+    (Term<'a>, Vec<String>, bool, (Option<usize>, Option<usize>), &'a str, (Option<u16>, f64));
 
-/// `{columns, primary_key, track_membership, {max_shapes, max_bytes}, time_zone}`.
+/// `{columns, primary_key, track_membership, {max_shapes, max_bytes}, time_zone, {num_lanes,
+/// rebuild_threshold}}`.
 pub(crate) fn config(table: &str, settings: SettingTerms<'_>) -> Result<Config, NifError> {
-    let (columns, primary_key, track_membership, limits, time_zone) = settings;
+    let (columns, primary_key, track_membership, limits, time_zone, indexes) = settings;
     Ok(Config {
         primary_key,
         track_membership,
         max_shapes: limits.0,
         max_bytes: limits.1,
         options: compile_options(time_zone),
+        num_lanes: indexes.0,
+        rebuild_threshold: indexes.1,
         ..Config::new(schema(table, columns)?)
     })
 }

@@ -5,7 +5,7 @@ use super::element::{ElementIndex, Mark};
 use super::infix::InfixIndex;
 use super::interval::IntervalTree;
 use super::prefix::{Beginning, PrefixIndex};
-use super::{Multimap, Slot};
+use super::{Making, Multimap, Slot};
 use shape_expr::{Json, OrderKey, Row, Value};
 use siphasher::sip::SipHasher13;
 use std::hash::{BuildHasher, Hasher};
@@ -106,10 +106,10 @@ impl ColumnIndex {
         words + self.edges.as_ref().map_or(0, IntervalTree::len)
     }
 
-    pub fn insert_hash(&mut self, kind: Hashed, hash: u64, slot: Slot, short_list: Option<usize>) {
+    pub fn insert_hash(&mut self, kind: Hashed, hash: u64, slot: Slot, making: Option<Making>) {
         self.filed += 1;
         let index = &mut self.hashed[kind as usize];
-        let new = || short_list.map_or_else(Multimap::loading, Multimap::with_small);
+        let new = || making.map_or_else(Multimap::loading, Multimap::new);
         index.get_or_insert_with(new).insert(hash, slot);
     }
 
@@ -137,10 +137,10 @@ impl ColumnIndex {
         secret: Secret,
         prefix: &[u8],
         slot: Slot,
-        short_list: usize,
+        making: Making,
     ) -> Beginning {
         self.filed += 1;
-        let index = self.prefixes.get_or_insert_with(|| PrefixIndex::new(short_list));
+        let index = self.prefixes.get_or_insert_with(|| PrefixIndex::new(making));
         let beginning = index.place(secret.0, prefix);
         index.insert(beginning, slot);
         beginning

@@ -25,7 +25,7 @@ pub(crate) use column::{ColumnIndex, Elements, Hashed, Secret};
 pub(crate) use edge::{Edge, edges, words};
 pub(crate) use element::{Mark, mark};
 pub(crate) use infix::{InfixIndex, Merge, Seal, Tier, sought};
-pub(crate) use multimap::{Multimap, SMALL, Walk};
+pub(crate) use multimap::{Making, Multimap, SMALL, Walk};
 pub(crate) use prefix::Beginning;
 pub(crate) use scan_list::ScanList;
 pub(crate) use slot_set::SlotSet;

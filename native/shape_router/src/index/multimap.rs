@@ -26,10 +26,25 @@ const SHORT: usize = 16;
 /// The limit of a multimap that is being loaded.
 const LOADING: usize = usize::MAX;
 
+/// How indexes are made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Making {
+    /// So many entries are a list.
+    pub short_list: usize,
+    /// Into how many lanes a lane index is cut; `None`: it grows with the index.
+    pub lanes: Option<u16>,
+}
+
+impl Default for Making {
+    fn default() -> Self {
+        Self { short_list: SMALL, lanes: None }
+    }
+}
+
 /// A new lane index; `None` where none can be had.
-fn lanes() -> Option<LaneIndex> {
+fn lanes(lanes: Option<u16>) -> Option<LaneIndex> {
     // Writers hold the state's lock: they are not to be refused because merges are behind.
-    let options = Options { backlog_limit: Some(usize::MAX), ..Options::default() };
+    let options = Options { lanes, backlog_limit: Some(usize::MAX), ..Options::default() };
     LaneIndex::in_memory(options).ok()
 }
 
@@ -47,12 +62,11 @@ pub(crate) struct Multimap {
     written: usize,
     /// What a look-up of a writer leaves.
     found: Vec<Slot>,
-    limit: usize,
+    making: Making,
 }
 
 impl Multimap {
-    /// `limit`: so many entries are a list.
-    pub fn with_small(limit: usize) -> Self {
+    pub fn new(making: Making) -> Self {
         Self {
             small: Vec::new(),
             lanes: None,
@@ -61,27 +75,26 @@ impl Multimap {
             entries: 0,
             written: 0,
             found: Vec::new(),
-            limit,
+            making,
         }
     }
 
-    /// So many entries are a list.
-    pub fn short_list(&self) -> usize {
-        self.limit
+    pub fn making(&self) -> Making {
+        self.making
     }
 
     /// A multimap that is filled before it is used: until [`Multimap::end_load`] slots are only filed,
     /// which costs next to nothing, and no look-up is asked.
     pub fn loading() -> Self {
-        Self::with_small(LOADING)
+        Self::new(Making { short_list: LOADING, lanes: None })
     }
 
-    /// Ends the loading; from now on `limit` entries are a list.
-    pub fn end_load(&mut self, limit: usize) {
-        if self.limit != LOADING {
+    /// Ends the loading; from now on it is as if it had been made like this.
+    pub fn end_load(&mut self, making: Making) {
+        if self.making.short_list != LOADING {
             return;
         }
-        self.limit = limit;
+        self.making = making;
         let mut entries = std::mem::take(&mut self.small);
         entries.sort_unstable();
         entries.dedup();
@@ -90,8 +103,8 @@ impl Multimap {
             self.note(of_hash[0].0, of_hash.len());
         }
         self.entries = entries.len();
-        if entries.len() > limit
-            && let Some(lanes) = lanes()
+        if entries.len() > making.short_list
+            && let Some(lanes) = lanes(making.lanes)
             && lanes.load(&entries).is_ok()
         {
             self.lanes = Some(Arc::new(lanes));
@@ -103,7 +116,7 @@ impl Multimap {
 
     /// Files a slot under a hash; nothing happens where it is already.
     pub fn insert(&mut self, hash: u64, slot: Slot) {
-        if self.limit == LOADING {
+        if self.making.short_list == LOADING {
             self.small.push((hash, slot));
             return;
         }
@@ -157,7 +170,7 @@ impl Multimap {
     }
 
     fn put(&mut self, hash: u64, slot: Slot) {
-        if self.lanes.is_none() && self.small.len() >= self.limit {
+        if self.lanes.is_none() && self.small.len() >= self.making.short_list {
             self.move_over();
         }
         let taken = self.lanes.as_ref().is_some_and(|lanes| lanes.insert(hash, slot).is_ok());
@@ -169,7 +182,7 @@ impl Multimap {
 
     /// Moves everything into a lane index. Where none can be had, the list grows on.
     fn move_over(&mut self) {
-        let Some(lanes) = lanes() else { return };
+        let Some(lanes) = lanes(self.making.lanes) else { return };
         let ops: Vec<Op> = self.small.iter().map(|&(hash, id)| Op::Insert { hash, id }).collect();
         if lanes.write(&ops).is_ok() {
             self.small = Vec::new();
@@ -242,7 +255,7 @@ impl Multimap {
 
     /// How many slots are filed under a hash.
     pub fn count(&self, hash: u64) -> usize {
-        if self.limit == LOADING {
+        if self.making.short_list == LOADING {
             // Not known yet; what was chosen by it is looked at again afterwards.
             return 0;
         }
@@ -350,13 +363,13 @@ mod tests {
             loaded in proptest::option::of(proptest::collection::vec((0u64..6, 0u32..40), 0..100)),
             ops in proptest::collection::vec((0u8..12, 0u64..6, 0u32..40), 0..300),
         ) {
-            let mut index = if loaded.is_some() { Multimap::loading() } else { Multimap::with_small(limit) };
+            let mut index = if loaded.is_some() { Multimap::loading() } else { Multimap::new(Making { short_list: limit, lanes: None }) };
             let mut model: BTreeMap<u64, BTreeSet<u32>> = BTreeMap::new();
             for &(hash, slot) in loaded.iter().flatten() {
                 index.insert(hash, slot);
                 model.entry(hash).or_default().insert(slot);
             }
-            index.end_load(limit);
+            index.end_load(Making { short_list: limit, lanes: None });
             for (op, hash, slot) in ops {
                 match op {
                     0..=6 => {
@@ -394,7 +407,7 @@ mod tests {
 
     #[test]
     fn a_few_entries_take_a_list_and_no_lane_index() {
-        let mut index = Multimap::with_small(SMALL);
+        let mut index = Multimap::new(Making::default());
         (0..SMALL as u32).for_each(|slot| index.insert(u64::from(slot), slot));
         assert!(index.lanes.is_none() && index.memory_bytes() < 3 * SMALL * 16);
         index.insert(7, 1000);

@@ -10,7 +10,7 @@
 //! | the slots of a text | the hash of the text, a look-up for each length in use, at most 65 |
 //! | memory | what the index of hashes needs |
 
-use super::{Multimap, Slot};
+use super::{Making, Multimap, Slot};
 use siphasher::sip::SipHasher13;
 use smallvec::SmallVec;
 use std::hash::Hasher;
@@ -37,9 +37,8 @@ fn hasher(secret: (u64, u64)) -> SipHasher13 {
 }
 
 impl PrefixIndex {
-    /// `short_list`: so many entries are a list.
-    pub fn new(short_list: usize) -> Self {
-        Self { index: Multimap::with_small(short_list), lengths: Vec::new() }
+    pub fn new(making: Making) -> Self {
+        Self { index: Multimap::new(making), lengths: Vec::new() }
     }
 
     /// What a beginning is, or would be, filed under.
@@ -133,7 +132,7 @@ mod tests {
             ops in proptest::collection::vec((0u8..4, "[ab]{0,5}", 0u32..12), 0..200),
             texts in proptest::collection::vec("[ab]{0,7}", 1..6),
         ) {
-            let mut index = PrefixIndex::new(4);
+            let mut index = PrefixIndex::new(Making { short_list: 4, lanes: None });
             let mut model: BTreeMap<(String, u32), Beginning> = BTreeMap::new();
             for (op, prefix, slot) in ops {
                 if op > 0 {
@@ -166,7 +165,7 @@ mod tests {
 
     #[test]
     fn lengths_beyond_the_most_are_filed_under_fewer_bytes() {
-        let mut index = PrefixIndex::new(4);
+        let mut index = PrefixIndex::new(Making { short_list: 4, lanes: None });
         let text = "x".repeat(500);
         // Even lengths, so that odd ones between them come too late.
         let filed: Vec<Beginning> = (0..400u32)
