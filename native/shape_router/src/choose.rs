@@ -6,7 +6,7 @@
 
 use crate::conditions::{Conditions, Wanted};
 use crate::filing::{Condition, Filed};
-use crate::index::{Elements, Hashed, Multimap, edges, mark, sought, words};
+use crate::index::{Elements, Hashed, Multimap, edges, infix_has_choice, mark, words};
 use bumpalo::Bump;
 use shape_expr::{Access, Json, OrderKey, Value};
 use std::ops::Bound;
@@ -20,6 +20,7 @@ pub(crate) fn has_choice(access: &Access<'_>) -> bool {
     match access {
         Access::And(_) | Access::JsonContains { .. } => true,
         Access::Contains { elements, .. } => elements.len() > 1,
+        Access::Infix { literal, .. } => infix_has_choice(literal.as_bytes()),
         Access::Or(any) => any.iter().any(has_choice),
         _ => false,
     }
@@ -130,7 +131,7 @@ impl Conditions {
             }
             Wanted::Infix { column, fold, literal } => {
                 let index = self.column(*column as usize).and_then(|i| i.infixes(*fold));
-                index.map_or(0, |i| i.count(sought(literal))) + INFIX
+                index.map_or(0, |i| i.count(i.place(self.secret().0, literal))) + INFIX
             }
         };
         wanted.iter().map(cost).sum()

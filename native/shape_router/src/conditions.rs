@@ -1,7 +1,7 @@
 //! The condition indexes of a table: what is filed, and what a row looks up.
 
 use crate::filing::{Condition, Filed};
-use crate::index::{ColumnIndex, Making, Merge, Multimap, Seal, Secret, Slot, Tier, sought};
+use crate::index::{ColumnIndex, Making, Multimap, Secret, Slot};
 use bumpalo::Bump;
 use shape_expr::{Access, Row};
 
@@ -37,7 +37,7 @@ pub(crate) struct Conditions {
     by_column: Vec<Option<Box<ColumnIndex>>>,
     /// The columns that have an index with something in it.
     indexed: Vec<usize>,
-    /// The indexes of literals, which have something to build now and then.
+    /// The indexes of literals, whose look-ups may take long.
     infixes: Vec<InfixPlace>,
 }
 
@@ -163,12 +163,12 @@ impl Conditions {
                 beginning: index.insert_prefix(secret, prefix, slot, making),
             },
             Wanted::Infix { column, fold, literal } => {
-                let literal = index.insert_infix(fold, sought(literal), slot);
+                let gram = index.insert_infix(secret, fold, literal, slot, making);
                 let place = InfixPlace { column: column as usize, fold };
                 if !self.infixes.contains(&place) {
                     self.infixes.push(place);
                 }
-                Condition::Infix { column, fold, literal }
+                Condition::Infix { column, fold, gram }
             }
         }
     }
@@ -186,7 +186,7 @@ impl Conditions {
                 Condition::Prefix { beginning, .. } => index.remove_prefix(*beginning, slot),
                 Condition::Words { low, high, .. } => index.remove_words(*low, *high, slot),
                 Condition::Edges { edges, .. } => index.remove_edges(edges, slot),
-                Condition::Infix { fold, literal, .. } => index.remove_infix(*fold, literal, slot),
+                Condition::Infix { fold, gram, .. } => index.remove_infix(*fold, *gram, slot),
             }
             self.tidy(column);
         }
@@ -217,65 +217,9 @@ impl Conditions {
                 index.prefixes().map_or(0, |i| i.count(*beginning))
             }
             Condition::Words { .. } | Condition::Edges { .. } => index.intervals(),
-            Condition::Infix { fold, literal, .. } => {
-                index.infixes(*fold).map_or(0, |i| i.count(literal))
+            Condition::Infix { fold, gram, .. } => {
+                index.infixes(*fold).map_or(0, |i| i.count(*gram))
             }
-        }
-    }
-
-    /// Literals that wait for an automaton, if it is time to build one.
-    pub fn seal(&mut self) -> Option<(InfixPlace, Seal)> {
-        let places = self.infixes.clone();
-        places.into_iter().find_map(|place| Some((place, self.infix(place)?.seal()?)))
-    }
-
-    /// Automata to merge, if it is time for that.
-    pub fn merge(&mut self) -> Option<(InfixPlace, Merge)> {
-        let places = self.infixes.clone();
-        places.into_iter().find_map(|place| Some((place, self.infix(place)?.merge()?)))
-    }
-
-    /// True if there is something to build.
-    pub fn is_due(&self) -> bool {
-        let index = |place: &InfixPlace| self.column(place.column)?.infixes(place.fold);
-        self.infixes.iter().filter_map(index).any(crate::index::InfixIndex::is_due)
-    }
-
-    fn infix(&mut self, place: InfixPlace) -> Option<&mut crate::index::InfixIndex> {
-        self.column_mut(place.column)?.infixes_mut(place.fold)
-    }
-
-    pub fn sealed(&mut self, place: InfixPlace, tier: Tier) {
-        if let Some(index) = self.infix(place) {
-            index.sealed(tier);
-        }
-        self.tidy_infixes(place);
-    }
-
-    /// See [`InfixIndex::gather`](crate::index::InfixIndex::gather).
-    pub fn gather(&mut self, place: InfixPlace, merge: &mut Merge, at_most: usize) -> bool {
-        self.infix(place).is_none_or(|index| index.gather(merge, at_most))
-    }
-
-    pub fn merged(&mut self, place: InfixPlace, merge: &Merge, tier: Option<Tier>) {
-        if let Some(index) = self.infix(place) {
-            index.merged(merge, tier);
-        }
-    }
-
-    /// See [`InfixIndex::forget`](crate::index::InfixIndex::forget).
-    pub fn forget(&mut self, place: InfixPlace, merge: &mut Merge, at_most: usize) -> bool {
-        let done = self.infix(place).is_none_or(|index| index.forget(merge, at_most));
-        if done {
-            self.tidy_infixes(place);
-        }
-        done
-    }
-
-    fn tidy_infixes(&mut self, place: InfixPlace) {
-        if let Some(index) = self.column_mut(place.column) {
-            index.tidy_infixes(place.fold);
-            self.tidy(place.column);
         }
     }
 

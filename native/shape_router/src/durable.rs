@@ -129,7 +129,7 @@ impl Router {
         let mut restore = Restore::new(&router, making);
         let catalogue = taken.open(options, &mut restore)?;
         router.state.write().shapes.skip_serials(restore.next.saturating_sub(1));
-        upkeep::run(&router.state, true);
+        upkeep::run(&router.state);
         router.widen(&asked, &retyped)?;
         if stored.is_some_and(|stored| stored != declared) {
             catalogue.redeclare(declared)?;
@@ -459,7 +459,7 @@ impl Replay for Restore<'_> {
                 state.refile(REFILED * LOCKED_SHAPES);
             }
             drop(guard);
-            upkeep::run(&self.router.state, true);
+            upkeep::run(&self.router.state);
         }
     }
 

@@ -1,7 +1,6 @@
 //! Under which conditions a clause is filed.
 
-use crate::index::{Beginning, Edge, Elements, Hashed, Mark};
-use std::sync::Arc;
+use crate::index::{Beginning, Edge, Elements, Gram, Hashed, Mark};
 
 /// One condition: a column, and what must hold of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,8 +15,8 @@ pub(crate) enum Condition {
     Words { column: u32, low: u64, high: u64 },
     /// It lies between these byte strings.
     Edges { column: u32, edges: Box<(Edge, Edge)> },
-    /// Its text holds these bytes; with `fold`, in lower case.
-    Infix { column: u32, fold: bool, literal: Arc<[u8]> },
+    /// Its text holds this gram; with `fold`, in lower case.
+    Infix { column: u32, fold: bool, gram: Gram },
 }
 
 impl Condition {
@@ -106,7 +105,7 @@ impl Filed {
         })
     }
 
-    /// Bytes that are this filing's own; a literal is the index's.
+    /// Bytes that are this filing's own.
     pub fn heap_bytes(&self) -> usize {
         let of_edges = |condition: &Condition| match condition {
             Condition::Edges { edges, .. } => {

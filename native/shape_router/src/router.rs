@@ -195,7 +195,6 @@ impl Router {
         }
         // Nothing can go wrong from here on, but for the disk: nobody else adds while the adder's lock is held. The
         // state is locked for some shapes at a time, so that readers never wait for a bulk load.
-        let bulk = prepared.len() > 1;
         let mut prepared = prepared.into_iter();
         while prepared.len() > 0 {
             let some: Vec<Prepared> = prepared.by_ref().take(LOCKED_SHAPES).collect();
@@ -219,7 +218,7 @@ impl Router {
             while refile > 0 {
                 refile -= self.state.write().refile(refile.min(REFILED_AT_ONCE)).min(refile);
             }
-            upkeep::run(&self.state, bulk);
+            upkeep::run(&self.state);
         }
         drop(compiler);
         self.make_durable(told)
@@ -352,7 +351,7 @@ impl Router {
         if purge {
             upkeep::purge_soon(&self.state);
         }
-        upkeep::run(&self.state, false);
+        upkeep::run(&self.state);
         self.make_durable(told)
     }
 
@@ -541,7 +540,7 @@ impl Router {
         let told = if done { writer.untold.acked.take() } else { None };
         drop(state);
         drop(writer);
-        upkeep::run(&self.state, false);
+        upkeep::run(&self.state);
         self.make_durable(told)?;
         Ok(done)
     }
@@ -657,7 +656,7 @@ impl Router {
         while left > 0 {
             left -= self.state.write().refile(left.min(REFILED_AT_ONCE)).min(left);
         }
-        upkeep::run(&self.state, true);
+        upkeep::run(&self.state);
         upkeep::compact(&self.state);
         Ok(())
     }

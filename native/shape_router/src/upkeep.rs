@@ -1,62 +1,27 @@
 //! What condition indexes have to build, done where no reader waits for it.
 //!
-//! Each step takes the state's lock for a fraction of a millisecond; what takes long (building an
-//! automaton) is done without it, and if it takes very long, on a thread of its own.
+//! Each step takes the state's lock for a fraction of a millisecond; what takes long (merging, finding
+//! what is to be purged) is done without it, on a thread of its own.
 
-use crate::conditions::InfixPlace;
-use crate::index::{Merge, Multimap};
+use crate::index::Multimap;
 use crate::reaper;
 use crate::state::State;
 use lane_index::{LaneIndex, ReadMostly};
-
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-/// So many literals are looked at under one lock.
+/// So many entries are purged under one lock.
 const STEP: usize = 1024;
 /// Writes are gathered for so long before lane indexes are merged for them;
 const GATHER: Duration = Duration::from_millis(100);
 /// and merging rests for so many times as long as it took.
 const REST: u32 = 4;
-/// A merge of so many literals is done by whoever added the shape that made it due: tens of
-/// microseconds each time, a few for each shape.
-const SMALL: usize = 256;
 
-/// Builds what is due. `patient`: the caller may take as long as it takes.
-pub(crate) fn run(state: &Arc<ReadMostly<State>>, patient: bool) {
-    let (due, unsettled) = {
-        let state = state.read();
-        (state.conditions.is_due(), state.is_unsettled())
-    };
-    if unsettled {
+/// Sees to what is due.
+pub(crate) fn run(state: &Arc<ReadMostly<State>>) {
+    if state.read().is_unsettled() {
         settle_soon(state);
-    }
-    if !due {
-        return;
-    }
-    loop {
-        let due = state.write().conditions.seal();
-        let Some((place, mut seal)) = due else { break };
-        let Some(tier) = seal.build() else { break };
-        state.write().conditions.sealed(place, tier);
-    }
-    loop {
-        let due = state.write().conditions.merge();
-        let Some((place, merge)) = due else { break };
-        if patient || merge.size() <= SMALL {
-            perform(state, place, merge);
-            continue;
-        }
-        let shared = Arc::downgrade(state);
-        later(Box::new(move || {
-            if let Some(state) = shared.upgrade() {
-                perform(&state, place, merge);
-                run(&state, true);
-                // Whoever drops the last handle frees the state: not this thread's work.
-                reaper::dispose(state);
-            }
-        }));
     }
 }
 
@@ -138,19 +103,6 @@ fn settle(state: &Arc<ReadMostly<State>>) {
     if again {
         settle_soon(state);
     }
-}
-
-fn perform(state: &ReadMostly<State>, place: InfixPlace, mut merge: Merge) {
-    while !state.write().conditions.gather(place, &mut merge, STEP) {}
-    let empty = merge.is_empty();
-    let tier = if empty { None } else { merge.build() };
-    if tier.is_none() && !empty {
-        // Too large for an automaton: those that there are serve on.
-        return;
-    }
-    state.write().conditions.merged(place, &merge, tier);
-    while !state.write().conditions.forget(place, &mut merge, STEP) {}
-    reaper::dispose(merge);
 }
 
 type Task = Box<dyn FnOnce() + Send>;

@@ -79,7 +79,7 @@ fn closing_during_routes_ends_them_with_an_error() {
 }
 
 #[test]
-fn readers_find_every_settled_literal_while_automata_are_built_and_merged() {
+fn readers_find_every_settled_literal_while_others_come_and_go() {
     let router = router();
     let clause = |i: u64| format!("b LIKE '%<{i}>%'");
     let stop = AtomicBool::new(false);
@@ -108,7 +108,7 @@ fn readers_find_every_settled_literal_while_automata_are_built_and_merged() {
                 }
             });
         }
-        // One by one, so that large merges are left to the builder's thread; of each three one goes.
+        // One by one; of each three one goes.
         for id in 0..6000u64 {
             router.add_shape(ShapeSpec::new(id, Some(&clause(id)))).unwrap();
             if id.is_multiple_of(3) {

@@ -2,14 +2,13 @@
 
 use super::edge::Edge;
 use super::element::{ElementIndex, Mark};
-use super::infix::InfixIndex;
+use super::infix::{Gram, InfixIndex};
 use super::interval::IntervalTree;
 use super::prefix::{Beginning, PrefixIndex};
 use super::{Making, Multimap, Slot};
 use shape_expr::{Json, OrderKey, Row, Value};
 use siphasher::sip::SipHasher13;
 use std::hash::{BuildHasher, Hasher};
-use std::sync::Arc;
 
 /// What is looked up by one hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,7 +80,7 @@ fn tidy<I>(index: &mut Option<I>, is_empty: impl FnOnce(&I) -> bool) {
 
 impl ColumnIndex {
     pub fn is_empty(&self) -> bool {
-        self.filed == 0 && self.infixes.iter().all(Option::is_none)
+        self.filed == 0
     }
 
     pub fn hashed(&self, kind: Hashed) -> Option<&Multimap> {
@@ -95,9 +94,6 @@ impl ColumnIndex {
     }
     pub fn infixes(&self, fold: bool) -> Option<&InfixIndex> {
         self.infixes[usize::from(fold)].as_ref()
-    }
-    pub fn infixes_mut(&mut self, fold: bool) -> Option<&mut InfixIndex> {
-        self.infixes[usize::from(fold)].as_mut()
     }
 
     /// How many intervals there are.
@@ -180,24 +176,28 @@ impl ColumnIndex {
         tidy(&mut self.edges, |t| t.len() == 0);
     }
 
-    pub fn insert_infix(&mut self, fold: bool, literal: &[u8], slot: Slot) -> Arc<[u8]> {
+    pub fn insert_infix(
+        &mut self,
+        secret: Secret,
+        fold: bool,
+        literal: &[u8],
+        slot: Slot,
+        making: Making,
+    ) -> Gram {
         self.filed += 1;
-        self.infixes[usize::from(fold)].get_or_insert_default().insert(literal, slot)
-    }
-
-    pub fn remove_infix(&mut self, fold: bool, literal: &[u8], slot: Slot) {
-        let Some(index) = &mut self.infixes[usize::from(fold)] else { return };
-        self.filed -= 1;
-        index.remove(literal, slot);
-        self.tidy_infixes(fold);
-    }
-
-    /// Lets go of an index of literals in which nothing is left, if nothing is built for it.
-    pub fn tidy_infixes(&mut self, fold: bool) {
         let index = &mut self.infixes[usize::from(fold)];
-        if index.as_ref().is_some_and(|i| i.len() == 0 && i.is_idle()) {
-            crate::reaper::dispose(index.take());
-        }
+        let index = index.get_or_insert_with(|| InfixIndex::new(making));
+        let gram = index.place(secret.0, literal);
+        index.insert(gram, slot);
+        gram
+    }
+
+    pub fn remove_infix(&mut self, fold: bool, gram: Gram, slot: Slot) {
+        let index = &mut self.infixes[usize::from(fold)];
+        let Some(filed) = index else { return };
+        self.filed -= 1;
+        filed.remove(gram, slot);
+        tidy(index, InfixIndex::is_empty);
     }
 
     /// Reads a row's column, and asks for what looking up its value will read.
@@ -276,12 +276,12 @@ impl ColumnIndex {
                 units += index.steps(text.len()) as u64;
             }
             if let Some(index) = self.infixes(false) {
-                index.get(text.as_bytes(), arena, out);
+                index.get(secret.0, text.as_bytes(), arena, out);
                 units += index.steps(text.len()) as u64;
             }
             if let Some(index) = self.infixes(true) {
                 let lower = lower_case(text, arena);
-                index.get(lower.as_bytes(), arena, out);
+                index.get(secret.0, lower.as_bytes(), arena, out);
                 units += index.steps(text.len()) as u64;
             }
         } else {
@@ -352,11 +352,14 @@ impl ColumnIndex {
 
     /// What is looked up by hashes.
     pub fn multimaps(&self) -> impl Iterator<Item = &Multimap> {
-        self.hashed.iter().flatten().chain(self.prefixes.as_ref().map(PrefixIndex::hashes))
+        let prefixes = self.prefixes.as_ref().map(PrefixIndex::hashes);
+        let infixes = self.infixes.iter().flatten().map(InfixIndex::hashes);
+        self.hashed.iter().flatten().chain(prefixes).chain(infixes)
     }
     pub fn multimaps_mut(&mut self) -> impl Iterator<Item = &mut Multimap> {
         let prefixes = self.prefixes.as_mut().map(PrefixIndex::hashes_mut);
-        self.hashed.iter_mut().flatten().chain(prefixes)
+        let infixes = self.infixes.iter_mut().flatten().map(InfixIndex::hashes_mut);
+        self.hashed.iter_mut().flatten().chain(prefixes).chain(infixes)
     }
 
     pub fn memory_bytes(&self) -> usize {
