@@ -62,6 +62,7 @@ pub use journal::{Fsync, Op};
 pub use levels::{MAX_RUNS, RATIO};
 pub use lookup::{Answer, Reader};
 pub use options::{Journaling, Maintenance, Options};
+pub use prefetch::prefetch;
 pub use read_mostly::{ReadGuard, ReadMostly};
 pub use segment::{
     Entries, Entry, Memory, OpenOptions, Segment, SegmentBuilder, SegmentMeta, SegmentOptions,

@@ -193,8 +193,9 @@ impl Router {
             self.state.write().schema = schema.clone();
             self.schema_version.fetch_add(1, Ordering::AcqRel);
         }
-        // Nothing can go wrong from here on, but for the disk: nobody else adds while the adder's lock is held. The
-        // state is locked for some shapes at a time, so that readers never wait for a bulk load.
+        // Nothing can go wrong from here on, but for the disk: nobody else adds while the adder's lock
+        // is held. The state is locked for some shapes at a time, so that readers never wait for a bulk
+        // load.
         let mut prepared = prepared.into_iter();
         while prepared.len() > 0 {
             let some: Vec<Prepared> = prepared.by_ref().take(LOCKED_SHAPES).collect();

@@ -12,6 +12,7 @@
 use super::Slot;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
+use smallvec::SmallVec;
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// Keys are keyed hashes already.
@@ -115,16 +116,23 @@ impl ElementIndex {
         // A bit for each mark, so that most of the marks that the row lacks cost one test.
         let marks = hashes.iter().fold(0u64, |bits, &hash| bits | bit(mark(hash)));
         let has = |also: Mark| also == 0 || marks & bit(also) != 0 && contains(hashes, also);
+        // All elements are looked up before the first list is read, so that their cache misses overlap.
+        let mut lists: SmallVec<[&[Need]; 16]> = SmallVec::new();
         let mut last = None;
         for &hash in hashes.iter() {
             if last.replace(hash) == Some(hash) {
                 continue;
             }
-            let needs = match self.postings.get(&hash) {
-                None => continue,
-                Some(Posting::One(need)) => std::slice::from_ref(need),
-                Some(Posting::Many(needs)) => needs,
-            };
+            match self.postings.get(&hash) {
+                None => {}
+                Some(Posting::One(need)) => lists.push(std::slice::from_ref(need)),
+                Some(Posting::Many(needs)) => {
+                    lane_index::prefetch(needs.as_ptr());
+                    lists.push(needs);
+                }
+            }
+        }
+        for needs in lists {
             out.extend(needs.iter().filter(|need| has(need.also)).map(|need| need.slot));
         }
     }
