@@ -67,6 +67,18 @@ defmodule ShapeRouter.RegistryTest do
     assert ShapeRouter.route(kept, change(5)) == [1]
   end
 
+  test "a tenant that was dropped is not listed any more, however often it comes and goes" do
+    {:ok, _kept} = Registry.router("b", "todos", @columns)
+
+    for _ <- 1..200 do
+      {:ok, router} = Registry.router("a", "todos", @columns)
+      assert Registry.tenants() == ["a", "b"]
+      :ok = ShapeRouter.add_shape(router, 1, "n = 5")
+      assert Registry.drop("a") == :ok
+      assert Registry.tenants() == ["b"]
+    end
+  end
+
   test "limits hold for all routers of a tenant together" do
     configure(limits: [max_shapes: 3, max_routers: 2], tenants: %{"b" => [max_shapes: 5]})
     {:ok, todos} = Registry.router("a", "todos", @columns)

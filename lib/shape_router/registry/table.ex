@@ -33,6 +33,10 @@ defmodule ShapeRouter.Registry.Table do
   @spec enter(String.t()) :: :ok | {:taken, pid()}
   def enter(tenant), do: GenServer.call(__MODULE__, {:enter, tenant, self()})
 
+  @doc "Takes the calling process out again, which has closed all that was the tenant's."
+  @spec leave(String.t()) :: :ok
+  def leave(tenant), do: GenServer.call(__MODULE__, {:leave, tenant, self()})
+
   @doc "Keeps a tenant's router; called by its process."
   @spec put(String.t(), String.t(), ShapeRouter.t()) :: :ok
   def put(tenant, table, router) do
@@ -79,6 +83,18 @@ defmodule ShapeRouter.Registry.Table do
       [] ->
         :ets.insert(@table, {tenant, pid})
         {:reply, :ok, Map.put(monitors, Process.monitor(pid), {tenant, pid})}
+    end
+  end
+
+  def handle_call({:leave, tenant, pid}, _from, monitors) do
+    case Enum.find(monitors, fn {_monitor, entry} -> entry == {tenant, pid} end) do
+      nil ->
+        {:reply, :ok, monitors}
+
+      {monitor, _entry} ->
+        Process.demonitor(monitor, [:flush])
+        :ets.delete(@table, tenant)
+        {:reply, :ok, Map.delete(monitors, monitor)}
     end
   end
 

@@ -133,16 +133,21 @@ defmodule ShapeRouter.Registry.Tenant do
   end
 
   def handle_call(:drop, from, state) do
-    # Who asks meanwhile waits for this process, and begins anew when it has ended.
+    # Who asks meanwhile waits for this process. When it has left, nothing is the tenant's any more, and
+    # who asks then begins anew.
     close(state)
-    GenServer.reply(from, Directory.remove(state.directory))
-    {:stop, :normal, %{state | routers: %{}}}
+    removed = Directory.remove(state.directory)
+    Table.leave(state.tenant)
+    GenServer.reply(from, removed)
+    {:stop, :normal, :left}
   end
 
   @impl true
   def handle_info(_other, state), do: {:noreply, state}
 
   @impl true
+  # What there is under its name by now is another process's.
+  def terminate(_reason, :left), do: :ok
   def terminate(_reason, state), do: close(state)
 
   defp close(state) do
