@@ -196,11 +196,19 @@ impl Value {
 }
 
 /// A listing without the names of what is called: a template is shared by the names of one function
-/// (`length` and `char_length`, a cast and its type's name called), and tells the first.
+/// (`length` and `char_length`, `?` and `jsonb_exists`, a cast and its type's name called), and tells the first.
 fn nameless(listing: &str) -> String {
     let line = |line: &str| match (line.find("  call "), line.rfind('/')) {
         (Some(at), Some(count)) => format!("{}{}\n", &line[..at], &line[count..]),
-        _ => format!("{line}\n"),
+        // "compare column 2 ? 'b'" is jsonb_exists(column, 'b') as well.
+        _ => match line.split_once("  compare column ").map(|(at, rest)| (at, rest.split(' '))) {
+            Some((at, mut words)) => {
+                let column = words.next().unwrap_or_default();
+                let operands: Vec<&str> = words.skip(1).collect();
+                format!("{at}  compare column {column} {}\n", operands.join(" "))
+            }
+            None => format!("{line}\n"),
+        },
     };
     listing.lines().map(line).collect()
 }
