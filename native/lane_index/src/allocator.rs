@@ -123,7 +123,11 @@ mod system {
     pub(super) fn map(_: usize) -> *mut u8 {
         std::ptr::null_mut()
     }
+    /// # Safety
+    /// None is needed: it does nothing.
     pub(super) unsafe fn unmap(_: *mut u8, _: usize) {}
+    /// # Safety
+    /// None is needed: it does nothing.
     pub(super) unsafe fn remap(_: *mut u8, _: usize, _: usize) -> *mut u8 {
         std::ptr::null_mut()
     }

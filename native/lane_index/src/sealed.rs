@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::Error;
-use crate::storage::{Storage, names};
+use crate::storage::{Storage, for_each_chunk, names};
 
 /// What stands between the document and its checksum, and behind that. Part of every version, so
 /// that damage is told from a newer version.
@@ -46,6 +46,24 @@ pub fn verified_body<'b>(bytes: &'b [u8], path: &str) -> Result<&'b [u8], Error>
         return Err(damaged(offset, "the checksum does not match"));
     }
     Ok(body)
+}
+
+/// The bytes of a file that is not longer than any manifest may be.
+///
+/// # Errors
+/// [`Error::Damaged`], [`Error::Io`].
+pub fn read(storage: &dyn Storage, name: &str, longest: u64) -> Result<Vec<u8>, Error> {
+    let file = storage.open(name)?;
+    if file.len() > longest {
+        let what = "it is longer than any manifest";
+        return Err(Error::Damaged { path: name.to_owned(), offset: 0, what });
+    }
+    let mut bytes = Vec::with_capacity(file.len() as usize);
+    for_each_chunk(&*file, |chunk| {
+        bytes.extend_from_slice(chunk);
+        Ok(())
+    })?;
+    Ok(bytes)
 }
 
 /// Digits as we write them, lower case.

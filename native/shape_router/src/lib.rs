@@ -40,7 +40,7 @@
 //! | `choose` | of all that a clause could be filed under, the most selective |
 //! | `conditions` | the condition indexes of a table: what is filed, what a row looks up |
 //! | `index` | condition indexes of every kind, and the list of what no index can hold |
-//! | `upkeep` | what condition indexes have to build, done where no reader waits for it |
+//! | `upkeep` | what indexes leave to be done later, done where no reader waits for it |
 //! | `membership` | which shapes hold a key: acknowledged, and staged by transactions |
 //! | `candidates` | layers 1 and 2: which shapes could a change concern |
 //! | `classify` | layers 3 and 4: the predicate gate, and the meaning of a change for a shape |

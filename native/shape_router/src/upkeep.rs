@@ -1,4 +1,4 @@
-//! What condition indexes have to build, done where no reader waits for it.
+//! What indexes leave to be done later, done where no reader waits for it.
 //!
 //! Each step takes the state's lock for a fraction of a millisecond; what takes long (merging, finding
 //! what is to be purged) is done without it, on a thread of its own.

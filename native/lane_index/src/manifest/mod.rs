@@ -15,7 +15,7 @@ pub use document::{Manifest, SegmentEntry, VERSION};
 use crate::Error;
 use crate::sealed;
 use crate::storage::names::{self, Kind};
-use crate::storage::{ReadAt, Storage, for_each_chunk};
+use crate::storage::{ReadAt, Storage};
 
 /// A manifest longer than this was not written by us (it would name ten million segments).
 const LONGEST: u64 = 1 << 31;
@@ -187,15 +187,7 @@ pub fn read(storage: &dyn Storage) -> Result<Option<Manifest>, Error> {
         }
         return Ok(None);
     }
-    let file = storage.open(names::MANIFEST)?;
-    if file.len() > LONGEST {
-        return Err(document::damaged(0, "it is longer than any manifest"));
-    }
-    let mut bytes = Vec::with_capacity(file.len() as usize);
-    for_each_chunk(&*file, |chunk| {
-        bytes.extend_from_slice(chunk);
-        Ok(())
-    })?;
+    let bytes = sealed::read(storage, names::MANIFEST, LONGEST)?;
     Manifest::decode(&bytes).map(Some)
 }
 

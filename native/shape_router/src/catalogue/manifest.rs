@@ -3,7 +3,7 @@
 
 use super::meta::{StoredSchema, StoredType};
 use super::snapshot::SnapshotEntry;
-use lane_index::storage::{Storage, for_each_chunk, names};
+use lane_index::storage::{Storage, names};
 use lane_index::{Error, sealed};
 use serde::{Deserialize, Serialize};
 
@@ -162,15 +162,7 @@ pub(super) fn read(storage: &dyn Storage) -> Result<Option<Manifest>, Error> {
         }
         return Ok(None);
     }
-    let file = storage.open(names::MANIFEST)?;
-    if file.len() > LONGEST {
-        return Err(damaged("it is longer than any manifest"));
-    }
-    let mut bytes = Vec::with_capacity(file.len() as usize);
-    for_each_chunk(&*file, |chunk| {
-        bytes.extend_from_slice(chunk);
-        Ok(())
-    })?;
+    let bytes = sealed::read(storage, names::MANIFEST, LONGEST)?;
     Manifest::decode(&bytes).map(Some)
 }
 
