@@ -1,0 +1,12 @@
+//! Logs of shapes: what belongs to each, in the order of the WAL, kept and served.
+//!
+//! Files, their checksums and the journal are `lane_index`'s: nothing here is a second implementation
+//! of them.
+
+mod entry;
+mod error;
+mod offset;
+
+pub use entry::{Entry, Op};
+pub use error::Error;
+pub use offset::Offset;
