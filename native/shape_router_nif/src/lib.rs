@@ -25,12 +25,14 @@
 //! | `handle` | what Erlang holds: routers, cursors, predicates |
 //! | `value_key` | a value -> the bytes that all values equal to it have |
 //! | `lanes` | the LSM index of `ShapeRouter.Index.LsmEqualityIndex` |
+//! | `clock` | what a thread has worked, for the benchmarks |
 //! | `pin` | the library stays in memory |
 
 mod answer;
 mod atoms;
 mod batch;
 mod change;
+mod clock;
 mod columns;
 mod durable;
 mod error;
