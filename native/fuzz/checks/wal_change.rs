@@ -6,8 +6,8 @@ use bumpalo::Bump;
 use pg_wal::decode::{Message, Streaming};
 use shape_expr::{Column, Datum, Schema};
 use shape_router::{
-    Budget, Change, Config, Cursor, KeyParts, Keys, Progress, RouteOptions, Routed, Router, Scratch,
-    ShapeSpec, Transaction,
+    Budget, Change, Config, Cursor, KeyParts, Keys, Progress, RouteOptions, Routed, Router,
+    Scratch, ShapeSpec, Transaction,
 };
 use wal_change::{TableName, Target, WalDecoder};
 

@@ -72,9 +72,11 @@ const VALUES: [(&str, u32, &[u8]); 12] = [
     ("NaN", 701, &[0x7f, 0xf8, 0, 0, 0, 0, 0, 0]),
     ("{x,\"y\",NULL}", 1009, &[0; 12]),
     ("{\"k\": 1.0}", 3802, b"\x01{\"k\":1}"),
-    ("00010203-0405-0607-0809-0a0b0c0d0e0f", 2950, &[
-        0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
-    ]),
+    (
+        "00010203-0405-0607-0809-0a0b0c0d0e0f",
+        2950,
+        &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
+    ),
     ("\\x00", 17, &[0]),
     ("2020-06-01 12:00:00+02", 1184, &[0; 8]),
 ];
@@ -101,15 +103,18 @@ fn every_type(how: u8, form: u8) -> Vec<u8> {
     };
     let mut key = vec![0, 12, b't', 0, 0, 0, 1, b'3'];
     key.extend([b'n'; 11]);
-    input(how, &[
-        relation,
-        row(b"IN", &[&tuple]),
-        row(b"UO", &[&tuple, b"N", &tuple]),
-        row(b"UK", &[&key, b"N", &tuple]),
-        row(b"UN", &[&tuple]),
-        row(b"DK", &[&key]),
-        row(b"DO", &[&tuple]),
-    ])
+    input(
+        how,
+        &[
+            relation,
+            row(b"IN", &[&tuple]),
+            row(b"UO", &[&tuple, b"N", &tuple]),
+            row(b"UK", &[&key, b"N", &tuple]),
+            row(b"UN", &[&tuple]),
+            row(b"DK", &[&key]),
+            row(b"DO", &[&tuple]),
+        ],
+    )
 }
 
 fn seeds() -> Vec<Vec<u8>> {
