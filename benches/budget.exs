@@ -134,7 +134,8 @@ defmodule ShapeRouter.Bench.Budget do
   end
 
   defp repeat(make, until, times) do
-    if now() < until, do: repeat(make, until, steps(make.(), times)), else: times
+    times = steps(make.(), times)
+    if now() < until, do: repeat(make, until, times), else: times
   end
 
   defp steps(nil, times), do: times
