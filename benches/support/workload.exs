@@ -124,7 +124,7 @@ defmodule ShapeRouter.Bench.Workload do
   # For `ShapeRouter.Filter`.
 
   @doc "So many shapes `user_id = K` as a host has them, with handles of 25 bytes: a stream."
-  def host_shapes(count), do: Stream.map(0..(count - 1), &{handle(&1), host_shape(&1)})
+  def host_shapes(count), do: Stream.map(0..(count - 1)//1, &{handle(&1), host_shape(&1)})
 
   defp handle(user), do: "#{10_000_000 + user}-#{1_700_000_000_000_000 + user}"
 

@@ -8,8 +8,7 @@ defmodule ShapeRouter.Filter.BulkTest do
 
   @todos {"public", "todos"}
   @columns [id: :int8, n: :int8, s: :text]
-  # Above what is filed at a time.
-  @many 10_000
+  @moduletag timeout: 300_000
 
   defp shape(where, fields \\ []),
     do: struct!(%Shape{root_table: @todos, where: where, columns: @columns}, fields)
@@ -23,6 +22,8 @@ defmodule ShapeRouter.Filter.BulkTest do
   for mode <- [:native, :beam] do
     describe "#{mode}:" do
       @mode mode
+      # Above what is filed at a time, twice where that takes no time.
+      @many if mode == :native, do: 10_000, else: 4_500
 
       test "random shapes, told at once or one by one, answer alike" do
         for seed <- 1..4 do
@@ -61,7 +62,7 @@ defmodule ShapeRouter.Filter.BulkTest do
         stream = Stream.map(11..@many, &{"handle #{&1}", shape("n = #{&1}")})
         filter = filter |> Filter.add_shapes(stream) |> Filter.add_shapes([])
 
-        for n <- [1, 10, 11, 4_096, 4_097, 8_192, 8_193, @many],
+        for n <- [1, 10, 11, 4_096, 4_097, 4_106, 4_107, @many],
             do: assert(affected(filter, insert(n)) == ["handle #{n}"])
 
         assert affected(filter, insert(0)) == []
@@ -95,7 +96,7 @@ defmodule ShapeRouter.Filter.BulkTest do
 
       test "where the enumerable raises, none is added" do
         broken =
-          Stream.map(1..@many, &if(&1 < 9_000, do: {&1, shape("n = #{&1}")}, else: raise("no")))
+          Stream.map(1..@many, &if(&1 < @many, do: {&1, shape("n = #{&1}")}, else: raise("no")))
 
         filter = Filter.new(filter: @mode)
         assert_raise RuntimeError, "no", fn -> Filter.add_shapes(filter, broken) end
