@@ -4,12 +4,14 @@
 //! of them.
 
 pub mod cache;
+pub mod chunk;
 mod entry;
 mod error;
 mod offset;
 mod source;
 
 pub use cache::{CachePool, OperationCache};
+pub use chunk::{ChunkMeta, ChunkStore};
 pub use entry::{Entry, Op};
 pub use error::Error;
 pub use offset::Offset;

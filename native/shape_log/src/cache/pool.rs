@@ -124,7 +124,7 @@ impl CachePool {
             .into_iter()
             .filter(|Reverse(entry)| {
                 let Some(cache) = entry.cache.upgrade() else { return false };
-                let stays = match cache.writer.try_lock() {
+                match cache.writer.try_lock() {
                     // Somebody writes to it, who evicts what is old himself.
                     None => true,
                     Some(mut writer) => {
@@ -133,8 +133,7 @@ impl CachePool {
                         writer.listed = writer.allocated > 0;
                         writer.listed
                     }
-                };
-                stays
+                }
             })
             .collect();
     }
