@@ -161,15 +161,8 @@ fn sweep(
         Kind::Chunk(_) => named.binary_search(name).is_err(),
         _ => false,
     };
-    let moved: Vec<&str> =
-        opened.quarantined.iter().filter_map(|name| name.strip_suffix(".corrupt")).collect();
-    let swept: Vec<String> = files
-        .iter()
-        .zip(kinds)
-        .filter(stray)
-        .map(|(name, _)| name.clone())
-        .filter(|name| !moved.contains(&name.as_str()))
-        .collect();
+    let swept: Vec<String> =
+        files.iter().zip(kinds).filter(stray).map(|(name, _)| name.clone()).collect();
     if swept.is_empty() {
         return Ok(());
     }
@@ -180,9 +173,13 @@ fn sweep(
         result => result?,
     }
     storage.sync_directory()?;
-    for name in &swept {
-        storage.remove(name)?;
+    for name in swept {
+        match storage.remove(&name) {
+            Ok(()) => opened.swept.push(name),
+            // Put aside, or the unfinished index that was just finished.
+            Err(StorageError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
     }
-    opened.swept = swept;
     Ok(())
 }
