@@ -51,12 +51,12 @@ fn with(ranges: &Ranges, start: u64, end: u64) -> Ranges {
 /// Takes random steps; errors of the disk are none of the caller's.
 fn history(store: &ChunkStore, possible: &mut Possible, seed: u64, steps: u32) {
     let mut random = fastrand::Rng::with_seed(seed);
-    for _ in 0..steps {
+    for step in 0..steps {
         let ranges = possible.now.clone();
-        if random.u8(..) < 180 || ranges.is_empty() {
-            let (start, end) = match random.u8(..) {
+        if random.u8(..) < 180 || ranges.len() < 2 {
+            let (start, end) = match step % 4 {
                 // A range of whole ones is joined.
-                0..80 if ranges.len() > 1 => {
+                3 if ranges.len() > 1 => {
                     let from = random.usize(0..ranges.len());
                     let to = random.usize(from..ranges.len());
                     (ranges[from].0, ranges[to].1)
