@@ -7,6 +7,7 @@ use crate::codegen::{self, Code};
 use crate::constants::Constants;
 use crate::error::Error;
 use crate::expr::{Expr, Node};
+use crate::expression::{Analysed, Expression};
 use crate::fold;
 use crate::parse;
 use crate::parse::ast::Ast;
@@ -15,6 +16,7 @@ use crate::predicate::{Compiled, Predicate};
 use crate::program::{self, Template};
 use crate::resolve::{self, Resolved};
 use crate::schema::Schema;
+use crate::sql::SqlExpr;
 use crate::text_cache::{self, Known, Sites, Skeleton, TextCache};
 use crate::types::Type;
 use crate::values::datetime::Zone;
@@ -134,6 +136,71 @@ impl Compiler {
         };
         self.key = key;
         result
+    }
+
+    /// Resolves a condition of a query.
+    ///
+    /// # Errors
+    /// Everything [`Error`] lists.
+    pub fn analyse_condition(
+        &self,
+        expr: &SqlExpr,
+        schema: &Schema,
+        params: &[Param<'_>],
+    ) -> Result<Analysed, Error> {
+        let resolved = on_big_stack(expr.depth, || {
+            resolve::resolve(&expr.ast, schema, params, &self.options, &self.zone)
+        })?;
+        Ok(Analysed { expr: resolved.expr, late: resolved.late, depth: expr.depth })
+    }
+
+    /// Resolves a value of a query: a literal that nothing gives a type is a text.
+    ///
+    /// # Errors
+    /// Everything [`Error`] lists.
+    pub fn analyse_value(
+        &self,
+        expr: &SqlExpr,
+        schema: &Schema,
+        params: &[Param<'_>],
+    ) -> Result<Analysed, Error> {
+        let resolved = on_big_stack(expr.depth, || {
+            resolve::resolve_value(&expr.ast, schema, params, &self.options, &self.zone)
+        })?;
+        Ok(Analysed { expr: resolved.expr, late: resolved.late, depth: expr.depth })
+    }
+
+    /// Compiles what was resolved as a condition.
+    ///
+    /// # Errors
+    /// As [`Compiler::compile`], for what only shows when constants are folded.
+    pub fn predicate(&mut self, analysed: Analysed) -> Result<Predicate, Error> {
+        let (template, constants, _) = self.generate(analysed)?;
+        Ok(Predicate { template, constants })
+    }
+
+    /// Compiles what was resolved as a value.
+    ///
+    /// # Errors
+    /// As [`Compiler::predicate`].
+    pub fn expression(&mut self, analysed: Analysed) -> Result<Expression, Error> {
+        let (template, constants, ty) = self.generate(analysed)?;
+        Ok(Expression { template, constants, ty })
+    }
+
+    fn generate(&mut self, analysed: Analysed) -> Result<(Arc<Template>, Constants, Type), Error> {
+        let Analysed { expr, late, depth } = analysed;
+        let (position, ty) = (expr.position, expr.ty.clone());
+        let mut code = on_big_stack(depth, || {
+            let folded = fold::fold(expr, &self.zone)
+                .unwrap_or_else(|raise| Expr::new(ty.clone(), position, Node::Raise(raise)));
+            match (late, folded.lacks_a_function()) {
+                (Some(error), true) => Err(error),
+                _ => codegen::generate(&folded),
+            }
+        })?;
+        let template = self.template(&mut code);
+        Ok((template, Constants::new(code.constants), ty))
     }
 
     /// By what is known of the text without its literals. `None`: nothing, or it does not compile.
@@ -281,7 +348,7 @@ fn build(
 }
 
 /// Runs what recurses as deep as a clause's tree.
-fn on_big_stack<R>(depth: usize, run: impl FnOnce() -> R) -> R {
+pub(crate) fn on_big_stack<R>(depth: usize, run: impl FnOnce() -> R) -> R {
     let need = STACK_BASE + depth * STACK_PER_LEVEL;
     stacker::maybe_grow(need, 2 * need, run)
 }

@@ -127,6 +127,14 @@ impl Const {
         }
     }
 
+    /// As `is_same`, and of patterns only that they are one and the same.
+    fn is_alike(&self, other: &Const) -> bool {
+        match (self, other) {
+            (Const::Pattern(a), Const::Pattern(b)) => Arc::ptr_eq(a, b),
+            _ => self.is_same(other),
+        }
+    }
+
     pub(crate) fn is_null(&self) -> bool {
         matches!(self, Const::Null)
     }
@@ -172,6 +180,18 @@ impl Constants {
             Constants::None => Borrowed::None,
             Constants::Int(i) => Borrowed::Int(*i),
             Constants::Many(all) => Borrowed::Many(all),
+        }
+    }
+
+    /// Are they the same bit by bit?
+    pub(crate) fn is_same(&self, other: &Constants) -> bool {
+        match (self, other) {
+            (Constants::None, Constants::None) => true,
+            (Constants::Int(a), Constants::Int(b)) => a == b,
+            (Constants::Many(a), Constants::Many(b)) => {
+                a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| a.is_alike(b))
+            }
+            _ => false,
         }
     }
 

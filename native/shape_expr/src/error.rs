@@ -57,6 +57,14 @@ pub enum Error {
         /// Where it stands.
         position: usize,
     },
+    /// A column name that several tables of the query have.
+    #[error("column reference {name} is ambiguous")]
+    AmbiguousColumn {
+        /// The name as written.
+        name: String,
+        /// Where it stands.
+        position: usize,
+    },
     /// No function of that name takes these arguments.
     #[error("function {signature} does not exist")]
     UnknownFunction {
@@ -198,6 +206,7 @@ impl Error {
             Error::TooComplex { .. } => "too_complex",
             Error::UnknownColumn { .. } => "unknown_column",
             Error::UnknownTable { .. } => "unknown_table",
+            Error::AmbiguousColumn { .. } => "ambiguous_column",
             Error::UnknownFunction { .. } => "unknown_function",
             Error::UnknownOperator { .. } => "unknown_operator",
             Error::Ambiguous { .. } => "ambiguous",
@@ -225,6 +234,7 @@ impl Error {
             Error::UnknownTable { .. } => "42P01",
             Error::UnknownFunction { .. } | Error::UnknownOperator { .. } => "42883",
             Error::Ambiguous { .. } => "42725",
+            Error::AmbiguousColumn { .. } => "42702",
             Error::DatatypeMismatch { sqlstate, .. } | Error::InvalidLiteral { sqlstate, .. } => {
                 sqlstate
             }
@@ -251,6 +261,7 @@ impl Error {
             | Error::UnknownFunction { position, .. }
             | Error::UnknownOperator { position, .. }
             | Error::Ambiguous { position, .. }
+            | Error::AmbiguousColumn { position, .. }
             | Error::DatatypeMismatch { position, .. }
             | Error::InvalidLiteral { position, .. }
             | Error::NotSupported { position, .. }

@@ -203,6 +203,55 @@ impl Expr {
         }
     }
 
+    /// The same, to change them.
+    fn children_mut(&mut self, visit: &mut dyn FnMut(&mut Expr)) {
+        match &mut self.node {
+            Node::Const(_) | Node::Late(_) | Node::Raise(_) | Node::Column(_) => {}
+            Node::Call { args, .. }
+            | Node::Subscript { args, .. }
+            | Node::And(args)
+            | Node::Or(args)
+            | Node::Coalesce(args)
+            | Node::MinMax { args, .. }
+            | Node::Map { args, .. }
+            | Node::Row(args) => args.iter_mut().for_each(visit),
+            Node::Not(inner) | Node::Test(_, inner) | Node::Collate { inner, .. } => visit(inner),
+            Node::Distinct { args, .. }
+            | Node::NullIf { args, .. }
+            | Node::AnyArray { args, .. } => args.iter_mut().for_each(visit),
+            Node::AnyOf { left, items, .. } => {
+                visit(left);
+                items.iter_mut().for_each(visit);
+            }
+            Node::Case { arms, otherwise } => {
+                for (condition, value) in arms {
+                    visit(condition);
+                    visit(value);
+                }
+                visit(otherwise);
+            }
+            Node::RowCompare { pairs, .. } => {
+                pairs.iter_mut().flat_map(|pair| &mut pair.args).for_each(visit);
+            }
+        }
+    }
+
+    /// Visits every column read.
+    pub(crate) fn columns(&self, visit: &mut dyn FnMut(usize)) {
+        if let Node::Column(column) = self.node {
+            visit(column);
+        }
+        self.children(&mut |child| child.columns(visit));
+    }
+
+    /// Makes every column another one.
+    pub(crate) fn move_columns(&mut self, to: &mut dyn FnMut(usize) -> usize) {
+        if let Node::Column(column) = &mut self.node {
+            *column = to(*column);
+        }
+        self.children_mut(&mut |child| child.move_columns(to));
+    }
+
     /// How many nodes it has.
     pub(crate) fn size(&self) -> usize {
         let mut size = 1;

@@ -51,6 +51,17 @@ impl RowSource for Vec<Datum<'_>> {
     }
 }
 
+/// The source of rows whose columns are all read.
+struct Nothing;
+
+static NOTHING: Nothing = Nothing;
+
+impl RowSource for Nothing {
+    fn datum(&self, _: usize) -> Datum<'_> {
+        Datum::Absent
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Slot<'a> {
     Unread,
@@ -77,6 +88,16 @@ impl<'a> Row<'a> {
         let count = schema.columns().len();
         let slots = arena.alloc_slice_fill_with(count, |_| Cell::new(Slot::Unread));
         Row { arena, schema, source, slots, decoded: Cell::new(0) }
+    }
+
+    /// A row of values that are decoded already.
+    pub fn of_values(
+        arena: &'a Bump,
+        schema: &'a Schema,
+        values: impl ExactSizeIterator<Item = Value<'a>>,
+    ) -> Row<'a> {
+        let slots = arena.alloc_slice_fill_iter(values.map(|v| Cell::new(Slot::Ready(v))));
+        Row { arena, schema, source: &NOTHING, slots, decoded: Cell::new(0) }
     }
 
     /// The column's value.

@@ -21,6 +21,36 @@ impl Column {
     }
 }
 
+/// One of several tables whose columns stand side by side in a schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Relation {
+    name: String,
+    /// The database schema it is also called by; `None` under an alias.
+    namespace: Option<String>,
+    columns: std::ops::Range<usize>,
+    /// 0 for a query of its own or for a subquery, more for the queries around it.
+    level: usize,
+}
+
+/// A table as a part of [`Schema::joined`].
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'s> {
+    /// What the query calls it, if not by its own name.
+    pub alias: Option<&'s str>,
+    /// Its columns.
+    pub schema: &'s Schema,
+    /// 0 for the query at hand, 1 for the query around it, and so on: inner names hide outer ones.
+    pub level: usize,
+}
+
+/// What a name leads to.
+pub(crate) enum Found {
+    Column(usize),
+    NoTable,
+    NoColumn,
+    Ambiguous,
+}
+
 /// A table's columns in order. Everywhere else a column is named by its position.
 ///
 /// A *closed* schema knows all columns. An *open* one starts empty: a column comes into being when a
@@ -38,6 +68,8 @@ pub struct Schema {
     table: String,
     columns: Vec<Column>,
     open: bool,
+    /// The tables, where there are several.
+    relations: Vec<Relation>,
     /// Schemas with one number have the same contents.
     number: u64,
 }
@@ -49,6 +81,7 @@ impl PartialEq for Schema {
             || contents(self) == contents(other)
                 && self.table == other.table
                 && self.columns == other.columns
+                && self.relations == other.relations
     }
 }
 
@@ -74,13 +107,20 @@ impl Schema {
                 return invalid(format!("column {} has no type", column.name));
             }
         }
-        Ok(Schema { table: table.to_owned(), columns, open: false, number: next_number() })
+        Ok(Schema {
+            table: table.to_owned(),
+            columns,
+            open: false,
+            relations: Vec::new(),
+            number: next_number(),
+        })
     }
 
     /// An open schema without columns.
     #[must_use]
     pub fn open(table: &str) -> Schema {
-        Schema { table: table.to_owned(), columns: Vec::new(), open: true, number: next_number() }
+        let (table, columns) = (table.to_owned(), Vec::new());
+        Schema { table, columns, open: true, relations: Vec::new(), number: next_number() }
     }
 
     /// An open schema with what its clauses taught before: how one that was stored comes back.
@@ -95,6 +135,66 @@ impl Schema {
             }
         }
         Ok(Schema { columns, ..Schema::open(table) })
+    }
+
+    /// The columns of several tables side by side, in the order of the parts.
+    #[must_use]
+    pub fn joined(parts: &[Part<'_>]) -> Schema {
+        let (mut columns, mut relations) = (Vec::new(), Vec::new());
+        for part in parts {
+            let start = columns.len();
+            columns.extend_from_slice(&part.schema.columns);
+            let (namespace, own) = match part.schema.table.rsplit_once('.') {
+                Some((namespace, own)) => (namespace, own),
+                None => ("public", part.schema.table.as_str()),
+            };
+            relations.push(Relation {
+                name: part.alias.unwrap_or(own).to_owned(),
+                namespace: part.alias.is_none().then(|| namespace.to_owned()),
+                columns: start..columns.len(),
+                level: part.level,
+            });
+        }
+        let (table, number) = (String::new(), next_number());
+        Schema { table, columns, open: false, relations, number }
+    }
+
+    /// Where the column of this name stands, if the name leads to just one.
+    pub(crate) fn find(&self, name: &str, qualifiers: &[String]) -> Found {
+        if self.relations.is_empty() {
+            return match (self.is_called(qualifiers), self.position(name)) {
+                (false, _) => Found::NoTable,
+                (true, Some(column)) => Found::Column(column),
+                (true, None) => Found::NoColumn,
+            };
+        }
+        let is_called = |relation: &&Relation| match qualifiers {
+            [] => true,
+            [table] => relation.name == *table,
+            [namespace, table] => {
+                relation.name == *table && relation.namespace.as_ref() == Some(namespace)
+            }
+            _ => false,
+        };
+        let deepest = self.relations.iter().map(|relation| relation.level).max().unwrap_or(0);
+        let mut known = false;
+        for level in 0..=deepest {
+            let on_level = self.relations.iter().filter(|relation| relation.level == level);
+            let called: Vec<&Relation> = on_level.filter(is_called).collect();
+            known |= !called.is_empty();
+            let mut columns = called.iter().flat_map(|relation| relation.columns.clone());
+            let mut named = columns.by_ref().filter(|at| self.columns[*at].name == name);
+            match (named.next(), named.next()) {
+                (Some(_), Some(_)) => return Found::Ambiguous,
+                (Some(column), None) => return Found::Column(column),
+                // A table of that name hides those further out.
+                (None, _) if !called.is_empty() && !qualifiers.is_empty() => {
+                    return Found::NoColumn;
+                }
+                (None, _) => {}
+            }
+        }
+        if known { Found::NoColumn } else { Found::NoTable }
     }
 
     /// May clauses add columns?

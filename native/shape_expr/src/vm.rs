@@ -145,6 +145,21 @@ impl Vm {
         result
     }
 
+    /// The value of an expression, of whatever type.
+    pub(crate) fn run_value<'a>(
+        &mut self,
+        template: &'a Template,
+        constants: Borrowed<'a>,
+        row: &Row<'a>,
+    ) -> Eval<'a> {
+        let mut context = Context::new(row.arena(), self.limits).with_zone(&template.zone);
+        let result = with_stack(template.depth, row, |stack| {
+            execute_value(&template.ops, constants, row, &mut context, stack, &mut [])
+        });
+        self.used += self.limits.fuel - context.fuel + row.take_work();
+        result
+    }
+
     pub(crate) fn run_residual<'a>(
         &mut self,
         template: &'a Template,
@@ -207,6 +222,18 @@ fn execute<'a>(
     stack: &mut [Value<'a>],
     shared: &mut [bulk::Shared<'a>],
 ) -> Result<Truth, EvalError> {
+    Ok(execute_value(ops, constants, row, context, stack, shared)?.truth())
+}
+
+/// What the program leaves on the stack.
+fn execute_value<'a>(
+    ops: &[Op],
+    constants: Borrowed<'a>,
+    row: &Row<'a>,
+    context: &mut Context<'a>,
+    stack: &mut [Value<'a>],
+    shared: &mut [bulk::Shared<'a>],
+) -> Eval<'a> {
     // Jumps go forward only, so no program runs longer than it is.
     context.charge(ops.len() as u64)?;
     let mut top = 0;
@@ -346,7 +373,7 @@ fn execute<'a>(
             }
         }
     }
-    Ok(stack[0].truth())
+    Ok(stack[0])
 }
 
 /// NULL makes a strict function's result NULL; failing that, an unknown argument makes it unknown.

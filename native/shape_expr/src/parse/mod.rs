@@ -5,6 +5,7 @@ mod ffi;
 mod forms;
 pub(crate) mod literals;
 mod scan;
+pub(crate) mod select;
 mod tree;
 
 use pg_query::protobuf::{self, node::Node};
@@ -40,7 +41,7 @@ pub(crate) fn parse(clause: &str) -> Result<Ast, Error> {
         };
         Error::syntax(error.message, position)
     })?;
-    let tree = tree::Tree { clause, prefix: PREFIX.len() };
+    let tree = tree::Tree { clause, prefix: PREFIX.len(), subqueries: None };
     tree.expression(where_clause(result, clause)?)
 }
 

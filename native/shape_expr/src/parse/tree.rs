@@ -1,10 +1,13 @@
 //! PostgreSQL's raw parse tree -> our syntax tree.
 
+use std::cell::RefCell;
+
 use pg_query::protobuf::{
     self, AExprKind, BoolExprType, BoolTestType, NullTestType, a_const, node::Node,
 };
 
 use super::ast::{Ast, AstKind, TypeName};
+use super::select;
 use crate::error::Error;
 use crate::program::Test;
 
@@ -14,6 +17,8 @@ pub(super) type Boxed = Option<Box<protobuf::Node>>;
 pub(super) struct Tree<'c> {
     pub clause: &'c str,
     pub prefix: usize,
+    /// Where subqueries go; without it they are refused.
+    pub subqueries: Option<&'c RefCell<Vec<select::Raw>>>,
 }
 
 impl Tree<'_> {
@@ -87,6 +92,10 @@ impl Tree<'_> {
                 Ok(Ast::new(position, AstKind::Array(self.all(array.elements)?)))
             }
             Node::AIndirection(indirection) => self.indirection(*indirection),
+            Node::SubLink(link) => match self.subqueries {
+                Some(found) => self.subquery(*link, found),
+                None => Err(self.refuse(&Node::SubLink(link))),
+            },
             other => Err(self.refuse(&other)),
         }
     }

@@ -4,6 +4,7 @@ use crate::constants::Const;
 use crate::error::Error;
 use crate::expr::{Expr, Node};
 use crate::parse::ast::AstKind;
+use crate::schema::Found;
 use crate::types::{Category, ColumnType, Type};
 
 use super::Resolver;
@@ -17,13 +18,16 @@ impl Resolver<'_> {
         if let Some(table) = self.is_whole_row(&AstKind::Column(names.to_vec())) {
             return self.whole_row(table, position);
         }
-        if !self.schema.is_called(qualifiers) {
-            return Err(Error::UnknownTable { name: qualifiers.join("."), position });
-        }
-        let column = match self.schema.position(name) {
-            Some(column) => column,
-            None if self.schema.is_open() => self.schema.to_mut().push(name),
-            None => return Err(Error::UnknownColumn { name: name.clone(), position }),
+        let column = match self.schema.find(name, qualifiers) {
+            Found::Column(column) => column,
+            Found::NoTable => {
+                return Err(Error::UnknownTable { name: qualifiers.join("."), position });
+            }
+            Found::Ambiguous => {
+                return Err(Error::AmbiguousColumn { name: name.clone(), position });
+            }
+            Found::NoColumn if self.schema.is_open() => self.schema.to_mut().push(name),
+            Found::NoColumn => return Err(Error::UnknownColumn { name: name.clone(), position }),
         };
         let ty = match &self.schema.columns()[column].ty {
             Some(ty) => ty.ty.clone(),

@@ -58,6 +58,29 @@ pub(crate) struct Resolved {
     pub reads: Vec<(usize, Type)>,
 }
 
+/// Resolves a clause to an expression of whatever type. What nothing gives a type is a text.
+pub(crate) fn resolve_value(
+    ast: &Ast,
+    schema: &Schema,
+    params: &[Param<'_>],
+    options: &Options,
+    zone: &Zone,
+) -> Result<Resolved, Error> {
+    let mut resolver = Resolver::new(schema, params, options, zone);
+    let mut expr = resolver.expression(ast)?;
+    if expr.ty == Type::Unknown {
+        expr = resolver.coerce(expr, &Type::Text, catalog::CastContext::Implicit)?;
+    }
+    if rows::is_row(&expr.ty) {
+        return Err(Error::unsupported("a row as a value", expr.position));
+    }
+    if let Some(error) = resolver.undetermined.take() {
+        return Err(error);
+    }
+    collation::check(&expr)?;
+    Ok(Resolved { expr, schema: None, late: resolver.late, reads: resolver.reads })
+}
+
 /// Resolves a clause to a boolean expression.
 pub(crate) fn resolve(
     ast: &Ast,
@@ -66,17 +89,7 @@ pub(crate) fn resolve(
     options: &Options,
     zone: &Zone,
 ) -> Result<Resolved, Error> {
-    let mut resolver = Resolver {
-        options,
-        zone,
-        params,
-        schema: std::borrow::Cow::Borrowed(schema),
-        undetermined: None,
-        late: None,
-        reads: Vec::new(),
-        scratch: Bump::new(),
-        nodes: 0,
-    };
+    let mut resolver = Resolver::new(schema, params, options, zone);
     loop {
         resolver.nodes = 0;
         resolver.reads.clear();
@@ -93,6 +106,27 @@ pub(crate) fn resolve(
         // A later part of the clause may have said what an earlier one left open.
         if resolver.schema.columns().iter().filter(|c| c.ty.is_some()).count() == before {
             return Err(error);
+        }
+    }
+}
+
+impl<'c> Resolver<'c> {
+    fn new(
+        schema: &'c Schema,
+        params: &'c [Param<'c>],
+        options: &'c Options,
+        zone: &'c Zone,
+    ) -> Resolver<'c> {
+        Resolver {
+            options,
+            zone,
+            params,
+            schema: std::borrow::Cow::Borrowed(schema),
+            undetermined: None,
+            late: None,
+            reads: Vec::new(),
+            scratch: Bump::new(),
+            nodes: 0,
         }
     }
 }

@@ -1,0 +1,195 @@
+//! [`Circuit`]: tables, views, and the graph between them.
+
+use shape_expr::sql::Select;
+use shape_expr::{Compiler, EvalError, Options, Owned, Param};
+
+use crate::batch::{Cell, IngestBatch};
+use crate::delta::Map;
+use crate::error::Error;
+use crate::graph::{Evaluator, Graph, NodeId, Operator, Stats};
+use crate::ingest;
+use crate::key::Key;
+use crate::plan::{Planned, Planner};
+use crate::row::Row;
+use crate::table::{TableSpec, Tables};
+use crate::view::{ContentHash, Format, OutputColumn, View, ViewId, ViewUpdate};
+
+/// Tables and the views over them.
+pub struct Circuit {
+    tables: Tables,
+    graph: Graph,
+    compiler: Compiler,
+    evaluator: Evaluator,
+    views: Map<ViewId, View>,
+    /// The views that show a node's output.
+    shown: Map<NodeId, Vec<ViewId>>,
+}
+
+impl std::fmt::Debug for Circuit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Circuit")
+            .field("tables", &self.tables.all.len())
+            .field("views", &self.views.len())
+            .field("graph", &self.graph.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Circuit {
+    /// A circuit of these tables, all empty. The options say what answers depend on, such as the time
+    /// zone.
+    ///
+    /// # Errors
+    /// [`Error::InvalidTable`], [`Error::DuplicateTable`], or an option that has no such value.
+    pub fn new(tables: Vec<TableSpec>, options: Options) -> Result<Circuit, Error> {
+        Ok(Circuit {
+            tables: Tables::new(tables)?,
+            graph: Graph::default(),
+            compiler: Compiler::new(options)?,
+            evaluator: Evaluator::default(),
+            views: Map::default(),
+            shown: Map::default(),
+        })
+    }
+
+    /// Registers a query as a view, and gives its first result as rows created.
+    ///
+    /// # Errors
+    /// [`Error::DuplicateView`]; [`Error::Query`] and [`Error::UnknownTable`] for a query that is
+    /// refused; [`Error::Raised`] if it raises for a row that is there. The circuit is as before.
+    pub fn register(
+        &mut self,
+        id: ViewId,
+        sql: &str,
+        params: &[Param<'_>],
+        format: Format,
+    ) -> Result<ViewUpdate, Error> {
+        if self.views.contains_key(&id) {
+            return Err(Error::DuplicateView(id));
+        }
+        let select = Select::parse(sql)?;
+        let mut made = Vec::new();
+        let result = self.build(id, &select, params, format, &mut made);
+        if result.is_err() {
+            self.graph.sweep(made);
+        }
+        result
+    }
+
+    fn build(
+        &mut self,
+        id: ViewId,
+        select: &Select,
+        params: &[Param<'_>],
+        format: Format,
+        made: &mut Vec<NodeId>,
+    ) -> Result<ViewUpdate, Error> {
+        let Circuit { tables, graph, compiler, evaluator, .. } = self;
+        let mut planner = Planner { graph, tables, compiler, params, made };
+        let Planned { node, columns, key_types } = planner.view(select)?;
+        let raised = |(_, raised)| Error::Raised { view: id, raised };
+        graph.fill(made, tables, evaluator).map_err(raised)?;
+        let rows = graph.snapshot(node, tables, evaluator).map_err(raised)?;
+        let mut view = View::new(id, node, columns, key_types, format);
+        let update = view.apply(&rows);
+        graph.retain(node);
+        self.shown.entry(node).or_default().push(id);
+        self.views.insert(id, view);
+        Ok(update)
+    }
+
+    /// Removes a view, and frees what only it needed.
+    ///
+    /// # Errors
+    /// [`Error::UnknownView`].
+    pub fn unregister(&mut self, id: ViewId) -> Result<(), Error> {
+        let view = self.views.remove(&id).ok_or(Error::UnknownView(id))?;
+        if let Some(ids) = self.shown.get_mut(&view.node) {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.shown.remove(&view.node);
+            }
+        }
+        self.graph.release(view.node);
+        Ok(())
+    }
+
+    /// Applies a batch, and says what it did to each view that it changed, by id.
+    ///
+    /// # Errors
+    /// The batch is malformed, or an expression raises for one of its rows. Nothing is changed then.
+    pub fn step(&mut self, batch: &IngestBatch) -> Result<Vec<ViewUpdate>, Error> {
+        let staged = ingest::stage(&self.tables, batch)?;
+        let mut deltas = Vec::with_capacity(staged.len());
+        for staged in &staged {
+            if let Some(scan) = self.graph.find(&Operator::Scan(staged.table), &[]) {
+                deltas.push((scan, staged.delta(&self.tables)));
+            }
+        }
+        let computed = self.graph.compute(deltas, &mut self.evaluator);
+        let changes = computed.map_err(|(node, raised)| self.raised(node, raised))?;
+        let mut updates = Vec::new();
+        for (node, delta) in changes.nodes() {
+            for id in self.shown.get(&node).into_iter().flatten() {
+                updates.extend(self.views.get_mut(id).map(|view| view.apply(delta)));
+            }
+        }
+        self.graph.commit(changes);
+        for staged in staged {
+            staged.commit(&mut self.tables);
+        }
+        updates.sort_unstable_by_key(|update| update.view);
+        Ok(updates)
+    }
+
+    fn raised(&self, node: NodeId, raised: EvalError) -> Error {
+        let node = self.graph.result_of(node);
+        let view = self.shown.get(&node).and_then(|ids| ids.first());
+        Error::Raised { view: view.copied().unwrap_or(ViewId(0)), raised }
+    }
+
+    /// The columns of a view's rows.
+    ///
+    /// # Errors
+    /// [`Error::UnknownView`].
+    pub fn columns(&self, id: ViewId) -> Result<&[OutputColumn], Error> {
+        Ok(&self.view(id)?.columns)
+    }
+
+    /// The rows of a flat view with their ids, in the order of the ids; a streaming view keeps none.
+    ///
+    /// # Errors
+    /// [`Error::UnknownView`].
+    pub fn rows(&self, id: ViewId) -> Result<impl Iterator<Item = (&Key, &[Owned])>, Error> {
+        Ok(self.view(id)?.rows())
+    }
+
+    /// The hash of a flat view's content.
+    ///
+    /// # Errors
+    /// [`Error::UnknownView`].
+    pub fn hash(&self, id: ViewId) -> Result<Option<ContentHash>, Error> {
+        Ok(self.view(id)?.hash())
+    }
+
+    /// A table's row under a key, and its version.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTable`], or what a batch says of such a key.
+    pub fn row(&self, table: &str, key: &[Cell]) -> Result<Option<(&Row, u64)>, Error> {
+        let unknown = || Error::UnknownTable { table: table.to_owned(), at: 0 };
+        let table = &self.tables.all[self.tables.find(table).ok_or_else(unknown)?];
+        let key = ingest::read_key(table, key)?;
+        Ok(table.rows.get(&key).map(|stored| (&stored.row, stored.version)))
+    }
+
+    /// What the circuit is made of.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.graph.stats()
+    }
+
+    fn view(&self, id: ViewId) -> Result<&View, Error> {
+        self.views.get(&id).ok_or(Error::UnknownView(id))
+    }
+}

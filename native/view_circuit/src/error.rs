@@ -1,0 +1,145 @@
+//! What can go wrong. Whatever it is, the circuit stays as it was.
+
+use shape_expr::EvalError;
+
+use crate::view::ViewId;
+
+/// A table, view or batch that is refused, with what and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A table's description contradicts itself.
+    #[error("table {table}: {message}")]
+    InvalidTable {
+        /// The table.
+        table: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// Two tables have one name.
+    #[error("table {table} is there twice")]
+    DuplicateTable {
+        /// The table.
+        table: String,
+    },
+    /// A table that the circuit does not have.
+    #[error("there is no table {table}")]
+    UnknownTable {
+        /// The name as given.
+        table: String,
+        /// The operation of the batch, or the byte of the query, that names it.
+        at: usize,
+    },
+    /// A view that is not registered.
+    #[error("there is no view {0}")]
+    UnknownView(ViewId),
+    /// A view of that id is registered already.
+    #[error("view {0} is registered already")]
+    DuplicateView(ViewId),
+    /// Two tables of a query go by one name.
+    #[error("table name {name} is specified more than once")]
+    DuplicateName {
+        /// The name.
+        name: String,
+        /// The byte of the query where the second one stands.
+        at: usize,
+    },
+    /// A query that is refused; the error inside says at which byte.
+    #[error("{0}")]
+    Query(#[from] shape_expr::Error),
+    /// An expression raised for a row, as PostgreSQL would have.
+    #[error("evaluating view {view}: {raised}")]
+    Raised {
+        /// A view that needs the expression.
+        view: ViewId,
+        /// What it raised.
+        raised: EvalError,
+    },
+    /// A value that is none of its column's type.
+    #[error("operation {operation} on table {table}, column {column}: {raised}")]
+    TypeMismatch {
+        /// The operation's place in the batch, from 0.
+        operation: usize,
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// Why the value cannot be read.
+        raised: EvalError,
+    },
+    /// A record, or a key, of the wrong number of values.
+    #[error("operation {operation} on table {table} has {found} values where {expected} belong")]
+    WrongLength {
+        /// The operation's place in the batch, from 0.
+        operation: usize,
+        /// The table.
+        table: String,
+        /// How many values it takes.
+        expected: usize,
+        /// How many it got.
+        found: usize,
+    },
+    /// A new row without a value, NULL included, for a column.
+    #[error("operation {operation} on table {table}: column {column} has no value")]
+    MissingValue {
+        /// The operation's place in the batch, from 0.
+        operation: usize,
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
+    /// NULL in a primary key.
+    #[error("operation {operation} on table {table}: key column {column} is NULL")]
+    NullKey {
+        /// The operation's place in the batch, from 0.
+        operation: usize,
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
+    /// An update or deletion of a row that is not there.
+    #[error("operation {operation}: table {table} has no row {key}")]
+    MissingRow {
+        /// The operation's place in the batch, from 0.
+        operation: usize,
+        /// The table.
+        table: String,
+        /// The row's key.
+        key: String,
+    },
+    /// A row under a key that another one has.
+    #[error("operation {operation}: table {table} has a row {key} already")]
+    DuplicateRow {
+        /// The operation's place in the batch, from 0.
+        operation: usize,
+        /// The table.
+        table: String,
+        /// The row's key.
+        key: String,
+    },
+}
+
+impl Error {
+    /// A stable name for the kind of error.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::InvalidTable { .. } => "invalid_table",
+            Error::DuplicateTable { .. } => "duplicate_table",
+            Error::UnknownTable { .. } => "unknown_table",
+            Error::DuplicateName { .. } => "duplicate_name",
+            Error::UnknownView(_) => "unknown_view",
+            Error::DuplicateView(_) => "duplicate_view",
+            Error::Query(error) => error.code(),
+            Error::Raised { .. } => "raised",
+            Error::TypeMismatch { .. } => "type_mismatch",
+            Error::WrongLength { .. } => "wrong_length",
+            Error::MissingValue { .. } => "missing_value",
+            Error::NullKey { .. } => "null_key",
+            Error::MissingRow { .. } => "missing_row",
+            Error::DuplicateRow { .. } => "duplicate_row",
+        }
+    }
+}

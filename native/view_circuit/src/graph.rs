@@ -1,0 +1,190 @@
+//! The graph: operators as nodes, one for each distinct part of a plan, shared by all views that need
+//! it.
+//!
+//! A step has two halves. [`Graph::compute`] works out every node's delta from the deltas below it and
+//! from arrangements as they were before the step; it changes nothing, so an expression that raises
+//! leaves the circuit as it was. [`Graph::commit`] then brings the arrangements up to date and cannot
+//! fail.
+
+mod arrangement;
+mod evaluate;
+mod existence;
+mod join;
+mod operator;
+mod snapshot;
+mod step;
+
+use std::hash::{BuildHasher, Hash, Hasher};
+
+use ahash::RandomState;
+use smallvec::SmallVec;
+
+use crate::delta::Map;
+use crate::key::Key;
+use crate::row::Row;
+use arrangement::Arrangement;
+pub(crate) use evaluate::Evaluator;
+pub(crate) use existence::Existence;
+pub(crate) use operator::{Operator, Output};
+
+/// A node's place.
+pub(crate) type NodeId = usize;
+
+/// An arrangement's delta: rows under their keys.
+pub(crate) type KeyedDelta = Vec<(Key, Row, i64)>;
+
+struct Node {
+    operator: Operator,
+    inputs: SmallVec<[NodeId; 2]>,
+    consumers: Vec<NodeId>,
+    /// Views whose result this node's output is.
+    views: usize,
+    /// More than that of any input: nodes run in the order of their ranks.
+    rank: u32,
+    /// What an arrangement has arranged so far.
+    index: Option<Arrangement>,
+}
+
+/// What a circuit is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Operators, arrangements among them.
+    pub nodes: usize,
+    /// Arrangements: indexes of rows by key.
+    pub arrangements: usize,
+    /// Rows in arrangements.
+    pub arranged_rows: usize,
+}
+
+#[derive(Default)]
+pub(crate) struct Graph {
+    nodes: Vec<Option<Node>>,
+    free: Vec<NodeId>,
+    /// Nodes by a hash of operator and inputs.
+    known: Map<u64, SmallVec<[NodeId; 1]>>,
+    hasher: RandomState,
+}
+
+impl Graph {
+    /// The node that does this to these inputs; made if there is none. New ones are noted in `made`.
+    pub fn node(
+        &mut self,
+        operator: Operator,
+        inputs: &[NodeId],
+        made: &mut Vec<NodeId>,
+    ) -> NodeId {
+        if let Some(known) = self.find(&operator, inputs) {
+            return known;
+        }
+        let hash = self.hash(&operator, inputs);
+        let rank = inputs.iter().map(|input| self.rank(*input) + 1).max().unwrap_or(0);
+        let index = matches!(operator, Operator::Arrange(_)).then(Arrangement::default);
+        let (inputs, consumers) = (SmallVec::from_slice(inputs), Vec::new());
+        let node = Node { operator, inputs, consumers, views: 0, rank, index };
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.nodes.push(None);
+            self.nodes.len() - 1
+        });
+        for input in node.inputs.clone() {
+            if let Some(input) = &mut self.nodes[input] {
+                input.consumers.push(id);
+            }
+        }
+        self.nodes[id] = Some(node);
+        self.known.entry(hash).or_default().push(id);
+        made.push(id);
+        id
+    }
+
+    /// The node that does this to these inputs, if there is one.
+    pub fn find(&self, operator: &Operator, inputs: &[NodeId]) -> Option<NodeId> {
+        let alike = self.known.get(&self.hash(operator, inputs))?;
+        let is_same = |id: &&NodeId| match &self.nodes[**id] {
+            Some(node) => node.inputs.as_slice() == inputs && node.operator.is_same(operator),
+            None => false,
+        };
+        alike.iter().find(is_same).copied()
+    }
+
+    /// A view's result is this node's output from now on.
+    pub fn retain(&mut self, id: NodeId) {
+        if let Some(node) = &mut self.nodes[id] {
+            node.views += 1;
+        }
+    }
+
+    /// No longer. What nothing else needs is freed.
+    pub fn release(&mut self, id: NodeId) {
+        if let Some(node) = &mut self.nodes[id] {
+            node.views -= 1;
+        }
+        self.sweep(vec![id]);
+    }
+
+    /// Frees those of these nodes that nothing needs, and then what they needed.
+    pub fn sweep(&mut self, mut candidates: Vec<NodeId>) {
+        while let Some(id) = candidates.pop() {
+            let needless = |node: &mut Node| node.views == 0 && node.consumers.is_empty();
+            let Some(node) = self.nodes[id].take_if(needless) else { continue };
+            let hash = self.hash(&node.operator, &node.inputs);
+            if let Some(alike) = self.known.get_mut(&hash) {
+                alike.retain(|other| *other != id);
+                if alike.is_empty() {
+                    self.known.remove(&hash);
+                }
+            }
+            for input in &node.inputs {
+                if let Some(input) = &mut self.nodes[*input] {
+                    // One entry for each time it is an input: a self-join has two.
+                    if let Some(at) = input.consumers.iter().position(|consumer| *consumer == id) {
+                        input.consumers.swap_remove(at);
+                    }
+                }
+            }
+            candidates.extend(node.inputs.iter().copied());
+            self.free.push(id);
+        }
+    }
+
+    /// A node downstream of this one that is a view's result, itself included.
+    pub fn result_of(&self, id: NodeId) -> NodeId {
+        let mut at = id;
+        loop {
+            match &self.nodes[at] {
+                Some(node) if node.views == 0 => match node.consumers.first() {
+                    Some(next) => at = *next,
+                    None => return at,
+                },
+                _ => return at,
+            }
+        }
+    }
+
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats::default();
+        for node in self.nodes.iter().flatten() {
+            stats.nodes += 1;
+            if let Some(index) = &node.index {
+                stats.arrangements += 1;
+                stats.arranged_rows += index.rows();
+            }
+        }
+        stats
+    }
+
+    fn rank(&self, id: NodeId) -> u32 {
+        self.nodes[id].as_ref().map_or(0, |node| node.rank)
+    }
+
+    fn hash(&self, operator: &Operator, inputs: &[NodeId]) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        operator.hash_identity(&mut hasher);
+        inputs.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// An arrangement's index; of other nodes there is none.
+    fn index(&self, id: NodeId) -> Option<&Arrangement> {
+        self.nodes[id].as_ref()?.index.as_ref()
+    }
+}

@@ -1,0 +1,49 @@
+//! Filters and maps: expressions over rows.
+
+use bumpalo::Bump;
+use shape_expr::{EvalError, Owned, Predicate, Raise, Schema, Vm};
+
+use super::operator::Output;
+use crate::row::Row;
+
+/// Where expressions are evaluated; reused from row to row.
+pub(crate) struct Evaluator {
+    arena: Bump,
+    vm: Vm,
+    /// Values are read already, so nothing asks for their columns' types.
+    schema: Schema,
+}
+
+impl Default for Evaluator {
+    fn default() -> Evaluator {
+        Evaluator { arena: Bump::new(), vm: Vm::default(), schema: Schema::open("") }
+    }
+}
+
+impl Evaluator {
+    /// Is it true of the row?
+    pub fn test(&mut self, predicate: &Predicate, row: &Row) -> Result<bool, EvalError> {
+        self.arena.reset();
+        let values = row.iter().map(Owned::value);
+        let row = shape_expr::Row::of_values(&self.arena, &self.schema, values);
+        Ok(predicate.eval(&row, &mut self.vm)?.is_true())
+    }
+
+    /// The row of these columns.
+    pub fn map(&mut self, outputs: &[Output], row: &Row) -> Result<Row, EvalError> {
+        self.arena.reset();
+        let values = row.iter().map(Owned::value);
+        let input = shape_expr::Row::of_values(&self.arena, &self.schema, values);
+        let mut values = Vec::with_capacity(outputs.len());
+        for output in outputs {
+            values.push(match output {
+                Output::Column(column) => row[*column].clone(),
+                Output::Computed(expression) => {
+                    let value = expression.eval(&input, &mut self.vm)?;
+                    Owned::new(&value).ok_or_else(|| EvalError::new(Raise::NotSupported))?
+                }
+            });
+        }
+        Ok(values.into())
+    }
+}

@@ -1,0 +1,78 @@
+//! What a node does.
+
+use std::hash::{Hash, Hasher};
+
+use shape_expr::{Expression, Predicate};
+
+use super::existence::Existence;
+
+/// A column of what [`Operator::Map`] makes.
+#[derive(Clone, Debug)]
+pub(crate) enum Output {
+    /// A column of the input, as it is.
+    Column(usize),
+    /// A computed one.
+    Computed(Expression),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Operator {
+    /// The rows of a table.
+    Scan(usize),
+    /// Those rows of which the predicate is true.
+    Filter(Predicate),
+    /// Rows of these columns.
+    Map(Vec<Output>),
+    /// The input's rows, indexed by these columns.
+    Arrange(Vec<usize>),
+    /// Rows of two arrangements with equal keys, side by side.
+    Join,
+    /// Rows of the first arrangement, by whether their keys are in the second.
+    Existence(Existence),
+}
+
+impl Operator {
+    /// Does the other do the same?
+    pub fn is_same(&self, other: &Operator) -> bool {
+        match (self, other) {
+            (Operator::Scan(a), Operator::Scan(b)) => a == b,
+            (Operator::Filter(a), Operator::Filter(b)) => a.is_same(b),
+            (Operator::Map(a), Operator::Map(b)) => {
+                let same = |(a, b): (&Output, &Output)| match (a, b) {
+                    (Output::Column(a), Output::Column(b)) => a == b,
+                    (Output::Computed(a), Output::Computed(b)) => a.is_same(b),
+                    _ => false,
+                };
+                a.len() == b.len() && a.iter().zip(b).all(same)
+            }
+            (Operator::Arrange(a), Operator::Arrange(b)) => a == b,
+            (Operator::Join, Operator::Join) => true,
+            (Operator::Existence(a), Operator::Existence(b)) => a == b,
+            _ => false,
+        }
+    }
+
+    /// Feeds the hasher alike for operators that do the same.
+    pub fn hash_identity<H: Hasher>(&self, state: &mut H) {
+        std::mem::discriminant(self).hash(state);
+        match self {
+            Operator::Scan(table) => table.hash(state),
+            // With its constants: there may be many filters that differ in nothing else.
+            Operator::Filter(predicate) => {
+                predicate.template_id().hash(state);
+                predicate.describe().hash(state);
+            }
+            Operator::Map(outputs) => {
+                for output in outputs {
+                    match output {
+                        Output::Column(column) => column.hash(state),
+                        Output::Computed(expression) => expression.template_id().hash(state),
+                    }
+                }
+            }
+            Operator::Arrange(columns) => columns.hash(state),
+            Operator::Join => {}
+            Operator::Existence(existence) => existence.hash(state),
+        }
+    }
+}

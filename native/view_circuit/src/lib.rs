@@ -1,0 +1,54 @@
+//! Incremental views: SELECTs over tables that are kept up to date at the cost of what changes.
+//!
+//! A [`Circuit`] holds tables and views. An [`IngestBatch`] changes rows, and [`Circuit::step`] says
+//! what that does to each view: rows created, updated and deleted. Inside, tables are Z-sets (rows with
+//! integer weights), a batch is a change of those with old and new rows in it, and operators turn
+//! changes of their inputs into changes of their outputs; none rescans a table.
+//!
+//! ```
+//! use shape_expr::{Column, Options};
+//! use view_circuit::{Cell, Circuit, Format, IngestBatch, TableSpec, ViewId};
+//!
+//! let todos = TableSpec::new(
+//!     "todos",
+//!     vec![Column::new("id", "int8".parse()?), Column::new("priority", "int4".parse()?)],
+//!     &["id"],
+//! );
+//! let mut circuit = Circuit::new(vec![todos], Options::default())?;
+//! let sql = "SELECT id FROM todos WHERE priority > 3";
+//! circuit.register(ViewId(1), sql, &[], Format::Streaming)?;
+//!
+//! let mut batch = IngestBatch::new();
+//! batch.create("todos", vec![Cell::from(1), Cell::from(5)]);
+//! batch.create("todos", vec![Cell::from(2), Cell::from(1)]);
+//! let updates = circuit.step(&batch)?;
+//! assert_eq!(updates[0].created().count(), 1);
+//!
+//! // It leaves the view: the row is deleted from it, though not from its table.
+//! let mut batch = IngestBatch::new();
+//! batch.update("todos", vec![Cell::from(1)], vec![Cell::from(1), Cell::from(2)]);
+//! assert_eq!(circuit.step(&batch)?[0].deleted().count(), 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod batch;
+mod circuit;
+mod delta;
+mod error;
+mod graph;
+mod ingest;
+mod key;
+mod plan;
+mod row;
+mod scope;
+mod table;
+mod view;
+
+pub use batch::{Cell, IngestBatch, Record};
+pub use circuit::Circuit;
+pub use error::Error;
+pub use graph::Stats;
+pub use key::Key;
+pub use row::Row;
+pub use table::TableSpec;
+pub use view::{Change, ContentHash, Format, OutputColumn, ViewId, ViewUpdate};

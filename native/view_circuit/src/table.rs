@@ -1,0 +1,108 @@
+//! Tables: their columns, and their rows by primary key.
+
+use std::sync::Arc;
+
+use shape_expr::{Column, ColumnType, Schema};
+
+use crate::delta::Map;
+use crate::error::Error;
+use crate::key::Key;
+use crate::row::Row;
+
+/// A table as a circuit is given it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableSpec {
+    /// Its name: `todos`, or `public.todos`.
+    pub name: String,
+    /// Its columns, in the order of records.
+    pub columns: Vec<Column>,
+    /// The columns of its primary key, in the order of keys.
+    pub primary_key: Vec<String>,
+}
+
+impl TableSpec {
+    /// A table of these columns and this primary key.
+    #[must_use]
+    pub fn new(name: &str, columns: Vec<Column>, primary_key: &[&str]) -> TableSpec {
+        let primary_key = primary_key.iter().map(|column| (*column).to_owned()).collect();
+        TableSpec { name: name.to_owned(), columns, primary_key }
+    }
+}
+
+/// A row and its version.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub row: Row,
+    pub version: u64,
+}
+
+pub(crate) struct Table {
+    pub schema: Arc<Schema>,
+    /// The columns' types, in their order.
+    pub types: Vec<ColumnType>,
+    /// Where the key's columns stand.
+    pub key: Vec<usize>,
+    pub rows: Map<Key, Stored>,
+}
+
+impl Table {
+    pub fn new(spec: TableSpec) -> Result<Table, Error> {
+        let TableSpec { name, columns, primary_key } = spec;
+        let invalid = |message: String| Error::InvalidTable { table: name.clone(), message };
+        let types: Option<Vec<ColumnType>> = columns.iter().map(|c| c.ty.clone()).collect();
+        let schema = Schema::new(&name, columns).map_err(|error| invalid(error.to_string()))?;
+        let Some(types) = types else { return Err(invalid("a column has no type".to_owned())) };
+        if primary_key.is_empty() {
+            return Err(invalid("it has no primary key".to_owned()));
+        }
+        let mut key = Vec::with_capacity(primary_key.len());
+        for column in &primary_key {
+            match schema.position(column) {
+                None => return Err(invalid(format!("it has no column {column} for its key"))),
+                Some(at) if key.contains(&at) => {
+                    return Err(invalid(format!("column {column} is in its key twice")));
+                }
+                Some(at) => key.push(at),
+            }
+        }
+        Ok(Table { schema: Arc::new(schema), types, key, rows: Map::default() })
+    }
+
+    pub fn name(&self) -> &str {
+        self.schema.table()
+    }
+}
+
+/// The tables of a circuit, by name.
+pub(crate) struct Tables {
+    pub all: Vec<Table>,
+    names: Map<String, usize>,
+}
+
+impl Tables {
+    pub fn new(specs: Vec<TableSpec>) -> Result<Tables, Error> {
+        let mut names = Map::default();
+        let mut all = Vec::with_capacity(specs.len());
+        for spec in specs {
+            let table = Table::new(spec)?;
+            let name = full_name(table.name()).into_owned();
+            if names.insert(name, all.len()).is_some() {
+                return Err(Error::DuplicateTable { table: table.name().to_owned() });
+            }
+            all.push(table);
+        }
+        Ok(Tables { all, names })
+    }
+
+    /// The table of this name; without a schema it is that of `public`.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.names.get(full_name(name).as_ref()).copied()
+    }
+}
+
+fn full_name(name: &str) -> std::borrow::Cow<'_, str> {
+    match name.contains('.') {
+        true => name.into(),
+        false => format!("public.{name}").into(),
+    }
+}

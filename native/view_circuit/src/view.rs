@@ -1,0 +1,198 @@
+//! Views: what is kept of a result, and how its changes are told.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use bumpalo::Bump;
+use shape_expr::{Owned, Type, Value};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::delta::{Delta, Map};
+use crate::graph::NodeId;
+use crate::key::Key;
+use crate::row::Row;
+
+/// A view's id, chosen by the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ViewId(pub u64);
+
+impl fmt::Display for ViewId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What is kept of a view's result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Format {
+    /// The rows by id, and a hash of the content.
+    Flat,
+    /// Nothing: changes are told and forgotten.
+    Streaming,
+}
+
+/// A hash of a view's content: it changes when the content does, and is the same for the same content
+/// however it came about. Two contents share one by chance only (128 bits); it is no defence against
+/// somebody who constructs rows to that end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct ContentHash(pub u128);
+
+/// A column of a view's rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputColumn {
+    /// What the query calls it.
+    pub name: String,
+    /// Its type.
+    pub ty: Type,
+}
+
+/// What became of one row of a view.
+///
+/// A row's id is made of the primary keys of the rows it comes from, in the order of the query's
+/// tables, so that rows are told apart whatever is selected of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    id: Key,
+    old: Option<Row>,
+    new: Option<Row>,
+    width: usize,
+}
+
+impl Change {
+    /// The row's id.
+    #[must_use]
+    pub fn id(&self) -> &Key {
+        &self.id
+    }
+
+    /// The values before; of a row that was created there are none.
+    #[must_use]
+    pub fn old(&self) -> Option<&[Owned]> {
+        self.old.as_ref().map(|row| &row[..self.width])
+    }
+
+    /// The values now; of a row that was deleted there are none.
+    #[must_use]
+    pub fn new(&self) -> Option<&[Owned]> {
+        self.new.as_ref().map(|row| &row[..self.width])
+    }
+}
+
+/// What a batch, or its registration, did to a view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ViewUpdate {
+    /// The view.
+    pub view: ViewId,
+    /// The rows that changed, by id.
+    pub changes: Vec<Change>,
+    /// The hash of the content as it is now; `None` for a streaming view.
+    pub hash: Option<ContentHash>,
+}
+
+impl ViewUpdate {
+    /// The rows that came.
+    pub fn created(&self) -> impl Iterator<Item = &Change> {
+        self.changes.iter().filter(|change| change.old.is_none())
+    }
+
+    /// The rows that stayed with other values.
+    pub fn updated(&self) -> impl Iterator<Item = &Change> {
+        self.changes.iter().filter(|change| change.old.is_some() && change.new.is_some())
+    }
+
+    /// The rows that went.
+    pub fn deleted(&self) -> impl Iterator<Item = &Change> {
+        self.changes.iter().filter(|change| change.new.is_none())
+    }
+}
+
+/// A registered view. Its node's rows are the columns that are shown, and then those of the id.
+pub(crate) struct View {
+    pub id: ViewId,
+    pub node: NodeId,
+    pub columns: Vec<OutputColumn>,
+    /// The types of all columns, those of the id too.
+    types: Vec<Type>,
+    key: Vec<usize>,
+    /// The rows, where they are kept.
+    rows: Option<BTreeMap<Key, Row>>,
+    hash: u128,
+}
+
+impl View {
+    pub fn new(
+        id: ViewId,
+        node: NodeId,
+        columns: Vec<OutputColumn>,
+        key_types: Vec<Type>,
+        format: Format,
+    ) -> View {
+        let key = (columns.len()..columns.len() + key_types.len()).collect();
+        let types = columns.iter().map(|column| column.ty.clone()).chain(key_types).collect();
+        let rows = (format == Format::Flat).then(BTreeMap::new);
+        View { id, node, columns, types, key, rows, hash: 0 }
+    }
+
+    /// Takes a delta in, and tells it row by row.
+    pub fn apply(&mut self, delta: &Delta) -> ViewUpdate {
+        let mut found: Map<Key, (Option<Row>, Option<Row>)> = Map::default();
+        for (row, weight) in delta {
+            let (old, new) = found.entry(Key::of(row, &self.key)).or_default();
+            debug_assert!(weight.abs() == 1, "ids are unique");
+            *(if *weight < 0 { old } else { new }) = Some(row.clone());
+        }
+        let width = self.columns.len();
+        let change = |(id, (old, new))| Change { id, old, new, width };
+        let mut changes: Vec<Change> = found.into_iter().map(change).collect();
+        changes.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        if let Some(rows) = &mut self.rows {
+            let mut arena = Bump::new();
+            for change in &changes {
+                if let Some(old) = &change.old {
+                    self.hash = self.hash.wrapping_sub(hash(old, &self.types, &mut arena));
+                    rows.remove(&change.id);
+                }
+                if let Some(new) = &change.new {
+                    self.hash = self.hash.wrapping_add(hash(new, &self.types, &mut arena));
+                    rows.insert(change.id.clone(), new.clone());
+                }
+            }
+        }
+        let hash = self.rows.is_some().then_some(ContentHash(self.hash));
+        ViewUpdate { view: self.id, changes, hash }
+    }
+
+    pub fn hash(&self) -> Option<ContentHash> {
+        self.rows.is_some().then_some(ContentHash(self.hash))
+    }
+
+    /// The rows that are kept, by id.
+    pub fn rows(&self) -> impl Iterator<Item = (&Key, &[Owned])> {
+        let width = self.columns.len();
+        self.rows.iter().flatten().map(move |(id, row)| (id, &row[..width]))
+    }
+}
+
+/// Of everything that can be seen of a row. The hashes of a view's rows are added up, so that one row's
+/// change costs one row's work.
+fn hash(row: &Row, types: &[Type], arena: &mut Bump) -> u128 {
+    arena.reset();
+    let mut bytes = bumpalo::collections::Vec::with_capacity_in(32 * row.len(), arena);
+    for (value, ty) in row.iter().zip(types) {
+        match value.value() {
+            Value::Null => bytes.push(0),
+            Value::Int(i) => {
+                bytes.push(1);
+                bytes.extend_from_slice(&i.to_le_bytes());
+            }
+            _ => {
+                let text = value.text(ty, bytes.bump()).unwrap_or_default();
+                bytes.push(2);
+                bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
+                bytes.extend_from_slice(text.as_bytes());
+            }
+        }
+    }
+    xxh3_128(&bytes)
+}
