@@ -127,10 +127,10 @@ impl Const {
         }
     }
 
-    /// As `is_same`, and of patterns only that they are one and the same.
+    /// As `is_same`, patterns too.
     fn is_alike(&self, other: &Const) -> bool {
         match (self, other) {
-            (Const::Pattern(a), Const::Pattern(b)) => Arc::ptr_eq(a, b),
+            (Const::Pattern(a), Const::Pattern(b)) => a.is_same(b),
             _ => self.is_same(other),
         }
     }

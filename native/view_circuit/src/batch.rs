@@ -129,6 +129,13 @@ impl IngestBatch {
         self.push(table, Operation::Delete(key))
     }
 
+    /// What another batch has, after what this one has. Whether it is optimistic this one says.
+    pub fn append(&mut self, other: &IngestBatch) {
+        for (table, operation) in &other.operations {
+            self.push(&other.tables[*table], operation.clone());
+        }
+    }
+
     /// How many changes there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -68,13 +68,13 @@ impl Change {
 
     /// The values before; of a row that was created there are none.
     #[must_use]
-    pub fn old(&self) -> Option<&[Owned]> {
+    pub fn before(&self) -> Option<&[Owned]> {
         self.old.as_ref().map(|row| &row[..self.width])
     }
 
     /// The values now; of a row that was deleted there are none.
     #[must_use]
-    pub fn new(&self) -> Option<&[Owned]> {
+    pub fn after(&self) -> Option<&[Owned]> {
         self.new.as_ref().map(|row| &row[..self.width])
     }
 }

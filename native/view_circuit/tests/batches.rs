@@ -54,7 +54,7 @@ fn an_update_that_leaves_a_filtered_view_deletes_the_row_from_it() {
     let updates = circuit.step(&batch).expect("an update");
     let change = updates[0].deleted().next().expect("a deletion");
     assert_eq!(change.id().values()[0], 1.into());
-    assert_eq!((updates[0].changes.len(), change.new()), (1, None));
+    assert_eq!((updates[0].changes.len(), change.after()), (1, None));
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub(crate) enum Anchor {
 }
 
 /// A LIKE pattern: the longest literal that every match has, and the rest if that is not all.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 struct Like {
     anchor: Anchor,
     literal: Box<[u8]>,
@@ -116,6 +116,16 @@ impl Pattern {
                 Kind::Like(like) => like.literal.len() + like.rest.as_ref().map_or(0, |r| r.len()),
                 _ => 0,
             }
+    }
+
+    /// Does it match the same by the same means? A regex that two use is shared by them.
+    pub(crate) fn is_same(&self, other: &Pattern) -> bool {
+        match (&self.0, &other.0) {
+            (Kind::Like(a), Kind::Like(b)) => a == b,
+            (Kind::Regex(a, x), Kind::Regex(b, y)) => Arc::ptr_eq(a, b) && x == y,
+            (Kind::Raises(a), Kind::Raises(b)) => a == b,
+            _ => false,
+        }
     }
 
     /// For listings.

@@ -1,0 +1,358 @@
+//! Every view equals PostgreSQL's own SELECT after every one of many random transactions.
+//!
+//! `VIEW_ORACLE_TRANSACTIONS` says how many, `VIEW_ORACLE_SEED` repeats a run.
+
+mod common;
+
+use std::collections::{BTreeMap, HashMap};
+
+use bumpalo::Bump;
+use common::table;
+use fastrand::Rng;
+use pg_fixture::Server;
+use postgres::{Client, NoTls, SimpleQueryMessage};
+use shape_expr::{Options, Owned, Param, Type};
+use view_circuit::{Cell, Circuit, ContentHash, Format, IngestBatch, ViewId, ViewUpdate};
+
+/// Name, columns with types, key, and samples for the columns.
+type Description = (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str]);
+
+const TABLES: &[Description] = &[
+    (
+        "users",
+        &[("id", "bigint"), ("org", "integer"), ("name", "text"), ("score", "numeric")],
+        &["id"],
+    ),
+    (
+        "projects",
+        &[
+            ("id", "integer"),
+            ("owner", "bigint"),
+            ("budget", "numeric"),
+            ("rate", "double precision"),
+            ("code", "character(4)"),
+        ],
+        &["id"],
+    ),
+    (
+        "todos",
+        &[
+            ("project", "integer"),
+            ("title", "character varying"),
+            ("weight", "double precision"),
+            ("done", "boolean"),
+            ("due", "date"),
+        ],
+        &["project", "title"],
+    ),
+];
+
+const VIEWS: &[&str] = &[
+    "SELECT * FROM users",
+    "SELECT name FROM users WHERE org = 2",
+    "SELECT id, upper(name), score * 2 FROM users WHERE score >= 1 OR name IS NULL",
+    "SELECT id FROM users WHERE name LIKE 'a%' AND org IN (1, 2)",
+    "SELECT u.name, p.code FROM users u JOIN projects p ON p.owner = u.id",
+    "SELECT * FROM users u JOIN projects p ON p.owner = u.id AND p.budget > u.score",
+    "SELECT u.id, p.id FROM users u, projects p WHERE u.score = p.budget",
+    "SELECT u.id, p.id FROM users u, projects p WHERE u.score = p.rate",
+    "SELECT u.id, p.id FROM users u, projects p WHERE u.name = p.code",
+    "SELECT u.id, v.id FROM users u JOIN users v ON u.org = v.org WHERE u.id < v.id",
+    "SELECT u.id, v.id FROM users u JOIN users v ON u.id = v.org",
+    "SELECT p.id, q.id FROM projects p JOIN projects q ON p.code = q.code",
+    "SELECT p.id, q.id FROM projects p JOIN projects q ON p.rate = q.rate",
+    "SELECT u.name, p.id, t.title FROM users u JOIN projects p ON p.owner = u.id \
+       JOIN todos t ON t.project = p.id WHERE NOT t.done",
+    "SELECT u.id, p.id, t.title FROM users u, todos t, projects p \
+       WHERE p.owner = u.id AND t.project = p.id AND u.org + 1 = p.id",
+    "SELECT a.id, b.id FROM users a, users b WHERE a.id < b.id AND a.org = 1 AND b.org = 2",
+    "SELECT id FROM projects WHERE owner IN (SELECT id FROM users WHERE org = 1)",
+    "SELECT id FROM projects WHERE owner NOT IN (SELECT id FROM users WHERE org = 1)",
+    "SELECT id FROM users WHERE org NOT IN (SELECT owner FROM projects)",
+    "SELECT id FROM users WHERE org IN (SELECT owner FROM projects)",
+    "SELECT id FROM users WHERE score NOT IN (SELECT budget FROM projects WHERE budget > 1)",
+    "SELECT id FROM users WHERE score IN (SELECT rate FROM projects)",
+    "SELECT id FROM users WHERE org + 1 = ANY (SELECT id FROM projects WHERE rate > 0)",
+    "SELECT id FROM users u WHERE EXISTS (SELECT 1 FROM projects p WHERE p.owner = u.id)",
+    "SELECT id FROM users u WHERE NOT EXISTS (SELECT FROM projects WHERE owner = u.id)",
+    "SELECT id FROM users WHERE EXISTS (SELECT * FROM todos WHERE done)",
+    "SELECT id FROM users WHERE NOT EXISTS (SELECT * FROM todos WHERE due > '2024-06-01')",
+    "SELECT id FROM projects p WHERE (owner, id) IN (SELECT org, id FROM users)",
+    "SELECT id FROM users u WHERE org IN (SELECT id FROM projects p WHERE p.budget = u.score)",
+    "SELECT id FROM users WHERE org = 1 OR id IN (SELECT owner FROM projects WHERE budget > 1)",
+    "SELECT id FROM users WHERE NOT (org = 1 OR id IN (SELECT owner FROM projects))",
+    "SELECT id FROM users WHERE (org IN (SELECT owner FROM projects)) IS NULL",
+    "SELECT id FROM users u WHERE name IS NULL OR \
+       NOT EXISTS (SELECT FROM projects WHERE owner = u.id) AND org NOT IN (SELECT id FROM projects)",
+    "SELECT title FROM todos WHERE project IN (SELECT id FROM projects WHERE owner IN \
+       (SELECT id FROM users WHERE org = 1))",
+    "SELECT title FROM todos WHERE project NOT IN (SELECT id FROM projects WHERE owner NOT IN \
+       (SELECT id FROM users WHERE org = 1))",
+    "SELECT t.title, p.code FROM todos t JOIN projects p ON p.id = t.project WHERE EXISTS \
+       (SELECT FROM users u WHERE u.id = p.owner AND u.name = t.title)",
+    "SELECT t.title FROM todos t WHERE due BETWEEN '2024-01-01' AND '2024-12-31'",
+    "SELECT coalesce(title, '') || '!', weight / 2 FROM todos WHERE weight <> 0",
+    "SELECT id FROM users WHERE org = $1 AND name <> $2",
+    "SELECT 'x', 1, NULL, id FROM users WHERE true",
+];
+
+const PARAMS: &[Param<'static>] = &[Param::Int(2), Param::Text("bob")];
+
+fn sample(rng: &mut Rng, table: &str, column: &str) -> Option<String> {
+    let pick = |rng: &mut Rng, from: &[&str]| from[rng.usize(..from.len())].to_owned();
+    let is_key = matches!((table, column), (_, "id") | ("todos", "project" | "title"));
+    if !is_key && rng.u8(..6) == 0 {
+        return None;
+    }
+    Some(match column {
+        "id" | "project" => rng.u8(1..12).to_string(),
+        "org" => rng.u8(1..5).to_string(),
+        "owner" => rng.u8(1..12).to_string(),
+        "name" | "title" => pick(rng, &["ada", "bob", "a", "Cy", "ab", "ä"]),
+        "score" | "budget" => pick(rng, &["0", "0.0", "1", "1.0", "1.00", "2.5", "-1", "NaN"]),
+        "rate" | "weight" => pick(rng, &["0", "-0", "1", "2.5", "NaN", "-1e300", "Infinity"]),
+        "code" => pick(rng, &["a", "ada", "bob", "", "ab"]),
+        "done" => pick(rng, &["t", "f"]),
+        "due" => pick(rng, &["2023-12-31", "2024-03-01", "2024-09-01", "infinity"]),
+        other => panic!("no samples of {other}"),
+    })
+}
+
+fn literal(value: &Option<String>) -> String {
+    value.as_ref().map_or("NULL".to_owned(), |text| format!("'{text}'"))
+}
+
+type TextRow = Vec<Option<String>>;
+
+struct Run {
+    client: Client,
+    rng: Rng,
+    circuit: Circuit,
+    /// Each table's keys.
+    keys: Vec<Vec<Vec<String>>>,
+    /// What streaming twins of the views told, added up.
+    told: Vec<BTreeMap<view_circuit::Key, TextRow>>,
+    hashes: Vec<(HashMap<u128, Vec<TextRow>>, HashMap<Vec<TextRow>, ContentHash>)>,
+}
+
+#[test]
+fn every_view_is_postgresqls_own_select_after_every_transaction() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse::<u64>().ok());
+    let transactions = number("VIEW_ORACLE_TRANSACTIONS").unwrap_or(300);
+    let seed = number("VIEW_ORACLE_SEED").unwrap_or_else(|| fastrand::u64(..));
+    println!("view oracle: seed {seed}, {transactions} transactions");
+    let server = Server::start().expect("PostgreSQL starts");
+    let mut client = Client::connect(&server.url("postgres"), NoTls).expect("connect");
+    for (name, columns, key) in TABLES {
+        let columns: Vec<String> = columns.iter().map(|(n, ty)| format!("{n} {ty}")).collect();
+        let (columns, key) = (columns.join(", "), key.join(", "));
+        let create = format!("CREATE TABLE {name} ({columns}, PRIMARY KEY ({key}))");
+        client.batch_execute(&create).expect("a table");
+    }
+    let specs = TABLES.iter().map(|(name, columns, key)| table(name, columns, key)).collect();
+    let mut run = Run {
+        client,
+        rng: Rng::with_seed(seed),
+        circuit: Circuit::new(specs, Options::default()).expect("tables"),
+        keys: vec![Vec::new(); TABLES.len()],
+        told: vec![BTreeMap::new(); VIEWS.len()],
+        hashes: vec![Default::default(); VIEWS.len()],
+    };
+    for view in 0..VIEWS.len() {
+        run.register(view);
+    }
+    let mut rows = 0;
+    for at in 0..transactions {
+        run.transaction();
+        if at % 10 == 9 {
+            // On loaded tables.
+            let view = run.rng.usize(..VIEWS.len());
+            run.unregister(view);
+            run.register(view);
+        }
+        for view in 0..VIEWS.len() {
+            rows += run.check(view, &format!("seed {seed}, transaction {at}"));
+        }
+    }
+    for view in 0..VIEWS.len() {
+        run.unregister(view);
+    }
+    assert_eq!(run.circuit.stats().nodes, 0, "what no view needs is freed");
+    println!("view oracle: {} views, {rows} rows compared", VIEWS.len());
+    assert!(rows > transactions * 10, "the views were empty");
+}
+
+fn flat(view: usize) -> ViewId {
+    ViewId(view as u64)
+}
+
+fn streaming(view: usize) -> ViewId {
+    ViewId(1000 + view as u64)
+}
+
+impl Run {
+    fn register(&mut self, view: usize) {
+        let sql = VIEWS[view];
+        let refused = |error| panic!("{sql}: {error}");
+        let circuit = &mut self.circuit;
+        circuit.register(flat(view), sql, PARAMS, Format::Flat).unwrap_or_else(refused);
+        let nodes = circuit.stats();
+        let first = circuit.register(streaming(view), sql, PARAMS, Format::Streaming);
+        let first = first.unwrap_or_else(refused);
+        assert_eq!(self.circuit.stats(), nodes, "{sql}: the same view twice shares every node");
+        self.told[view].clear();
+        self.tell(&first);
+    }
+
+    fn unregister(&mut self, view: usize) {
+        self.circuit.unregister(flat(view)).expect("a view");
+        self.circuit.unregister(streaming(view)).expect("a view");
+    }
+
+    fn tell(&mut self, update: &ViewUpdate) {
+        let Some(view) = update.view.0.checked_sub(1000) else { return };
+        let columns = self.circuit.columns(update.view).expect("a view");
+        let types: Vec<Type> = columns.iter().map(|column| column.ty.clone()).collect();
+        let told = &mut self.told[view as usize];
+        for change in &update.changes {
+            let before = match change.after() {
+                Some(new) => told.insert(change.id().clone(), text(new, &types)),
+                None => told.remove(change.id()),
+            };
+            let old = change.before().map(|old| text(old, &types));
+            assert_eq!(old, before, "{}: the old row is what it was", VIEWS[view as usize]);
+        }
+    }
+
+    fn transaction(&mut self) {
+        let mut transaction = self.client.transaction().expect("a transaction");
+        let mut batch = IngestBatch::new();
+        for _ in 0..self.rng.u8(1..7) {
+            let at = self.rng.usize(..TABLES.len());
+            let (name, columns, key) = TABLES[at];
+            let rng = &mut self.rng;
+            let row: TextRow =
+                columns.iter().map(|(column, _)| sample(rng, name, column)).collect();
+            let place = |column: &&str| {
+                columns.iter().position(|(name, _)| name == column).expect("a key column")
+            };
+            let new: Vec<String> =
+                key.iter().map(|column| row[place(column)].clone().expect("a key")).collect();
+            let keys = &mut self.keys[at];
+            let taken = keys.contains(&new);
+            let old = (!keys.is_empty()).then(|| rng.usize(..keys.len()));
+            let condition = |of: &[String]| {
+                let all = key.iter().zip(of).map(|(column, value)| format!("{column} = '{value}'"));
+                all.collect::<Vec<_>>().join(" AND ")
+            };
+            let values: Vec<String> = row.iter().map(literal).collect();
+            let cells = |of: &[String]| of.iter().map(|text| Cell::from(text.as_str())).collect();
+            let (sql, old) = match (rng.u8(..10), old) {
+                (0..=3, _) | (_, None) if !taken => {
+                    keys.push(new);
+                    (format!("INSERT INTO {name} VALUES ({}) RETURNING *", values.join(", ")), None)
+                }
+                (4..=7, Some(old)) => {
+                    let old_key = keys[old].clone();
+                    let is_key = |column: &str| key.contains(&column);
+                    // Now and then the key changes too.
+                    let moves = !taken && rng.u8(..4) == 0;
+                    let sets: Vec<String> = columns
+                        .iter()
+                        .zip(&values)
+                        .filter(|((column, _), _)| moves || !is_key(column))
+                        .map(|((column, _), value)| format!("{column} = {value}"))
+                        .collect();
+                    if moves {
+                        keys[old] = new;
+                    }
+                    let (sets, condition) = (sets.join(", "), condition(&old_key));
+                    let sql = format!("UPDATE {name} SET {sets} WHERE {condition} RETURNING *");
+                    (sql, Some(old_key))
+                }
+                (_, Some(old)) => {
+                    let old_key = keys.swap_remove(old);
+                    let sql = format!("DELETE FROM {name} WHERE {}", condition(&old_key));
+                    transaction.batch_execute(&sql).expect("a deletion");
+                    batch.delete(name, cells(&old_key));
+                    continue;
+                }
+                _ => continue,
+            };
+            // What PostgreSQL made of the values is what its WAL carries.
+            let stored = query(&mut transaction, &sql).pop().expect("a row");
+            let record: Vec<Cell> = stored.iter().map(|v| v.as_deref().into()).collect();
+            match old {
+                None => batch.create(name, record),
+                Some(old) => batch.update(name, cells(&old), record),
+            };
+        }
+        transaction.commit().expect("commit");
+        let updates = self.circuit.step(&batch).expect("a step");
+        for update in &updates {
+            assert!(!update.changes.is_empty(), "only views that changed are told of");
+            self.tell(update);
+        }
+    }
+
+    fn check(&mut self, view: usize, when: &str) -> u64 {
+        let sql = VIEWS[view];
+        // Parameters that have their own types there are literals here.
+        let asked = sql.replace("$1", "2").replace("$2", "'bob'");
+        let mut theirs = query(&mut self.client, &asked);
+        theirs.sort();
+        let columns = self.circuit.columns(flat(view)).expect("a view");
+        let types: Vec<Type> = columns.iter().map(|column| column.ty.clone()).collect();
+        let kept = self.circuit.rows(flat(view)).expect("a view");
+        let mut ours: Vec<TextRow> = kept.map(|(_, row)| text(row, &types)).collect();
+        let by_id = ours.clone();
+        ours.sort();
+        assert_eq!(ours, theirs, "{when}: {sql}");
+        let mut told: Vec<TextRow> = self.told[view].values().cloned().collect();
+        told.sort();
+        assert_eq!(told, theirs, "{when}, as told: {sql}");
+        // Equal content has equal hashes, and other content others; of content, ids are a part.
+        let hash = self.circuit.hash(flat(view)).expect("a view").expect("it is flat");
+        let ids = self.circuit.rows(flat(view)).expect("a view");
+        let ids = ids.map(|(id, _)| vec![Some(format!("{id:?}"))]);
+        let content: Vec<TextRow> = by_id.into_iter().chain(ids).collect();
+        let (contents, hashes) = &mut self.hashes[view];
+        let known = contents.entry(hash.0).or_insert_with(|| content.clone());
+        assert_eq!(*known, content, "{when}: {sql}");
+        let known = hashes.entry(content).or_insert(hash);
+        assert_eq!(*known, hash, "{when}: {sql}");
+        theirs.len() as u64
+    }
+}
+
+fn text(row: &[Owned], types: &[Type]) -> TextRow {
+    let arena = Bump::new();
+    row.iter().zip(types).map(|(value, ty)| value.text(ty, &arena).map(str::to_owned)).collect()
+}
+
+fn query(client: &mut impl Simple, sql: &str) -> Vec<TextRow> {
+    let row = |message| match message {
+        SimpleQueryMessage::Row(row) => {
+            Some((0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect())
+        }
+        _ => None,
+    };
+    client.ask(sql).into_iter().filter_map(row).collect()
+}
+
+/// A connection, or a transaction on it.
+trait Simple {
+    fn ask(&mut self, sql: &str) -> Vec<SimpleQueryMessage>;
+}
+
+impl Simple for Client {
+    fn ask(&mut self, sql: &str) -> Vec<SimpleQueryMessage> {
+        self.simple_query(sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+}
+
+impl Simple for postgres::Transaction<'_> {
+    fn ask(&mut self, sql: &str) -> Vec<SimpleQueryMessage> {
+        self.simple_query(sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+}
