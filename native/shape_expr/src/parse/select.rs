@@ -196,7 +196,16 @@ impl<'t> Reader<'t> {
             return Ok(Item::All { qualifiers: names.collect(), position });
         }
         let tree = Tree { clause: self.text, prefix: 0, subqueries: None };
-        let ast = tree.expression(*value)?;
+        let ast = tree.expression(*value).map_err(|error| match error {
+            // Here they may stand, but for this crate.
+            Error::Aggregate { name, position } => {
+                Error::unsupported(format!("aggregate function {name}"), position)
+            }
+            Error::WindowFunction { name, position } => {
+                Error::unsupported(format!("window function {name}"), position)
+            }
+            other => other,
+        })?;
         let name = name.or_else(|| match &ast.kind {
             AstKind::Column(names) => names.last().cloned(),
             _ => None,

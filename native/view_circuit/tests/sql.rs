@@ -1,0 +1,146 @@
+//! Queries that are refused, with the reason and the byte it stands at; and views that share.
+
+mod common;
+
+use common::{circuit, flat, ints, shown};
+use shape_expr::Param;
+use view_circuit::{Error, Format, IngestBatch, ViewId};
+
+/// The error's code, and the text from where it points on.
+fn refusal(sql: &str) -> (&'static str, String) {
+    let mut circuit = circuit();
+    let error = circuit.register(ViewId(1), sql, &[], Format::Flat).expect_err(sql);
+    assert_eq!(circuit.stats().nodes, 0, "{sql}: nothing is left of it");
+    let at = match &error {
+        Error::Query(error) => error.position().expect(sql),
+        Error::UnknownTable { at, .. } | Error::DuplicateName { at, .. } => *at,
+        other => panic!("{sql}: {other:?}"),
+    };
+    (error.code(), sql[at..].to_owned())
+}
+
+fn check(sql: &str, code: &str, from: &str) {
+    let (found, rest) = refusal(sql);
+    assert_eq!(found, code, "{sql}");
+    assert!(rest.starts_with(from), "{sql}: points at {rest:?}");
+}
+
+#[test]
+fn what_is_not_supported_is_refused_by_name_and_place() {
+    check("SELECT DISTINCT x FROM a", "not_supported", "DISTINCT");
+    check("SELECT x FROM a GROUP BY x", "not_supported", "GROUP BY");
+    check("SELECT x FROM a ORDER BY x", "not_supported", "ORDER BY");
+    check("SELECT x FROM a LIMIT 3", "not_supported", "LIMIT");
+    check("SELECT x FROM a OFFSET 3", "not_supported", "OFFSET");
+    check("SELECT x FROM a UNION SELECT y FROM b", "not_supported", "UNION");
+    check("WITH q AS (SELECT 1) SELECT x FROM a", "not_supported", "WITH");
+    check("SELECT count(*) FROM a", "not_supported", "count");
+    check("SELECT id, sum(x) FROM a", "not_supported", "sum");
+    check("SELECT rank() OVER () FROM a", "not_supported", "rank");
+    check("SELECT a.id FROM a LEFT JOIN b ON b.a_id = a.id", "not_supported", "b ON");
+    check("SELECT id FROM a NATURAL JOIN b", "not_supported", "b");
+    check("SELECT id FROM a JOIN b USING (id)", "not_supported", "b USING");
+    check("SELECT id FROM (SELECT id FROM a) q", "not_supported", "FROM (");
+    check("SELECT (SELECT 1) FROM a", "not_supported", "(SELECT 1)");
+    check("SELECT id FROM a WHERE x > (SELECT 1 FROM b)", "not_supported", "(SELECT 1");
+    check("SELECT id FROM a WHERE x > ANY (SELECT y FROM b)", "not_supported", "> ANY");
+    check("SELECT id FROM a WHERE x < now()", "volatile_function", "now()");
+    check("SELECT 1", "not_supported", "SELECT 1");
+    check("DELETE FROM a", "not_supported", "DELETE");
+    let sql = "SELECT id FROM a WHERE x NOT IN (SELECT y FROM b WHERE b.id = a.n)";
+    check(sql, "not_supported", "NOT IN");
+    let sql = "SELECT id FROM a WHERE (x, n) NOT IN (SELECT y, id FROM b)";
+    check(sql, "not_supported", "NOT IN");
+    let sql = "SELECT id FROM a WHERE EXISTS (SELECT FROM b WHERE b.y > a.x)";
+    check(sql, "not_supported", "> a.x");
+}
+
+#[test]
+fn names_lead_to_one_thing_or_are_refused() {
+    check("SELECT id FROM nowhere", "unknown_table", "nowhere");
+    check("SELECT id FROM a, other.b", "unknown_table", "other.b");
+    check("SELECT z FROM a", "unknown_column", "z");
+    check("SELECT b.id FROM a", "unknown_table", "b.id");
+    check("SELECT a.id FROM a AS q", "unknown_table", "a.id");
+    check("SELECT id FROM a, b", "ambiguous_column", "id");
+    check("SELECT a.id FROM a, a", "duplicate_name", "a");
+    check("SELECT a.id FROM a JOIN b ON c.id = a.id JOIN b c ON true", "unknown_table", "c.id =");
+    check("SELECT q.* FROM a", "unknown_table", "q.*");
+    check("SELECT id FROM a WHERE x IN (SELECT id, y FROM b)", "syntax_error", "IN");
+    check("SELECT id FROM a WHERE x IN (SELECT true FROM b)", "unknown_operator", "x IN");
+    check("SELECT id FROM a WHERE id = $1", "unknown_parameter", "$1");
+    check("SELECT id FROM a WHERE ä", "unknown_column", "ä");
+    check("SELECT id FROM a WHERE 'ä' = ;", "syntax_error", ";");
+    check("SELECT id FROM a; SELECT id FROM a", "syntax_error", "SELECT id FROM a");
+}
+
+#[test]
+fn an_inner_name_hides_an_outer_one() {
+    let mut circuit = circuit();
+    // `id` is b's, so this asks nothing of a's rows.
+    let sql = "SELECT x FROM a WHERE EXISTS (SELECT FROM b WHERE id = a_id)";
+    let view = flat(&mut circuit, sql);
+    let mut batch = IngestBatch::new();
+    batch.create("a", ints(&[1, 10, 0])).create("b", ints(&[5, 5, 0]));
+    circuit.step(&batch).expect("rows");
+    assert_eq!(shown(&circuit, view), [["10"]]);
+}
+
+#[test]
+fn views_share_what_they_have_in_common_and_free_it_with_the_last() {
+    let mut circuit = circuit();
+    let mut batch = IngestBatch::new();
+    for id in 0..10 {
+        batch.create("a", ints(&[id, id % 3, 0])).create("b", ints(&[id, id, 0]));
+    }
+    circuit.step(&batch).expect("rows");
+    let first = flat(&mut circuit, "SELECT a.id FROM a JOIN b ON b.a_id = a.id WHERE a.x = 1");
+    let alone = circuit.stats();
+    assert_eq!((alone.arrangements, alone.arranged_rows), (2, 13));
+    // The same join with something else selected: one node more.
+    let second = flat(&mut circuit, "SELECT b.y FROM b, a WHERE a.x = 1 AND a.id = b.a_id");
+    let third = flat(&mut circuit, "SELECT b.y FROM a JOIN b ON b.a_id = a.id WHERE a.x = 1");
+    let all = circuit.stats();
+    assert_eq!(all.arrangements, 2);
+    circuit.unregister(second).expect("a view");
+    circuit.unregister(third).expect("a view");
+    assert_eq!(circuit.stats(), alone);
+    circuit.unregister(first).expect("a view");
+    assert_eq!(circuit.stats(), view_circuit::Stats::default());
+    assert_eq!(circuit.unregister(first), Err(Error::UnknownView(first)));
+}
+
+#[test]
+fn a_thousand_views_over_one_subquery_keep_its_values_once() {
+    let mut circuit = circuit();
+    let mut batch = IngestBatch::new();
+    for id in 0..100 {
+        batch.create("b", ints(&[id, id, id % 2]));
+    }
+    circuit.step(&batch).expect("rows");
+    for n in 0..1000 {
+        let sql = "SELECT id FROM a WHERE n = $1 AND x IN (SELECT a_id FROM b WHERE y = 1)";
+        circuit
+            .register(ViewId(n), sql, &[Param::Int(n as i64)], Format::Streaming)
+            .expect("a view");
+    }
+    let stats = circuit.stats();
+    // Each has its own filter, and the rows that pass it; the values are there once.
+    assert_eq!((stats.arrangements, stats.arranged_rows), (1001, 50));
+}
+
+#[test]
+fn a_view_that_raises_on_loaded_rows_is_refused_and_leaves_nothing() {
+    let mut circuit = circuit();
+    let mut batch = IngestBatch::new();
+    batch.create("a", ints(&[1, 0, 0]));
+    circuit.step(&batch).expect("a row");
+    let error = circuit.register(ViewId(3), "SELECT 1 / x FROM a", &[], Format::Flat);
+    let error = error.expect_err("a division by zero");
+    assert_eq!(error.code(), "raised");
+    assert!(error.to_string().contains("22012"), "{error}");
+    assert_eq!(circuit.stats().nodes, 0);
+    circuit.register(ViewId(3), "SELECT x FROM a", &[], Format::Flat).expect("the id is free");
+    let error = circuit.register(ViewId(3), "SELECT x FROM a", &[], Format::Flat);
+    assert_eq!(error.expect_err("no longer"), Error::DuplicateView(ViewId(3)));
+}
