@@ -163,6 +163,13 @@ defmodule ShapeRouter do
   """
   @spec new(String.t(), String.t(), keyword()) :: {:ok, t()} | {:error, Error.t()}
   def new(tenant, table, opts \\ []) when is_binary(tenant) and is_binary(table) do
+    with {:ok, settings, opts} <- settings(opts), do: open(table, settings, opts.data_dir, opts)
+  end
+
+  @doc false
+  # What the native library is told of a router, and the options whole.
+  @spec settings(keyword()) :: {:ok, tuple(), map()} | {:error, Error.t()}
+  def settings(opts) do
     with {:ok, opts} <- Options.merge(opts, @new_options),
          {:ok, columns} <- Columns.normalize(opts.columns),
          {:ok, primary_key} <- Columns.names(opts.primary_key),
@@ -173,8 +180,7 @@ defmodule ShapeRouter do
       limits = {opts.max_shapes, opts.max_bytes}
       track = opts.track_membership == true
       indexes = {opts.num_lanes, opts.rebuild_threshold / 1}
-      settings = {columns, primary_key, track, limits, opts.time_zone, indexes}
-      open(table, settings, opts.data_dir, opts)
+      {:ok, {columns, primary_key, track, limits, opts.time_zone, indexes}, opts}
     end
   end
 

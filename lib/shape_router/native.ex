@@ -11,6 +11,10 @@ defmodule ShapeRouter.Native do
 
   def router_new(_table, _settings), do: nif()
   def router_open(_table, _settings, _directory, _how), do: nif()
+  def router_open_held_back(_table, _settings, _directory, _tail), do: nif()
+  def router_held_back(_router), do: nif()
+  def router_release(_router, _number), do: nif()
+  def router_sync(_router), do: nif()
   def router_snapshot(_router, _directory), do: nif()
   def router_add(_router, _shapes), do: nif()
   def router_remove(_router, _id), do: nif()

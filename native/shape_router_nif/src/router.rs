@@ -113,7 +113,7 @@ fn snapshot(term: Term<'_>) -> Result<Option<Snapshot>, NifError> {
 /// `:dirty` where it may wait for a disk: then it is done off the scheduler.
 #[rustler::nif]
 fn router_remove<'a>(env: Env<'a>, handle: &RouterHandle, id: u64) -> Term<'a> {
-    if handle.router.is_durable() {
+    if handle.router.may_wait() {
         return atoms::dirty().to_term(env);
     }
     remove(env, handle, id)

@@ -89,7 +89,7 @@ fn route<'a>(
 /// disk: then it is done off the scheduler.
 #[rustler::nif]
 fn router_ack<'a>(env: Env<'a>, handle: &RouterHandle, lsn: u64) -> Term<'a> {
-    if handle.router.is_durable() {
+    if handle.router.may_wait() {
         return atoms::dirty().to_term(env);
     }
     ack(env, handle, lsn)

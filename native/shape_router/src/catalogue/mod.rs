@@ -348,6 +348,12 @@ impl Catalogue {
         self.journal.read().as_ref().ok_or(Error::Closed)?.acknowledge(seq)
     }
 
+    /// Whether records are held back, so that writing one waits for nothing.
+    #[must_use]
+    pub fn holds_back(&self) -> bool {
+        self.held_back.is_some()
+    }
+
     /// The records that were held back since this was last asked, with their numbers; empty where none
     /// are. They stay held back until they are [released](Catalogue::release).
     #[must_use]
