@@ -11,6 +11,12 @@ defmodule ShapeRouter.Native do
 
   def router_new(_table, _settings), do: nif()
   def router_open(_table, _settings, _directory, _how), do: nif()
+  def cache_new(_bounds, _floor), do: nif()
+  def cache_append(_cache, _operations), do: nif()
+  def cache_append_dirty(_cache, _operations), do: nif()
+  def cache_read(_cache, _since, _limit), do: nif()
+  def cache_read_dirty(_cache, _since, _limit), do: nif()
+  def cache_stats(_cache), do: nif()
   def router_open_held_back(_table, _settings, _directory, _tail), do: nif()
   def router_held_back(_router), do: nif()
   def router_release(_router, _number), do: nif()

@@ -10,6 +10,8 @@ rustler::atoms! {
     id, schema, table, columns, name, type_oid, typmod, key_question = "key?", replica_identity,
     // an answer
     rekey, upsert, delete_if_present, unknown, missing,
+    // a cache
+    miss,
     // a column's type
     enumeration = "enum", array, collate,
     // structs of values

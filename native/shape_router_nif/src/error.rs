@@ -50,6 +50,20 @@ impl From<shape_expr::Error> for NifError {
     }
 }
 
+impl From<shape_log::Error> for NifError {
+    fn from(error: shape_log::Error) -> Self {
+        use shape_log::Error as E;
+        let message = error.to_string();
+        let code = match error {
+            E::Storage(error) => return shape_router::Error::from(error).into(),
+            E::OutOfOrder { .. } => "out_of_order",
+            E::NoSuchChunk { .. } => "unknown_chunk",
+            _ => "invalid_argument",
+        };
+        Self::new(code, message)
+    }
+}
+
 impl From<pg_wal::Error> for NifError {
     fn from(error: pg_wal::Error) -> Self {
         let (code, position) = match &error {

@@ -24,6 +24,8 @@
 //! | `filter` | what `ShapeRouter.Filter` asks of a router |
 //! | `handle` | what Erlang holds: routers, cursors, predicates |
 //! | `value_key` | a value -> the bytes that all values equal to it have |
+//! | `log_entry` | a change's term -> what is logged of it |
+//! | `operation_cache` | the newest operations of a shape |
 //! | `lanes` | the LSM index of `ShapeRouter.Index.LsmEqualityIndex` |
 //! | `pin` | the library stays in memory |
 
@@ -38,7 +40,9 @@ mod filter;
 mod handle;
 mod json;
 mod lanes;
+mod log_entry;
 mod name_terms;
+mod operation_cache;
 mod param;
 mod pin;
 mod predicate;

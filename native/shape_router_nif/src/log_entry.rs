@@ -255,7 +255,11 @@ impl Writer<'_> {
     }
 
     /// A value as PostgreSQL writes it; `None` is NULL.
-    fn text<'b>(&'b self, term: Term<'b>, what: &str) -> Result<Option<&'b str>, NifError> {
+    fn text<'r, 't: 'r>(
+        &'r self,
+        term: Term<'t>,
+        what: &str,
+    ) -> Result<Option<&'r str>, NifError> {
         let formatted = |text: std::fmt::Arguments<'_>| {
             let mut out = bumpalo::collections::String::new_in(self.arena);
             let _ = out.write_fmt(text);
@@ -285,7 +289,7 @@ fn not_text(what: &str) -> NifError {
 fn column<'t>(record: Term<'t>, name: &str) -> Option<Term<'t>> {
     let env = record.get_env();
     record.map_get(name).ok().or_else(|| {
-        let atom = Atom::try_from_bytes(env, name.as_bytes()).ok()??;
+        let atom = Atom::existing_from_str(env, name).ok()?;
         record.map_get(atom).ok()
     })
 }
