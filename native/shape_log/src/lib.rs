@@ -3,10 +3,26 @@
 //! Files, their checksums and the journal are `lane_index`'s: nothing here is a second implementation
 //! of them.
 
+mod block;
+mod checkpoint;
 mod entry;
 mod error;
+mod log;
+mod manifest;
 mod offset;
+mod options;
+mod reader;
+mod redo;
+mod segment;
+mod store;
 
 pub use entry::{Entry, Op};
 pub use error::Error;
-pub use offset::Offset;
+pub use offset::{NotAnOffset, Offset};
+pub use options::{OnDurable, Options};
+pub use reader::{Limits, LogReader};
+pub use redo::Record;
+pub use store::{
+    Appended, LogStats, LogStore, NewLog, Recovered, SnapshotWriter, StoreStats, Ticket,
+    Transaction,
+};
