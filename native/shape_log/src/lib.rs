@@ -5,14 +5,30 @@
 
 pub mod cache;
 pub mod chunk;
+mod block;
+mod checkpoint;
 mod entry;
 mod error;
+mod log;
+mod manifest;
 mod offset;
 mod source;
+mod options;
+mod reader;
+mod redo;
+mod segment;
+mod store;
 
 pub use cache::{CachePool, OperationCache};
 pub use chunk::{ChunkMeta, ChunkStore};
 pub use entry::{Entry, Op};
 pub use error::Error;
-pub use offset::Offset;
 pub use source::EntrySource;
+pub use offset::{NotAnOffset, Offset};
+pub use options::{OnDurable, Options};
+pub use reader::{Limits, LogReader};
+pub use redo::Record;
+pub use store::{
+    Appended, LogStats, LogStore, NewLog, Recovered, SnapshotWriter, StoreStats, Ticket,
+    Transaction,
+};

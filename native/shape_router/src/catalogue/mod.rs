@@ -8,7 +8,6 @@
 //!
 //! | module | its one job |
 //! |---|---|
-//! | `codec` | numbers and texts as bytes |
 //! | `clause` | what clauses have in common, written once |
 //! | `shape` | shapes in a row |
 //! | `record` | the records of the journal |
@@ -19,7 +18,6 @@
 //! | `manifest` | which files a directory consists of |
 
 mod clause;
-mod codec;
 mod fold;
 mod held_back;
 mod manifest;
@@ -29,7 +27,7 @@ mod shape;
 mod snapshot;
 
 pub use crate::membership::Held;
-pub use codec::Bad;
+pub use lane_index::codec::Bad;
 pub use manifest::{Declared, Manifest};
 pub use meta::{Meta, RelationChange, StoredColumn, StoredSchema, StoredType};
 pub use record::{AckWriter, AddWriter, Replay, read_record, removal};

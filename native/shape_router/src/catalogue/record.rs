@@ -1,9 +1,9 @@
 //! The records of the journal: what happened to the catalogue, each whole or not at all.
 
-use super::codec::{Bad, Input, put, put_bytes};
 use super::meta::{RelationChange, StoredSchema};
 use super::shape::{ShapeWriter, StoredShape, read_shapes};
 use crate::membership::Held;
+use lane_index::codec::{Bad, Input, put, put_bytes};
 use lane_index::journal::PAYLOAD_UNIT;
 
 const ADD: u8 = 1;

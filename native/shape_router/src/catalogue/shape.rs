@@ -4,9 +4,9 @@
 //! clause. `docs/formats.md` has the bytes.
 
 use super::clause::{self, Cut};
-use super::codec::{Bad, Input, put, put_bytes, unzigzag, zigzag};
 use crate::spec::Snapshot;
 use hashbrown::HashMap;
+use lane_index::codec::{Bad, Input, put, put_bytes, unzigzag, zigzag};
 use shape_expr::Param;
 
 /// A shape as it is stored. Its keys are not part of it.

@@ -4,11 +4,11 @@
 //! serial, what they say of keys by key and serial, and an end that counts the blocks. Written from
 //! the first byte to the last, read so, and never changed. `docs/formats.md` has the bytes.
 
-use super::codec::{Bad, Input, put};
 use super::meta::Meta;
 use super::record::Replay;
 use super::shape::{ShapeWriter, StoredShape, read_shapes};
 use crate::membership::Held;
+use lane_index::codec::{Bad, Input, put};
 use lane_index::storage::{Mapped, Storage};
 use lane_index::{Error, StorageFile, sealed};
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,422 @@
+//! One log: what is in its files, what is still in memory, and what may be seen of it.
+//!
+//! Entries pass through three places. They are *staged* while the record that has them is written to
+//! the redo log; then in the *tail*, in memory; then in the current segment's *file*. What of the file
+//! counts is known here and in the checkpoint, never from the file itself: bytes behind that are cut
+//! before the next are written.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
+
+use lane_index::Storage;
+use lane_index::codec::{Bad, Input, put, put_bytes};
+use parking_lot::Mutex;
+
+use crate::block::{Block, BlockBuilder};
+use crate::segment::{Extent, Owner, Segment, SegmentFile, SnapshotMeta};
+use crate::{Entry, Error, Offset};
+
+/// A log, shared between those who append, flush and read.
+pub(crate) struct Log {
+    pub owner: Owner,
+    pub state: Mutex<State>,
+    /// The directory of all logs.
+    shapes: Arc<dyn Storage>,
+    /// Its own; none before it is needed.
+    directory: OnceLock<Arc<dyn Storage>>,
+}
+
+impl Log {
+    pub fn new(owner: Owner, shapes: &Arc<dyn Storage>, state: State) -> Self {
+        let (state, shapes) = (Mutex::new(state), Arc::clone(shapes));
+        Self { owner, state, shapes, directory: OnceLock::new() }
+    }
+
+    /// Its directory, which is created where it is missing.
+    pub fn directory(&self) -> Result<&Arc<dyn Storage>, lane_index::Error> {
+        if let Some(directory) = self.directory.get() {
+            return Ok(directory);
+        }
+        let directory = self.shapes.subdirectory(&self.owner.directory())?;
+        Ok(self.directory.get_or_init(|| directory))
+    }
+}
+
+/// The rows that a log began with.
+#[derive(Debug, Clone)]
+pub(crate) enum Snapshot {
+    /// There are none.
+    None,
+    /// They are to come.
+    Awaited,
+    /// They are there.
+    Ready(Arc<SegmentFile>, SnapshotMeta),
+}
+
+/// Bytes in the current file that do not count yet: of a transaction that was not durable when they
+/// were written.
+#[derive(Debug, Clone, Copy)]
+struct Spill {
+    tx: u64,
+    extent: Extent,
+}
+
+pub(crate) struct State {
+    pub descriptor: Arc<[u8]>,
+    pub snapshot: Snapshot,
+    /// What was before it is gone; readers begin behind it.
+    pub floor: Offset,
+    /// Oldest first.
+    pub finished: Vec<Arc<Segment>>,
+    /// How many of `finished`, from the oldest on, are in the checkpoint.
+    pub checkpointed: usize,
+    pub current: Arc<SegmentFile>,
+    /// Where the current segment starts.
+    pub start: Offset,
+    /// What of the current file counts. All of it is durable in the redo log or by a checkpoint.
+    pub flushed: Extent,
+    spilled: Option<Spill>,
+    pub next_number: u64,
+    /// Blocks that are not in a file, oldest first.
+    tail: VecDeque<Block>,
+    pub tail_bytes: u64,
+    builder: BlockBuilder,
+    staged: Vec<Block>,
+    /// The newest offset that is staged, or in the tail, or in a file.
+    last: Offset,
+    /// Whether it is among those that have to be flushed.
+    pub is_dirty: bool,
+    /// Files that were written since they were synced.
+    pub unsynced: Vec<u64>,
+    /// Whether a file was created since its directory was synced.
+    pub is_new_file: bool,
+    pub removed: bool,
+    /// What the checkpoint that was opened has of it.
+    stored: Offset,
+    /// The newest transaction of several fragments that it has something of.
+    pending: u64,
+}
+
+/// What a flush has to write: blocks for the current file, from `at` on.
+pub(crate) struct Run {
+    pub file: Arc<SegmentFile>,
+    pub at: u64,
+    pub blocks: Vec<Block>,
+    extent: Extent,
+    /// None where they count as soon as they are written.
+    spills: Option<u64>,
+    finishes: bool,
+}
+
+impl State {
+    pub fn new(descriptor: Arc<[u8]>, snapshot: Snapshot) -> Self {
+        Self {
+            descriptor,
+            snapshot,
+            floor: Offset::ZERO,
+            finished: Vec::new(),
+            checkpointed: 0,
+            current: SegmentFile::new(1),
+            start: Offset::ZERO,
+            flushed: Extent::empty(Offset::ZERO),
+            spilled: None,
+            next_number: 2,
+            tail: VecDeque::new(),
+            tail_bytes: 0,
+            builder: BlockBuilder::default(),
+            staged: Vec::new(),
+            last: Offset::ZERO,
+            is_dirty: false,
+            unsynced: Vec::new(),
+            is_new_file: false,
+            removed: false,
+            stored: Offset::ZERO,
+            pending: 0,
+        }
+    }
+
+    /// Takes an entry that is about to be written to the redo log.
+    pub fn stage(&mut self, entry: &Entry<'_>, salt: u64) -> Result<(), Error> {
+        if entry.offset <= self.last {
+            return Err(Error::OutOfOrder { last: self.last, offset: entry.offset });
+        }
+        if self.builder.is_full_for(entry) {
+            self.staged.push(self.builder.finish(salt));
+        }
+        self.builder.push(entry);
+        self.last = entry.offset;
+        Ok(())
+    }
+
+    /// Whether the log has this entry of a record that is read again.
+    pub fn is_known(&self, offset: Offset) -> bool {
+        offset <= self.stored
+    }
+
+    /// Whether something is staged.
+    pub fn is_staging(&self) -> bool {
+        !self.builder.is_empty() || !self.staged.is_empty()
+    }
+
+    /// What is staged is in the redo log now. Returns how many bytes more are in memory.
+    pub fn keep_staged(&mut self, salt: u64) -> u64 {
+        if !self.builder.is_empty() {
+            self.staged.push(self.builder.finish(salt));
+        }
+        let bytes = self.staged.iter().map(|block| block.bytes.len() as u64).sum();
+        self.tail.extend(self.staged.drain(..));
+        self.tail_bytes += bytes;
+        bytes
+    }
+
+    /// What is staged is not in the redo log.
+    pub fn drop_staged(&mut self) {
+        self.builder.clear();
+        self.staged.clear();
+        self.find_last();
+    }
+
+    /// Forgets what there is of the transaction `tx`, which is the newest. Returns how many bytes less
+    /// are in memory.
+    pub fn forget(&mut self, tx: u64) -> u64 {
+        let mut freed = 0;
+        while self.tail.back().is_some_and(|block| block.tx == tx) {
+            freed += self.tail.pop_back().map_or(0, |block| block.bytes.len() as u64);
+        }
+        self.tail_bytes -= freed;
+        if self.spilled.is_some_and(|spill| spill.tx == tx) {
+            self.spilled = None;
+            self.current.cut(self.flushed.bytes);
+        }
+        self.pending = 0;
+        self.find_last();
+        freed
+    }
+
+    /// Whether this is the first of the transaction `tx`, whose end is still to come.
+    pub fn enters_pending(&mut self, tx: u64) -> bool {
+        std::mem::replace(&mut self.pending, tx) != tx
+    }
+
+    /// The log is removed: nothing goes to its files any more. Returns how many bytes less are in memory.
+    pub fn drop_tail(&mut self) -> u64 {
+        self.tail.clear();
+        std::mem::take(&mut self.tail_bytes)
+    }
+
+    /// The log has its first rows.
+    pub fn set_snapshot(&mut self, meta: SnapshotMeta) {
+        let file = SegmentFile::new(crate::segment::SNAPSHOT_NUMBER);
+        self.snapshot = Snapshot::Ready(file, meta);
+    }
+
+    fn find_last(&mut self) {
+        let file = self.spilled.map_or(self.flushed.last, |spill| spill.extent.last);
+        self.last = self.tail.back().map_or(file, Block::last);
+    }
+
+    /// Lets count what became durable since it was written to the file.
+    pub fn settle(&mut self, watermark: u64) {
+        if let Some(spill) = self.spilled
+            && spill.tx <= watermark
+        {
+            self.flushed = spill.extent;
+            self.spilled = None;
+        }
+    }
+
+    /// What can be written now: blocks of transactions up to `watermark`; with `spilling` those of the
+    /// transaction that is still coming in. As many as belong into the current file.
+    pub fn next_run(
+        &mut self,
+        watermark: u64,
+        spilling: Option<u64>,
+        threshold: u64,
+    ) -> Option<Run> {
+        self.settle(watermark);
+        let from = self.spilled.map_or(self.flushed, |spill| spill.extent);
+        let mut extent = from;
+        let mut blocks: Vec<Block> = Vec::new();
+        let (mut finishes, mut spills) = (false, None);
+        for block in &self.tail {
+            let counts = block.tx <= watermark;
+            if !counts && spilling != Some(block.tx) {
+                break;
+            }
+            let ends = extent.entries > 0
+                && extent.json_bytes >= threshold
+                && extent.last.tx != block.tx
+                && self.spilled.is_none();
+            if ends {
+                finishes = true;
+                break;
+            }
+            if !counts {
+                if !blocks.is_empty() && spills.is_none() {
+                    // What counts goes first.
+                    break;
+                }
+                spills = Some(block.tx);
+            }
+            blocks.push(block.clone());
+            extent.bytes += block.bytes.len() as u64;
+            extent.entries += u64::from(block.entries);
+            extent.json_bytes += block.json_bytes;
+            extent.last = block.last();
+        }
+        if blocks.is_empty() && !finishes {
+            return None;
+        }
+        let written_all = blocks.len() == self.tail.len();
+        if spills.is_none() && self.spilled.is_none() && written_all {
+            // A transaction is in the tail as a whole, or not up to the watermark.
+            finishes = extent.json_bytes >= threshold;
+        }
+        if from.bytes == 0 {
+            extent.bytes += crate::segment::HEADER as u64;
+        }
+        Some(Run {
+            file: Arc::clone(&self.current),
+            at: from.bytes,
+            blocks,
+            extent,
+            spills,
+            finishes,
+        })
+    }
+
+    /// What [`State::next_run`] gave is in the file. Returns how many bytes less are in memory.
+    pub fn written(&mut self, run: &Run) -> u64 {
+        let mut freed = 0;
+        if self.removed {
+            return freed;
+        }
+        for block in self.tail.drain(..run.blocks.len()) {
+            freed += block.bytes.len() as u64;
+        }
+        if self.tail.is_empty() {
+            self.tail = VecDeque::new();
+        }
+        self.tail_bytes -= freed;
+        self.is_new_file |= run.at == 0;
+        if !run.blocks.is_empty() && self.unsynced.last() != Some(&run.file.number) {
+            self.unsynced.push(run.file.number);
+        }
+        match run.spills {
+            Some(tx) => self.spilled = Some(Spill { tx, extent: run.extent }),
+            None => self.flushed = run.extent,
+        }
+        if run.finishes {
+            self.finish_segment();
+        }
+        freed
+    }
+
+    /// Ends the current segment, and begins another.
+    fn finish_segment(&mut self) {
+        let number = self.next_number;
+        self.next_number += 1;
+        let file = std::mem::replace(&mut self.current, SegmentFile::new(number));
+        let end = self.flushed.last;
+        let (start, extent) = (self.start, self.flushed);
+        self.finished.push(Arc::new(Segment { file, start, extent, end, compacted: false }));
+        self.start = end;
+        self.flushed = Extent::empty(end);
+    }
+
+    /// The newest offset up to `watermark`.
+    pub fn newest(&mut self, watermark: u64) -> Offset {
+        self.settle(watermark);
+        let visible = self.tail.iter().rev().find(|block| block.tx <= watermark);
+        visible.map_or(self.flushed.last, Block::last)
+    }
+
+    /// The blocks in memory up to `watermark` that end behind `offset`.
+    pub fn blocks_after(&mut self, offset: Offset, watermark: u64) -> Vec<Block> {
+        self.settle(watermark);
+        let blocks = self.tail.iter().take_while(|block| block.tx <= watermark);
+        blocks.filter(|block| block.last() > offset).cloned().collect()
+    }
+
+    pub fn has_tail(&self) -> bool {
+        !self.tail.is_empty()
+    }
+}
+
+/// What the checkpoint says of a log.
+pub(crate) struct Stored {
+    pub log: u64,
+    pub born: u64,
+    pub state: State,
+}
+
+const NONE: u8 = 0;
+const AWAITED: u8 = 1;
+const READY: u8 = 2;
+
+impl State {
+    /// Writes what the checkpoint says of it.
+    pub fn encode(&self, owner: &Owner, out: &mut Vec<u8>) {
+        put(out, owner.log);
+        put(out, owner.born);
+        put_bytes(out, &self.descriptor);
+        match &self.snapshot {
+            Snapshot::None => out.push(NONE),
+            Snapshot::Awaited => out.push(AWAITED),
+            Snapshot::Ready(_, meta) => {
+                out.push(READY);
+                meta.encode(out);
+            }
+        }
+        put(out, self.floor.tx);
+        put(out, self.floor.op);
+        put(out, self.next_number);
+        put(out, self.finished.len() as u64);
+        self.finished.iter().for_each(|segment| segment.encode(out));
+        put(out, self.current.number);
+        put(out, self.start.tx);
+        put(out, self.start.op);
+        self.flushed.encode(out);
+    }
+
+    /// Reads that.
+    pub fn decode(input: &mut Input<'_>) -> Result<Stored, Bad> {
+        let (log, born) = (input.number()?, input.number()?);
+        let descriptor = Arc::from(input.bytes()?);
+        let snapshot = match input.byte()? {
+            NONE => Snapshot::None,
+            AWAITED => Snapshot::Awaited,
+            READY => {
+                let file = SegmentFile::new(crate::segment::SNAPSHOT_NUMBER);
+                Snapshot::Ready(file, SnapshotMeta::decode(input)?)
+            }
+            _ => return input.bad("a snapshot part of no known kind"),
+        };
+        let mut state = Self::new(descriptor, snapshot);
+        state.floor = Offset::new(input.number()?, input.number()?);
+        state.next_number = input.number()?;
+        let count = input.count(11)?;
+        let mut end = state.floor;
+        for _ in 0..count {
+            let segment = Segment::decode(input)?;
+            if segment.start != end || segment.file.number >= state.next_number {
+                return input.bad("a segment that does not follow the one before");
+            }
+            end = segment.end;
+            state.finished.push(Arc::new(segment));
+        }
+        state.checkpointed = count;
+        state.current = SegmentFile::new(input.number()?);
+        state.start = Offset::new(input.number()?, input.number()?);
+        state.flushed = Extent::decode(input)?;
+        if state.start != end
+            || state.flushed.last < end
+            || state.current.number >= state.next_number
+        {
+            return input.bad("a segment that does not follow the one before");
+        }
+        state.last = state.flushed.last;
+        state.stored = state.flushed.last;
+        Ok(Stored { log, born, state })
+    }
+}

@@ -1,0 +1,77 @@
+//! Power cuts and kills at any moment: what was waited for is there, of what came later the first events
+//! or none, and nothing else; over several generations, and in the middle of an opening too.
+
+mod support;
+
+use std::sync::Arc;
+
+use lane_index::storage::simulation::{Fault, FaultStorage, Faults, SimDisk, SimStorage};
+use support::{World, small};
+
+/// Runs histories that each end with a power cut or a kill.
+fn generations(seed: u64) {
+    let mut directory = SimDisk::new().directory("logs");
+    let mut world = World::new(Arc::new(directory.clone()), small(), seed);
+    for generation in 0..6 {
+        world.open().expect("whatever was left can be opened");
+        for _ in 0..world.rng.usize(..80) {
+            world.step().expect("a step");
+        }
+        directory = cut(&mut world, &directory, seed * 100 + generation);
+    }
+    world.open().expect("whatever was left can be opened");
+    world.check();
+}
+
+/// Ends the process, by a power cut or a kill; gives the directory as the next one finds it.
+fn cut(world: &mut World, directory: &SimStorage, seed: u64) -> SimStorage {
+    let found = if world.rng.u8(..4) == 0 {
+        // All that was written is there.
+        world.settle();
+        directory.kill()
+    } else {
+        directory.crash(seed)
+    };
+    // What the old process does from now on is nobody's business.
+    world.store = None;
+    world.storage = Arc::new(found.clone());
+    found
+}
+
+#[test]
+fn what_was_waited_for_outlives_power_cuts() {
+    for seed in 0..400 {
+        generations(seed);
+    }
+}
+
+#[test]
+fn an_opening_that_is_cut_off_can_be_done_again() {
+    for seed in 0..60 {
+        let directory = SimDisk::new().directory("logs");
+        let mut world = World::new(Arc::new(directory.clone()), small(), seed);
+        world.open().expect("a new one");
+        for _ in 0..100 {
+            world.step().expect("a step");
+        }
+        let mut directory = cut(&mut world, &directory, seed);
+        for attempt in 0..12 {
+            // The opening fails at some step, and the power goes.
+            let faults = Faults::new();
+            faults.arm(Fault { lasting: true, ..Fault::nth(world.rng.u64(1..60)) });
+            let faulty = FaultStorage::new(Arc::new(directory.clone()), faults);
+            world.storage = Arc::new(faulty);
+            let events = world.events.clone();
+            if world.open().is_err() {
+                world.events = events;
+            }
+            // The first power cut may have taken the newest events: a kill does not bring them back.
+            let events = std::mem::take(&mut world.events);
+            directory = cut(&mut world, &directory, seed * 31 + attempt);
+            world.events = events;
+        }
+        world.storage = Arc::new(directory);
+        world.open().expect("whatever was left can be opened");
+        world.check();
+    }
+}
