@@ -38,7 +38,13 @@ defmodule ShapeRouter.OperationCache do
           hit_rate: float()
         }
 
-  @defaults [max_operations: 1000, max_bytes: 16_777_216, ttl_ms: 60_000, floor: {0, 0}, shape: nil]
+  @defaults [
+    max_operations: 1000,
+    max_bytes: 16_777_216,
+    ttl_ms: 60_000,
+    floor: {0, 0},
+    shape: nil
+  ]
   # Longer lists are read off the scheduler.
   @long 200
 
@@ -166,5 +172,7 @@ defmodule ShapeRouter.OperationCache do
 
   defp ttl(:infinity), do: {:ok, nil}
   defp ttl(ms) when is_integer(ms) and ms > 0, do: {:ok, ms}
-  defp ttl(other), do: Error.argument("ttl_ms is neither a positive integer nor :infinity: #{inspect(other)}")
+
+  defp ttl(other),
+    do: Error.argument("ttl_ms is neither a positive integer nor :infinity: #{inspect(other)}")
 end

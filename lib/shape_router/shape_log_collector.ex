@@ -57,7 +57,7 @@ defmodule ShapeRouter.ShapeLogCollector do
 
   require Logger
 
-  alias ShapeRouter.Collector.{Directory, LogStore, Missing, Tables, Transaction, Waiters}
+  alias ShapeRouter.Collector.{Added, Directory, LogStore, Missing, Tables, Transaction, Waiters}
   alias ShapeRouter.{Error, Options, ShapeLog, Source}
 
   @type table :: String.t() | {String.t(), String.t()}
@@ -124,8 +124,16 @@ defmodule ShapeRouter.ShapeLogCollector do
   @spec add_shape(GenServer.server(), ShapeRouter.id(), {table(), String.t() | nil}, keyword()) ::
           :ok | {:error, Error.t()}
   def add_shape(collector, id, {_table, _where} = shape, opts \\ []) do
-    GenServer.call(collector, {:add_shape, id, shape, opts}, :infinity)
+    add_shapes(collector, [{id, shape, opts}])
   end
+
+  @doc """
+  Adds many shapes, each `{id, {table, where}}` or `{id, {table, where}, opts}` as for `add_shape/4`: all of
+  them, or none; made durable together.
+  """
+  @spec add_shapes(GenServer.server(), [tuple()]) :: :ok | {:error, Error.t()}
+  def add_shapes(collector, shapes) when is_list(shapes),
+    do: GenServer.call(collector, {:add_shapes, shapes}, :infinity)
 
   @doc "Removes a shape and its log; its subscribers hear nothing of it any more."
   @spec remove_shape(GenServer.server(), ShapeRouter.id()) :: :ok | {:error, Error.t()}
@@ -140,7 +148,8 @@ defmodule ShapeRouter.ShapeLogCollector do
   `:ok` for the last fragment, the transaction is durable and may be acknowledged to PostgreSQL. One
   that ended before the last one handled is not logged again.
   """
-  @spec handle_transaction(GenServer.server(), Changes.Transaction.t()) :: :ok | {:error, Error.t()}
+  @spec handle_transaction(GenServer.server(), Changes.Transaction.t()) ::
+          :ok | {:error, Error.t()}
   def handle_transaction(collector, %_{changes: _, lsn: _} = transaction) do
     GenServer.call(collector, {:transaction, transaction}, :infinity)
   end
@@ -166,7 +175,8 @@ defmodule ShapeRouter.ShapeLogCollector do
   A shape: its `table`, `where`, `handle` (which names this log of it), `log` for `ShapeRouter.ShapeLog`
   and `descriptor`. Asks nobody.
   """
-  @spec shape(GenServer.server(), ShapeRouter.id()) :: {:ok, Directory.shape()} | {:error, Error.t()}
+  @spec shape(GenServer.server(), ShapeRouter.id()) ::
+          {:ok, Directory.shape()} | {:error, Error.t()}
   def shape(collector, id) do
     with {:ok, shapes} <- directory(collector),
          :error <- Directory.get(shapes, id) do
@@ -220,7 +230,7 @@ defmodule ShapeRouter.ShapeLogCollector do
          {:ok, tables} <- Tables.open(opts.tables, opts.tenant, opts.storage_dir, records),
          shapes = Directory.new(),
          waiters = Waiters.new(),
-         :ok <- restore(store, tables, shapes) do
+         {:ok, tables} <- restore(store, tables, shapes) do
       true = :ets.insert(shapes, {:waiters, waiters})
       if store, do: Process.send_after(self(), :sync, @sync_ms)
 
@@ -249,20 +259,58 @@ defmodule ShapeRouter.ShapeLogCollector do
   defp open_store(%{storage_dir: nil}), do: {:ok, nil, []}
   defp open_store(opts), do: LogStore.open(opts)
 
-  defp restore(nil, _tables, _shapes), do: :ok
+  defp restore(nil, tables, _shapes), do: {:ok, tables}
 
   defp restore(store, tables, shapes) do
-    Enum.reduce_while(LogStore.logs(store), :ok, fn {id, stored}, :ok ->
-      case tables do
-        %{^(stored.table) => table} ->
-          Directory.put(shapes, shape(id, stored, table, store))
-          {:cont, :ok}
+    with {:ok, logs, begun} <- LogStore.logs(store),
+         :ok <- known_tables(logs, tables) do
+      tables = reconcile(store, tables, logs, begun)
 
-        _ ->
-          message = "shape #{id} is of #{Tables.text(stored.table)}, which is not among the tables"
-          {:halt, {:error, %Error{code: :mismatch, message: message}}}
+      live =
+        for {_, table} <- tables,
+            id <- ShapeRouter.shapes(table.router),
+            into: MapSet.new(),
+            do: id
+
+      for {id, stored} <- logs, id in live do
+        Directory.put(shapes, shape(id, stored, tables[stored.table], store))
       end
-    end)
+
+      {:ok, tables}
+    end
+  end
+
+  defp known_tables(logs, tables) do
+    case Enum.find(logs, fn {_, stored} -> not is_map_key(tables, stored.table) end) do
+      nil ->
+        :ok
+
+      {id, stored} ->
+        message = "shape #{id} is of #{Tables.text(stored.table)}, which is not among the tables"
+        {:error, %Error{code: :mismatch, message: message}}
+    end
+  end
+
+  # A crash came between a log and its shape: nobody was told of the two.
+  defp reconcile(store, tables, logs, begun) do
+    logs = MapSet.new(logs, &elem(&1, 0))
+    routed = for {_, table} <- tables, id <- ShapeRouter.shapes(table.router), do: {id, table}
+    live = MapSet.new(routed, &elem(&1, 0))
+    without_shape = begun ++ Enum.reject(logs, &(&1 in live))
+    Enum.each(without_shape, fn id -> :ok = LogStore.remove(store, id) end)
+
+    without_log =
+      for {id, table} <- routed,
+          id not in logs,
+          do: :ok = ShapeRouter.remove_shape(table.router, id)
+
+    if without_shape == [] and without_log == [] do
+      tables
+    else
+      records = Tables.records(tables)
+      :ok = LogStore.keep(store, records)
+      Tables.release(tables, records)
+    end
   end
 
   defp shape(id, stored, table, store) do
@@ -272,11 +320,9 @@ defmodule ShapeRouter.ShapeLogCollector do
   end
 
   @impl GenServer
-  def handle_call({:add_shape, id, {table, where}, opts}, _from, state) do
-    with :ok <- free(state, id),
-         {:ok, table} <- find_table(state, table),
-         {:ok, stored, opts} <- stored(table, where, opts),
-         {:ok, state} <- add(state, table, id, stored, opts) do
+  def handle_call({:add_shapes, shapes}, _from, state) do
+    with {:ok, shapes} <- Added.read(shapes, state.tables, state.shapes),
+         {:ok, state} <- add(state, shapes) do
       {:reply, :ok, state}
     else
       {:error, error} -> {:reply, {:error, error}, state}
@@ -392,44 +438,34 @@ defmodule ShapeRouter.ShapeLogCollector do
 
   # Shapes
 
-  defp stored(table, where, opts) do
-    {descriptor, opts} = Keyword.pop(opts, :descriptor)
-
-    # Never given twice: of a shape that is added again, it is another log.
-    unique = Base.url_encode64(:crypto.strong_rand_bytes(9), padding: false)
-    stored = %{table: table.name, where: where, handle: unique, descriptor: descriptor}
-    {:ok, stored, opts}
-  end
-
-  defp add(state, table, id, stored, opts) do
-    {rows, opts} = Keyword.pop(opts, :rows)
-    {keys, opts} = Keyword.pop(opts, :keys, if(rows, do: [], else: :unknown))
-    stored = %{stored | handle: "#{id}-#{stored.handle}"}
-
-    with {:ok, snapshot, keys} <- write_rows(state, table, id, rows, keys),
-         :ok <- ShapeRouter.add_shape(table.router, id, stored.where, keys, opts) do
-      state = keep(state, fn records -> LogStore.create(state.store, id, stored, snapshot, records) end)
-      Directory.put(state.shapes, shape(id, stored, table, state.store))
+  # A log is there before its shape, and both before either is told to anybody: a crash in between leaves
+  # one without the other, and the next start removes that (`reconcile/3`).
+  defp add(%{store: nil} = state, shapes) do
+    with {:ok, shapes} <- Added.write_rows(nil, shapes),
+         :ok <- Added.to_routers(shapes) do
+      Enum.each(shapes, &Directory.put(state.shapes, shape(&1.id, &1.stored, &1.table, nil)))
       {:ok, state}
     end
   end
 
-  defp write_rows(_state, _table, _id, nil, keys), do: {:ok, nil, keys}
+  defp add(state, shapes) do
+    with :ok <-
+           LogStore.create(state.store, Enum.map(shapes, &{&1.id, &1.stored, &1.rows != nil})),
+         {:ok, shapes} <- Added.write_rows(state.store, shapes),
+         :ok <- Added.to_routers(shapes) do
+      state = keep(state)
 
-  defp write_rows(%{store: nil}, table, _id, rows, _keys),
-    do: {:ok, nil, Enum.map(rows, &key(table, &1))}
+      Enum.each(
+        shapes,
+        &Directory.put(state.shapes, shape(&1.id, &1.stored, &1.table, state.store))
+      )
 
-  defp write_rows(state, table, id, rows, _keys) do
-    LogStore.write_rows(state.store, id, table, rows, &key(table, &1))
-  end
-
-  defp key(%{primary_key: [column]}, row), do: column(row, column)
-  defp key(%{primary_key: columns}, row), do: Enum.map(columns, &column(row, &1))
-
-  defp column(row, name) do
-    case row do
-      %{^name => value} -> value
-      _ -> Enum.find_value(row, fn {key, value} -> if to_string(key) == name, do: value end)
+      {:ok, state}
+    else
+      {:error, error} ->
+        # Those that were not created are not there to be removed.
+        Enum.each(shapes, &LogStore.remove(state.store, &1.id))
+        {:error, error}
     end
   end
 
@@ -437,7 +473,7 @@ defmodule ShapeRouter.ShapeLogCollector do
     removed = ShapeRouter.remove_shape(state.tables[shape.table].router, shape.id)
 
     if removed == :ok do
-      state = keep(state, fn records -> LogStore.remove(state.store, shape.id, records) end)
+      state = forget(state, shape.id)
       Directory.delete(state.shapes, shape)
       Waiters.tell(state.waiters, shape.id, :removed)
       {:reply, :ok, %{state | subscribers: Map.delete(state.subscribers, shape.id)}}
@@ -446,13 +482,17 @@ defmodule ShapeRouter.ShapeLogCollector do
     end
   end
 
-  # Makes durable what the routers hold back, together with what the function writes.
-  defp keep(%{store: nil} = state, _write), do: state
+  defp forget(%{store: nil} = state, _id), do: state
 
-  defp keep(state, write) do
+  defp forget(state, id) do
+    :ok = LogStore.remove(state.store, id)
+    keep(state)
+  end
+
+  # Makes durable what the routers hold back, and all that was written before.
+  defp keep(state) do
     records = Tables.records(state.tables)
-    {:ok, ticket} = write.(records)
-    :ok = LogStore.wait(state.store, ticket)
+    :ok = LogStore.keep(state.store, records)
     # What was taken before is durable too, so nothing is released out of turn.
     state = settle(state, LogStore.durable_lsn(state.store))
     %{state | tables: Tables.release(state.tables, records)}
@@ -477,7 +517,7 @@ defmodule ShapeRouter.ShapeLogCollector do
   end
 
   defp fragment(state, transaction, routed, whose) do
-    with {:ok, _} <- append(state, transaction, routed, []) do
+    with :ok <- append(state, transaction, routed, []) do
       open = opened(state.open, transaction)
 
       open = %{
@@ -508,7 +548,7 @@ defmodule ShapeRouter.ShapeLogCollector do
     with :ok <- acknowledge(state, touched, transaction.lsn),
          records = if(state.store, do: Tables.records(state.tables), else: []),
          something? = open.appended? or records != [] or Transaction.any?(routed),
-         {:ok, _} <- if(something?, do: append(state, transaction, routed, records), else: {:ok, nil}) do
+         :ok <- if(something?, do: append(state, transaction, routed, records), else: :ok) do
       item = %{
         lsn: transaction.lsn,
         # What changes nothing waits for those before it only.
@@ -534,18 +574,25 @@ defmodule ShapeRouter.ShapeLogCollector do
     end)
   end
 
-  defp append(%{store: nil}, _transaction, _routed, _records), do: {:ok, nil}
+  defp append(%{store: nil}, _transaction, _routed, _records), do: :ok
 
   defp append(state, transaction, routed, records) do
     place = {transaction.lsn, Transaction.fragment(transaction), Transaction.last?(transaction)}
-    LogStore.append(state.store, place, routed, records)
+
+    # Nothing is taken that the store has: `take/3` sees to that.
+    with :replay <- LogStore.append(state.store, place, routed, records) do
+      message = "the logs have the transaction #{transaction.lsn} already"
+      {:error, %Error{code: :stale_transaction, message: message}}
+    end
   end
 
   # Only what somebody asked for is kept until it is durable.
   defp entries(%{subscribers: none}, _routed, _transaction) when none == %{}, do: %{}
 
   defp entries(%{subscribers: subscribers}, routed, transaction) do
-    wanted? = if is_map_key(subscribers, :all), do: fn _ -> true end, else: &is_map_key(subscribers, &1)
+    wanted? =
+      if is_map_key(subscribers, :all), do: fn _ -> true end, else: &is_map_key(subscribers, &1)
+
     Transaction.entries(routed, transaction.lsn, wanted?)
   end
 
@@ -563,7 +610,12 @@ defmodule ShapeRouter.ShapeLogCollector do
   defp settle(state, lsn) do
     case :queue.peek(state.pending) do
       {:value, item} when item.after <= lsn ->
-        state = %{state | pending: :queue.drop(state.pending), durable: max(state.durable, item.lsn)}
+        state = %{
+          state
+          | pending: :queue.drop(state.pending),
+            durable: max(state.durable, item.lsn)
+        }
+
         state |> finish(item) |> settle(lsn)
 
       _ ->
@@ -582,7 +634,10 @@ defmodule ShapeRouter.ShapeLogCollector do
 
     Enum.each(item.ids, &Waiters.tell(state.waiters, &1, :changed))
     done(item.whose, item.lsn)
-    if item.records == [], do: state, else: %{state | tables: Tables.release(state.tables, item.records)}
+
+    if item.records == [],
+      do: state,
+      else: %{state | tables: Tables.release(state.tables, item.records)}
   end
 
   defp done({:reply, from}, _lsn), do: GenServer.reply(from, :ok)
@@ -595,11 +650,5 @@ defmodule ShapeRouter.ShapeLogCollector do
     else
       table -> {:ok, table}
     end
-  end
-
-  defp free(state, id) do
-    if Directory.get(state.shapes, id) == :error,
-      do: :ok,
-      else: {:error, %Error{code: :duplicate_shape, message: "shape #{id} exists already"}}
   end
 end

@@ -23,7 +23,10 @@ defmodule ShapeRouter.Collector.Directory do
   def new do
     shapes = :ets.new(:shapes, [:ordered_set, :public, read_concurrency: true])
     # A collector that restarts has another pid: the entry of the one before is swept here.
-    for [pid] <- :ets.match(@table, {:"$1", :_}), not Process.alive?(pid), do: :ets.delete(@table, pid)
+    for [pid] <- :ets.match(@table, {:"$1", :_}),
+        not Process.alive?(pid),
+        do: :ets.delete(@table, pid)
+
     true = :ets.insert(@table, {self(), shapes})
     shapes
   end
@@ -42,7 +45,10 @@ defmodule ShapeRouter.Collector.Directory do
   @spec put(:ets.table(), shape()) :: :ok
   def put(shapes, shape) do
     true =
-      :ets.insert(shapes, [{{:id, shape.id}, shape}, {{:clause, shape.table, shape.where, shape.id}}])
+      :ets.insert(shapes, [
+        {{:id, shape.id}, shape},
+        {{:clause, shape.table, shape.where, shape.id}}
+      ])
 
     :ok
   end

@@ -33,7 +33,10 @@ defmodule ShapeRouter.Collector.Missing do
   end
 
   defp complete_table(table, answered, read_rows) do
-    case for {_, change, answer} <- answered, what = missing(answer), record = new(change), do: {what, key(table, record)} do
+    case for {_, change, answer} <- answered,
+             what = missing(answer),
+             record = new(change),
+             do: {what, key(table, record)} do
       [] ->
         {:ok, answered}
 
@@ -51,10 +54,17 @@ defmodule ShapeRouter.Collector.Missing do
   # Which columns: all of them where it is not known whether the row belongs.
   defp missing(answer) do
     Enum.reduce(answer, nil, fn
-      {_id, :unknown}, _ -> :all
-      {_id, {:insert, missing: columns}}, nil -> columns
-      {_id, {:insert, missing: columns}}, before when is_list(before) -> Enum.uniq(before ++ columns)
-      _, before -> before
+      {_id, :unknown}, _ ->
+        :all
+
+      {_id, {:insert, missing: columns}}, nil ->
+        columns
+
+      {_id, {:insert, missing: columns}}, before when is_list(before) ->
+        Enum.uniq(before ++ columns)
+
+      _, before ->
+        before
     end)
   end
 
@@ -66,7 +76,9 @@ defmodule ShapeRouter.Collector.Missing do
     record = missing(answer) && new(change)
     row = record && rows[key(table, record)]
     whole = row && Map.merge(row, record)
-    belongs = if row && Enum.any?(answer, &match?({_, :unknown}, &1)), do: belongs(table, row), else: []
+
+    belongs =
+      if row && Enum.any?(answer, &match?({_, :unknown}, &1)), do: belongs(table, row), else: []
 
     answer =
       for {id, op} <- answer do

@@ -72,7 +72,13 @@ defmodule ShapeRouter.Collector.Tables do
     with {:ok, settings, opts} <- ShapeRouter.settings(opts),
          :ok <- no_directory(opts) do
       path = Path.join([dir, "routers", file_name(name)])
-      with :ok <- mkdir(path), do: name |> text() |> Native.router_open_held_back(settings, path, tail) |> Error.result()
+
+      with :ok <- mkdir(path),
+           do:
+             name
+             |> text()
+             |> Native.router_open_held_back(settings, path, tail)
+             |> Error.result()
     end
   end
 
@@ -95,8 +101,13 @@ defmodule ShapeRouter.Collector.Tables do
 
   defp unique(opened, table) do
     case Enum.find(opened, fn {_, other} -> other.source == table.source end) do
-      nil -> :ok
-      {name, _} -> Error.argument("the tables #{text(name)} and #{text(table.name)} cannot share a collector")
+      nil ->
+        :ok
+
+      {name, _} ->
+        Error.argument(
+          "the tables #{text(name)} and #{text(table.name)} cannot share a collector"
+        )
     end
   end
 
@@ -124,11 +135,14 @@ defmodule ShapeRouter.Collector.Tables do
   @doc "These records are durable: the routers may write them to their own directories."
   @spec release(%{name() => t()}, [tuple()]) :: %{name() => t()}
   def release(tables, records) do
-    newest = Enum.reduce(records, %{}, fn {source, number, _}, newest -> Map.put(newest, source, number) end)
+    newest =
+      Enum.reduce(records, %{}, fn {source, number, _}, newest ->
+        Map.put(newest, source, number)
+      end)
 
     Map.new(tables, fn {name, table} ->
       case newest do
-        %{^(table.source) => number} ->
+        %{^table.source => number} ->
           :ok = Error.result(Native.router_release(table.router, number))
           {name, %{table | released: max(number, table.released)}}
 

@@ -6,7 +6,9 @@ defmodule ShapeRouter.Collector.Transaction do
   alias ShapeRouter.Collector.Tables
 
   @typedoc "The number of the operation, the change, and what it is to which shapes."
-  @type answered :: {non_neg_integer(), ShapeRouter.Changes.change(), [{ShapeRouter.id(), ShapeRouter.op()}]}
+  @type answered ::
+          {non_neg_integer(), ShapeRouter.Changes.change(),
+           [{ShapeRouter.id(), ShapeRouter.op()}]}
   @type routed :: [{Tables.t(), [answered()]}]
 
   @doc """
@@ -63,7 +65,11 @@ defmodule ShapeRouter.Collector.Transaction do
   @doc "The shapes that it concerns."
   @spec ids(routed()) :: MapSet.t(ShapeRouter.id())
   def ids(routed) do
-    for {_, answered} <- routed, {_, _, answer} <- answered, {id, _} <- answer, into: MapSet.new(), do: id
+    for {_, answered} <- routed,
+        {_, _, answer} <- answered,
+        {id, _} <- answer,
+        into: MapSet.new(),
+        do: id
   end
 
   @doc "Whether it concerns any shape."

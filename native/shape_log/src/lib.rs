@@ -3,31 +3,31 @@
 //! Files, their checksums and the journal are `lane_index`'s: nothing here is a second implementation
 //! of them.
 
-pub mod cache;
-pub mod chunk;
 mod block;
+pub mod cache;
 mod checkpoint;
+pub mod chunk;
 mod entry;
 mod error;
 mod log;
 mod manifest;
 mod offset;
-mod source;
 mod options;
 mod reader;
 mod redo;
 mod segment;
+mod source;
 mod store;
 
 pub use cache::{CachePool, OperationCache};
 pub use chunk::{ChunkMeta, ChunkStore};
 pub use entry::{Entry, Op};
 pub use error::Error;
-pub use source::EntrySource;
 pub use offset::{NotAnOffset, Offset};
 pub use options::{OnDurable, Options};
 pub use reader::{Limits, LogReader};
 pub use redo::Record;
+pub use source::EntrySource;
 pub use store::{
     Appended, LogStats, LogStore, NewLog, Recovered, SnapshotWriter, StoreStats, Ticket,
     Transaction,

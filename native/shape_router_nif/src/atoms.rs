@@ -12,6 +12,9 @@ rustler::atoms! {
     rekey, upsert, delete_if_present, unknown, missing,
     // a cache
     miss,
+    // logs
+    replay, shape_log, durable, fsync, chunk_bytes_threshold, keep_complete_chunks, flush_period,
+    compaction_period,
     // a column's type
     enumeration = "enum", array, collate,
     // structs of values

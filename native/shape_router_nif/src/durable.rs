@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// `:always | :never | {:interval, ms}`.
-fn fsync(term: Term<'_>) -> Result<Fsync, NifError> {
+pub(crate) fn fsync(term: Term<'_>) -> Result<Fsync, NifError> {
     if let Ok(atom) = term.decode::<Atom>() {
         if atom == atoms::always() {
             return Ok(Fsync::Always);
@@ -64,7 +64,8 @@ fn router_open_held_back<'a>(
         let options = Options { fsync: Fsync::Never, hold_back: true, ..Options::default() };
         let tail: Vec<_> = tail.iter().map(|(number, bytes)| (*number, bytes.to_vec())).collect();
         let storage = Directory::open(directory).map_err(shape_router::Error::from)?;
-        let router = Router::open_after(config(table, settings)?, Arc::new(storage), options, &tail)?;
+        let router =
+            Router::open_after(config(table, settings)?, Arc::new(storage), options, &tail)?;
         Ok((atoms::ok(), ResourceArc::new(RouterHandle::new(router, table))).encode(env))
     };
     reply(env, open())

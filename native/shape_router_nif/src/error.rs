@@ -57,6 +57,10 @@ impl From<shape_log::Error> for NifError {
         let code = match error {
             E::Storage(error) => return shape_router::Error::from(error).into(),
             E::OutOfOrder { .. } => "out_of_order",
+            E::OtherFragment { .. } | E::OtherTransaction { .. } => "out_of_order",
+            E::UnknownLog { .. } => "unknown_shape",
+            E::LogExists { .. } => "duplicate_shape",
+            E::Gone { .. } => "compacted",
             E::NoSuchChunk { .. } => "unknown_chunk",
             _ => "invalid_argument",
         };

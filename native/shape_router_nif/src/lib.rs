@@ -25,6 +25,8 @@
 //! | `handle` | what Erlang holds: routers, cursors, predicates |
 //! | `value_key` | a value -> the bytes that all values equal to it have |
 //! | `log_entry` | a change's term -> what is logged of it |
+//! | `log_store` | the logs of a collector |
+//! | `notify` | telling a process from threads of the library |
 //! | `operation_cache` | the newest operations of a shape |
 //! | `lanes` | the LSM index of `ShapeRouter.Index.LsmEqualityIndex` |
 //! | `pin` | the library stays in memory |
@@ -41,7 +43,9 @@ mod handle;
 mod json;
 mod lanes;
 mod log_entry;
+mod log_store;
 mod name_terms;
+mod notify;
 mod operation_cache;
 mod param;
 mod pin;

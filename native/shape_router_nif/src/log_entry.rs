@@ -112,6 +112,20 @@ pub(crate) fn write<'t>(
     Ok(())
 }
 
+/// Writes a row that was there from the beginning.
+pub(crate) fn row(
+    table: &Table,
+    row: Term<'_>,
+    arena: &Bump,
+    out: &mut Vec<u8>,
+) -> Result<Written, NifError> {
+    if !row.is_map() {
+        return Err(NifError::argument(format!("a row is no map: {row:?}")));
+    }
+    let writer = Writer { table, lsn: 0, arena };
+    writer.entry(out, (Op::Insert, 0, 0), Some(row), Some(row), "")
+}
+
 struct Writer<'w> {
     table: &'w Table,
     lsn: u64,
@@ -255,11 +269,7 @@ impl Writer<'_> {
     }
 
     /// A value as PostgreSQL writes it; `None` is NULL.
-    fn text<'r, 't: 'r>(
-        &'r self,
-        term: Term<'t>,
-        what: &str,
-    ) -> Result<Option<&'r str>, NifError> {
+    fn text<'r, 't: 'r>(&'r self, term: Term<'t>, what: &str) -> Result<Option<&'r str>, NifError> {
         let formatted = |text: std::fmt::Arguments<'_>| {
             let mut out = bumpalo::collections::String::new_in(self.arena);
             let _ = out.write_fmt(text);
@@ -267,9 +277,7 @@ impl Writer<'_> {
         };
         match value::datum(term, Kind::ANY, self.arena) {
             Datum::Null => Ok(None),
-            Datum::Text(text) => {
-                Ok(Some(std::str::from_utf8(text).map_err(|_| not_text(what))?))
-            }
+            Datum::Text(text) => Ok(Some(std::str::from_utf8(text).map_err(|_| not_text(what))?)),
             Datum::Bool(bool) => Ok(Some(if bool { "t" } else { "f" })),
             Datum::Int(int) => formatted(format_args!("{int}")),
             Datum::Float(float) => formatted(format_args!("{float}")),

@@ -53,7 +53,11 @@ fn cache_new<'a>(
     reply(env, made)
 }
 
-fn append<'a>(env: Env<'a>, handle: &CacheHandle, operations: Vec<((u64, u64), Binary<'a>)>) -> Term<'a> {
+fn append<'a>(
+    env: Env<'a>,
+    handle: &CacheHandle,
+    operations: Vec<((u64, u64), Binary<'a>)>,
+) -> Term<'a> {
     let operations: Vec<_> =
         operations.iter().map(|(at, json)| (offset(*at), json.as_slice())).collect();
     let evicted = || handle.cache.stats(now()).evict_count;
@@ -83,7 +87,13 @@ fn cache_append_dirty<'a>(
     append(env, handle, operations)
 }
 
-fn read<'a>(env: Env<'a>, handle: &CacheHandle, since: (u64, u64), limit: usize, most: usize) -> Term<'a> {
+fn read<'a>(
+    env: Env<'a>,
+    handle: &CacheHandle,
+    since: (u64, u64),
+    limit: usize,
+    most: usize,
+) -> Term<'a> {
     let Some(answer) = handle.cache.read_since(offset(since), limit, now()) else {
         return atoms::miss().to_term(env);
     };
