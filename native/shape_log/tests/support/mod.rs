@@ -66,6 +66,24 @@ impl State {
         }
     }
 
+    /// What of it fits on a screen.
+    pub fn outline(&self) -> String {
+        let mut text = format!("lsn {}", self.lsn);
+        for (id, log) in &self.logs {
+            let hash = log.rows.iter().fold(0_usize, |hash, row| {
+                hash.wrapping_mul(31).wrapping_add(row.3.len() + row.0.op as usize)
+            });
+            let (count, last) = (log.rows.len(), log.rows.last().map(|row| row.0));
+            let (waits, descriptor) = (log.awaits_snapshot, log.descriptor.len());
+            text += &format!("\n  log {id}: {count} to {last:?} {hash:x} {waits} {descriptor}");
+        }
+        for (source, records) in &self.records {
+            let seqs: Vec<u64> = records.iter().map(|record| record.0).collect();
+            text += &format!("\n  source {source}: {seqs:?}");
+        }
+        text
+    }
+
     fn add_records(&mut self, records: &[(u32, u64, Vec<u8>)]) {
         for (source, seq, bytes) in records {
             self.records.entry(*source).or_default().push((*seq, bytes.clone()));
@@ -186,9 +204,10 @@ impl World {
         while self.shown(&state) != found {
             let Some((event, _)) = events.next() else {
                 panic!(
-                    "it is at no event\nfound {found:#?}\ncertain {:#?}\nevents {:#?}",
-                    self.shown(&self.certain),
-                    self.events
+                    "it is at no event\nfound {}\nfrom {}\nto {}",
+                    found.outline(),
+                    self.shown(&self.certain).outline(),
+                    self.shown(&state).outline(),
                 );
             };
             state.apply(event);
