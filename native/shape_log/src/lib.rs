@@ -4,7 +4,9 @@
 //! of them.
 
 mod block;
+pub mod cache;
 mod checkpoint;
+pub mod chunk;
 mod entry;
 mod error;
 mod log;
@@ -14,14 +16,18 @@ mod options;
 mod reader;
 mod redo;
 mod segment;
+mod source;
 mod store;
 
+pub use cache::{CachePool, OperationCache};
+pub use chunk::{ChunkMeta, ChunkStore};
 pub use entry::{Entry, Op};
 pub use error::Error;
 pub use offset::{NotAnOffset, Offset};
 pub use options::{OnDurable, Options};
 pub use reader::{Limits, LogReader};
 pub use redo::Record;
+pub use source::EntrySource;
 pub use store::{
     Appended, LogStats, LogStore, NewLog, Recovered, SnapshotWriter, StoreStats, Ticket,
     Transaction,
