@@ -115,6 +115,9 @@ pub enum Error {
         /// The number.
         seq: u64,
     },
+    /// A range that is read twice gave other entries the second time.
+    #[error("the entries of the range are not those that were read before")]
+    SourceChanged,
 }
 
 impl Error {

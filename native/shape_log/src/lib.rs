@@ -7,6 +7,7 @@ mod block;
 pub mod cache;
 mod checkpoint;
 pub mod chunk;
+pub mod collapse;
 mod entry;
 mod error;
 mod log;
