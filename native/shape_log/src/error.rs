@@ -83,6 +83,16 @@ pub enum Error {
         /// The oldest one that can be.
         floor: Offset,
     },
+    /// The log has not come to the offset.
+    #[error("log {log} ends at {newest}, before {offset}")]
+    Ahead {
+        /// The log.
+        log: u64,
+        /// The offset that was asked for.
+        offset: Offset,
+        /// Where it ends.
+        newest: Offset,
+    },
     /// A chunk must hold a range.
     #[error("a chunk from {start} to {end} would hold nothing")]
     EmptyChunk {
