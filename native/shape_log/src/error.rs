@@ -17,38 +17,6 @@ pub enum Error {
         /// The one that was to be appended.
         offset: Offset,
     },
-    /// A chunk must hold a range.
-    #[error("a chunk from {start} to {end} would hold nothing")]
-    EmptyChunk {
-        /// Where it was to start.
-        start: Offset,
-        /// Where it was to end.
-        end: Offset,
-    },
-    /// Chunks do not overlap, but one may take the place of whole ones.
-    #[error("a chunk from {start} to {end} would cut through chunk {with}")]
-    ChunkOverlap {
-        /// Where it was to start.
-        start: Offset,
-        /// Where it was to end.
-        end: Offset,
-        /// The chunk that it would cut through.
-        with: u64,
-    },
-    /// The entries that a chunk is to hold end with it.
-    #[error("an entry at {offset} is beyond the chunk, which ends at {end}")]
-    BeyondChunk {
-        /// Where the chunk ends.
-        end: Offset,
-        /// The entry.
-        offset: Offset,
-    },
-    /// There is no chunk of that number, or not any more.
-    #[error("there is no chunk {seq}")]
-    NoSuchChunk {
-        /// The number.
-        seq: u64,
-    },
     /// An entry is of another transaction than the one it came with.
     #[error("an entry at {offset} came with the transaction at {lsn}")]
     OtherTransaction {
@@ -115,6 +83,51 @@ pub enum Error {
         /// The oldest one that can be.
         floor: Offset,
     },
+    /// The log has not come to the offset.
+    #[error("log {log} ends at {newest}, before {offset}")]
+    Ahead {
+        /// The log.
+        log: u64,
+        /// The offset that was asked for.
+        offset: Offset,
+        /// Where it ends.
+        newest: Offset,
+    },
+    /// A chunk must hold a range.
+    #[error("a chunk from {start} to {end} would hold nothing")]
+    EmptyChunk {
+        /// Where it was to start.
+        start: Offset,
+        /// Where it was to end.
+        end: Offset,
+    },
+    /// Chunks do not overlap, but one may take the place of whole ones.
+    #[error("a chunk from {start} to {end} would cut through chunk {with}")]
+    ChunkOverlap {
+        /// Where it was to start.
+        start: Offset,
+        /// Where it was to end.
+        end: Offset,
+        /// The chunk that it would cut through.
+        with: u64,
+    },
+    /// The entries that a chunk is to hold end with it.
+    #[error("an entry at {offset} is beyond the chunk, which ends at {end}")]
+    BeyondChunk {
+        /// Where the chunk ends.
+        end: Offset,
+        /// The entry.
+        offset: Offset,
+    },
+    /// There is no chunk of that number, or not any more.
+    #[error("there is no chunk {seq}")]
+    NoSuchChunk {
+        /// The number.
+        seq: u64,
+    },
+    /// A range that is read twice gave other entries the second time.
+    #[error("the entries of the range are not those that were read before")]
+    SourceChanged,
 }
 
 impl Error {

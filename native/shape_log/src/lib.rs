@@ -7,6 +7,7 @@ mod block;
 pub mod cache;
 mod checkpoint;
 pub mod chunk;
+pub mod collapse;
 mod entry;
 mod error;
 mod log;
@@ -24,11 +25,11 @@ pub use chunk::{ChunkMeta, ChunkStore};
 pub use entry::{Entry, Op};
 pub use error::Error;
 pub use offset::{NotAnOffset, Offset};
-pub use options::{OnDurable, Options};
+pub use options::{OnDurable, OnSealed, Options, Retention};
 pub use reader::{Limits, LogReader};
 pub use redo::Record;
 pub use source::EntrySource;
 pub use store::{
-    Appended, LogStats, LogStore, NewLog, Recovered, SnapshotWriter, StoreStats, Ticket,
-    Transaction,
+    Appended, Compacted, Fallback, LogStats, LogStore, NewLog, Plan, ReadOptions, Recovered,
+    SegmentInfo, SnapshotWriter, StoreStats, Ticket, Transaction,
 };

@@ -13,8 +13,10 @@ use lane_index::codec::{Bad, Input, put, put_bytes};
 use parking_lot::Mutex;
 
 use crate::block::{Block, BlockBuilder};
+use crate::options::Retention;
 use crate::segment::{Extent, Owner, Segment, SegmentFile, SnapshotMeta};
-use crate::{Entry, Error, Offset};
+use crate::store::Replacement;
+use crate::{ChunkStore, Entry, Error, Offset, OperationCache};
 
 /// A log, shared between those who append, flush and read.
 pub(crate) struct Log {
@@ -24,12 +26,23 @@ pub(crate) struct Log {
     shapes: Arc<dyn Storage>,
     /// Its own; none before it is needed.
     directory: OnceLock<Arc<dyn Storage>>,
+    /// Its newest operations; from the first one on that was fed.
+    pub cache: OnceLock<OperationCache>,
+    /// Its sealed chunks; from when they are first asked for.
+    pub chunks: Mutex<Option<Arc<ChunkStore>>>,
 }
 
 impl Log {
     pub fn new(owner: Owner, shapes: &Arc<dyn Storage>, state: State) -> Self {
         let (state, shapes) = (Mutex::new(state), Arc::clone(shapes));
-        Self { owner, state, shapes, directory: OnceLock::new() }
+        Self {
+            owner,
+            state,
+            shapes,
+            directory: OnceLock::new(),
+            cache: OnceLock::new(),
+            chunks: Mutex::default(),
+        }
     }
 
     /// Its directory, which is created where it is missing.
@@ -91,10 +104,38 @@ pub(crate) struct State {
     /// Whether a file was created since its directory was synced.
     pub is_new_file: bool,
     pub removed: bool,
+    /// Whether the checkpoint has the snapshot part.
+    pub snapshot_is_kept: bool,
+    /// What is to take the place of the first segments as soon as a checkpoint says so.
+    pub replacement: Option<Replacement>,
+    /// Whether it is among those that have to be sealed.
+    pub is_sealing: bool,
     /// What the checkpoint that was opened has of it.
     stored: Offset,
     /// The newest transaction of several fragments that it has something of.
     pending: u64,
+}
+
+/// What is in memory of a transaction.
+pub(crate) enum Recent {
+    /// The log has nothing of it any more.
+    Nothing,
+    /// All of it; `before`: the offset before it.
+    Blocks { before: Offset, blocks: Vec<Block> },
+    /// Not all of it, up to its last offset.
+    Spilled { last: Offset },
+}
+
+/// A range that can be a chunk.
+pub(crate) struct Sealable {
+    pub file: Arc<SegmentFile>,
+    pub extent: Extent,
+    /// Where the file starts.
+    pub file_start: Offset,
+    /// Where the chunk starts,
+    pub start: Offset,
+    /// and ends.
+    pub end: Offset,
 }
 
 /// What a flush has to write: blocks for the current file, from `at` on.
@@ -105,7 +146,7 @@ pub(crate) struct Run {
     extent: Extent,
     /// None where they count as soon as they are written.
     spills: Option<u64>,
-    finishes: bool,
+    pub finishes: bool,
 }
 
 impl State {
@@ -130,6 +171,9 @@ impl State {
             unsynced: Vec::new(),
             is_new_file: false,
             removed: false,
+            snapshot_is_kept: false,
+            replacement: None,
+            is_sealing: false,
             stored: Offset::ZERO,
             pending: 0,
         }
@@ -314,8 +358,7 @@ impl State {
 
     /// Ends the current segment, and begins another.
     fn finish_segment(&mut self) {
-        let number = self.next_number;
-        self.next_number += 1;
+        let number = self.take_number();
         let file = std::mem::replace(&mut self.current, SegmentFile::new(number));
         let end = self.flushed.last;
         let (start, extent) = (self.start, self.flushed);
@@ -341,6 +384,114 @@ impl State {
     pub fn has_tail(&self) -> bool {
         !self.tail.is_empty()
     }
+
+    /// What is in memory of the transaction `tx`, which has just become durable.
+    pub fn recent(&mut self, tx: u64) -> Recent {
+        if self.removed {
+            return Recent::Nothing;
+        }
+        let blocks: Vec<Block> = self.tail.iter().filter(|block| block.tx == tx).cloned().collect();
+        let in_file = self.spilled.map_or(self.flushed.last, |spill| spill.extent.last);
+        if in_file.tx == tx {
+            let last = blocks.last().map_or(in_file, Block::last);
+            return Recent::Spilled { last };
+        }
+        if blocks.is_empty() {
+            return Recent::Nothing;
+        }
+        let earlier = self.tail.iter().rev().find(|block| block.tx < tx);
+        let mut before = earlier.map_or(in_file, Block::last);
+        if !matches!(self.snapshot, Snapshot::None) {
+            // The rows of the snapshot part are never in a cache.
+            before = before.max(Offset::new(0, u64::MAX));
+        }
+        Recent::Blocks { before, blocks }
+    }
+
+    /// What can be a chunk, by its start.
+    pub fn sealable(&self) -> Vec<Sealable> {
+        let mut ranges = Vec::new();
+        // The first segment starts where the snapshot part ends, once that is known for good.
+        let is_settled = self.snapshot_is_kept || matches!(self.snapshot, Snapshot::None);
+        if self.removed || !is_settled {
+            return ranges;
+        }
+        let mut first = Offset::ZERO;
+        if let Snapshot::Ready(file, meta) = &self.snapshot {
+            let (extent, start, end) = (meta.0, Offset::ZERO, meta.0.last);
+            first = end;
+            if extent.entries > 0 {
+                let file = Arc::clone(file);
+                ranges.push(Sealable { file, extent, file_start: start, start, end });
+            }
+        }
+        for segment in &self.finished[..self.checkpointed] {
+            let (file, extent) = (Arc::clone(&segment.file), segment.extent);
+            let (file_start, start, end) = (segment.start, segment.start.max(first), segment.end);
+            if extent.entries > 0 {
+                ranges.push(Sealable { file, extent, file_start, start, end });
+            }
+        }
+        ranges
+    }
+
+    /// Whether there can be a chunk.
+    pub fn has_sealable(&self) -> bool {
+        self.checkpointed > 0 || self.snapshot_is_kept
+    }
+
+    /// Whether this is the range of a chunk.
+    pub fn is_range(&self, start: Offset, end: Offset) -> bool {
+        self.sealable().iter().any(|range| (range.start, range.end) == (start, end))
+    }
+
+    /// The segments to compact, oldest first: all complete ones but the newest `keep`.
+    pub fn compactable(&self, keep: usize, retention: Retention) -> Vec<Arc<Segment>> {
+        let old = self.finished.len().saturating_sub(keep).min(self.checkpointed);
+        let old = &self.finished[..old];
+        let worth_it = match (retention, old) {
+            (Retention::Drop, [_, ..]) => true,
+            // What was compacted already is only gone through again for a good part of new entries.
+            (Retention::Collapse, [first, rest @ ..]) if first.compacted => {
+                let new: u64 = rest.iter().map(|segment| segment.extent.json_bytes).sum();
+                !rest.is_empty() && new >= first.extent.json_bytes / 4
+            }
+            (Retention::Collapse, [_, _, ..]) => true,
+            _ => false,
+        };
+        if worth_it && !self.removed { old.to_vec() } else { Vec::new() }
+    }
+
+    /// Whether segments of it were replaced or have gone.
+    pub fn was_compacted(&self) -> bool {
+        self.floor > Offset::ZERO || self.finished.first().is_some_and(|first| first.compacted)
+    }
+
+    /// A number for a segment, never given before.
+    pub fn take_number(&mut self) -> u64 {
+        let number = self.next_number;
+        self.next_number += 1;
+        number
+    }
+
+    /// Replaces the first segments, up to `end`. Returns the files that are not needed any more.
+    pub fn replace(&mut self, replacement: Replacement, end: Offset) -> Vec<Arc<SegmentFile>> {
+        let Replacement { count, segment } = replacement;
+        let mut gone = Vec::new();
+        if segment.is_none() {
+            self.floor = end;
+            if let Snapshot::Ready(file, _) = std::mem::replace(&mut self.snapshot, Snapshot::None)
+            {
+                gone.push(file);
+            }
+            self.snapshot_is_kept = false;
+        }
+        self.checkpointed =
+            self.checkpointed.saturating_sub(count) + usize::from(segment.is_some());
+        let old = self.finished.splice(..count, segment);
+        gone.extend(old.map(|segment| Arc::clone(&segment.file)));
+        gone
+    }
 }
 
 /// What the checkpoint says of a log.
@@ -360,7 +511,14 @@ impl State {
         put(out, owner.log);
         put(out, owner.born);
         put_bytes(out, &self.descriptor);
+        let (skip, instead) = match &self.replacement {
+            None => (0, None),
+            Some(replacement) => (replacement.count, replacement.segment.as_deref()),
+        };
+        // The first segments go, and none comes instead.
+        let goes = skip > 0 && instead.is_none();
         match &self.snapshot {
+            _ if goes => out.push(NONE),
             Snapshot::None => out.push(NONE),
             Snapshot::Awaited => out.push(AWAITED),
             Snapshot::Ready(_, meta) => {
@@ -368,11 +526,14 @@ impl State {
                 meta.encode(out);
             }
         }
-        put(out, self.floor.tx);
-        put(out, self.floor.op);
+        let gone = self.finished[..skip].last().filter(|_| goes);
+        let floor = gone.map_or(self.floor, |segment| segment.end);
+        put(out, floor.tx);
+        put(out, floor.op);
         put(out, self.next_number);
-        put(out, self.finished.len() as u64);
-        self.finished.iter().for_each(|segment| segment.encode(out));
+        let segments = || instead.into_iter().chain(self.finished[skip..].iter().map(|s| &**s));
+        put(out, segments().count() as u64);
+        segments().for_each(|segment| segment.encode(out));
         put(out, self.current.number);
         put(out, self.start.tx);
         put(out, self.start.op);
@@ -393,6 +554,7 @@ impl State {
             _ => return input.bad("a snapshot part of no known kind"),
         };
         let mut state = Self::new(descriptor, snapshot);
+        state.snapshot_is_kept = matches!(state.snapshot, Snapshot::Ready(..));
         state.floor = Offset::new(input.number()?, input.number()?);
         state.next_number = input.number()?;
         let count = input.count(11)?;

@@ -6,8 +6,27 @@ use std::time::Duration;
 
 use lane_index::Fsync;
 
+use crate::Error;
+use crate::cache::CacheOptions;
+use crate::chunk::{ChunkMeta, ChunkOptions};
+use crate::collapse::CollapseOptions;
+
 /// Told of a transaction up to which everything is durable.
 pub type OnDurable = Arc<dyn Fn(u64) + Send + Sync>;
+
+/// Told of a log and the chunk of it that was sealed, or why it was not; it will be tried again.
+pub type OnSealed = Arc<dyn Fn(u64, Result<&ChunkMeta, &Error>) + Send + Sync>;
+
+/// What becomes of old segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retention {
+    /// They stay as they are.
+    Keep,
+    /// They become one, of which what a reader needs stays: see [`crate::collapse`].
+    Collapse,
+    /// They go, and the snapshot part with them; readers that have not come so far begin anew.
+    Drop,
+}
 
 /// How a store works. The defaults are what `ShapeRouter.ShapeLogCollector` documents.
 #[derive(Clone)]
@@ -25,8 +44,23 @@ pub struct Options {
     pub memory_bytes: u64,
     /// A checkpoint is due when the redo log has grown by this since the last one. 64 MiB.
     pub checkpoint_above_bytes: u64,
+    /// What becomes of segments that are older than the newest [`Options::keep_complete_chunks`].
+    /// [`Retention::Collapse`].
+    pub retention: Retention,
     /// How many of the newest complete segments compaction leaves as they are. 2.
     pub keep_complete_chunks: usize,
+    /// How entries are put together.
+    pub collapse: CollapseOptions,
+    /// The bounds of the logs' caches, and what they share; `None`: no caches.
+    pub cache: Option<CacheOptions>,
+    /// How chunks are sealed.
+    pub chunk: ChunkOptions,
+    /// Whether chunks get a compressed twin. No.
+    pub gzip: bool,
+    /// Chunks shorter than this are not worth a `sendfile`. 64 KiB.
+    pub min_file_bytes: u64,
+    /// Told of each chunk that was sealed, or could not be; by the thread that seals.
+    pub on_sealed: Option<OnSealed>,
     /// Whether there are threads that make durable, flush, checkpoint, seal and compact; without them that
     /// is up to whoever calls.
     pub background: bool,
@@ -47,7 +81,14 @@ impl Default for Options {
             chunk_bytes_threshold: 10 << 20,
             memory_bytes: 64 << 20,
             checkpoint_above_bytes: 64 << 20,
+            retention: Retention::Collapse,
             keep_complete_chunks: 2,
+            collapse: CollapseOptions::default(),
+            cache: Some(CacheOptions::default()),
+            chunk: ChunkOptions::default(),
+            gzip: false,
+            min_file_bytes: 64 << 10,
+            on_sealed: None,
             background: true,
             flush_period: Duration::from_secs(1),
             compaction_period: Duration::from_secs(600),

@@ -7,7 +7,7 @@ use lane_index::Error as StorageError;
 
 use crate::block::{self, Block, Cursor, Header};
 use crate::log::{Log, Snapshot};
-use crate::segment::{self, Extent, OpenSegment, SegmentFile};
+use crate::segment::{self, Extent, OpenSegment, Segment, SegmentFile};
 use crate::{Entry, Error, Offset};
 
 /// How much to read at most.
@@ -38,6 +38,19 @@ pub struct LogReader {
     limited: bool,
     file: Option<FilePart>,
     block: Option<Current>,
+}
+
+/// The rest of a segment, or of the snapshot part.
+pub(crate) struct Section {
+    pub reader: LogReader,
+    /// Where it ends.
+    pub end: Offset,
+    /// The newest offset of the log.
+    pub newest: Offset,
+    /// Whether nothing will be added to it.
+    pub complete: bool,
+    /// Whether it is all of it.
+    pub aligned: bool,
 }
 
 enum Part {
@@ -106,22 +119,80 @@ impl LogReader {
         Ok(Self::over(log, parts, after, limits))
     }
 
-    /// What the segments between `start` and `end` have, which must be segments' ends.
-    pub(crate) fn of_segments(log: Arc<Log>, segments: &[Arc<crate::segment::Segment>]) -> Self {
+    /// What these segments have, which follow each other.
+    pub(crate) fn of_segments(log: Arc<Log>, segments: &[Arc<Segment>]) -> Self {
         let start = segments.first().map_or(Offset::ZERO, |segment| segment.start);
-        let part = |segment: &Arc<crate::segment::Segment>| {
+        let parts = segments.iter().filter(|segment| segment.extent.entries > 0).map(|segment| {
             let (file, extent) = (Arc::clone(&segment.file), segment.extent);
             Part::File { file, extent, start: segment.start }
-        };
-        let parts = segments.iter().filter(|segment| segment.extent.entries > 0).map(part);
+        });
         let parts = parts.collect();
         Self::over(log, parts, start, Limits::NONE)
     }
 
-    /// What the snapshot part has.
-    pub(crate) fn of_snapshot(log: Arc<Log>, file: Arc<SegmentFile>, extent: Extent) -> Self {
-        let parts = VecDeque::from([Part::File { file, extent, start: Offset::ZERO }]);
-        Self::over(log, parts, Offset::ZERO, Limits::NONE)
+    /// What one file has.
+    pub(crate) fn of_file(
+        log: Arc<Log>,
+        file: Arc<SegmentFile>,
+        extent: Extent,
+        start: Offset,
+    ) -> Self {
+        let parts = VecDeque::from([Part::File { file, extent, start }]);
+        Self::over(log, parts, start, Limits::NONE)
+    }
+
+    /// What follows `after` in the segment that has it; nothing where `after` is the newest offset.
+    pub(crate) fn section(
+        log: Arc<Log>,
+        after: Offset,
+        watermark: u64,
+    ) -> Result<Option<Section>, Error> {
+        let id = log.owner.log;
+        let mut state = log.state.lock();
+        if after < state.floor {
+            return Err(Error::Gone { log: id, offset: after, floor: state.floor });
+        }
+        let newest = state.newest(watermark);
+        let snapshot = match &state.snapshot {
+            Snapshot::None => None,
+            Snapshot::Awaited => return Err(Error::AwaitsSnapshot { log: id }),
+            Snapshot::Ready(file, meta) => Some((file, meta.0)),
+        };
+        let newest = newest.max(snapshot.map_or(Offset::ZERO, |(_, extent)| extent.last));
+        if after > newest {
+            return Err(Error::Ahead { log: id, offset: after, newest });
+        }
+        if after == newest {
+            return Ok(None);
+        }
+        let mut parts = VecDeque::new();
+        let first = snapshot.map_or(Offset::ZERO, |(_, extent)| extent.last);
+        let (end, complete, aligned) =
+            if let Some((file, extent)) = snapshot.filter(|s| after < s.1.last) {
+                let file = Arc::clone(file);
+                parts.push_back(Part::File { file, extent, start: Offset::ZERO });
+                (extent.last, true, after == Offset::ZERO)
+            } else {
+                let from = state.finished.partition_point(|segment| segment.end <= after);
+                if let Some(segment) = state.finished.get(from) {
+                    let (file, extent) = (Arc::clone(&segment.file), segment.extent);
+                    if extent.last > after {
+                        parts.push_back(Part::File { file, extent, start: segment.start });
+                    }
+                    (segment.end, true, after == segment.start.max(first))
+                } else {
+                    if state.flushed.last > after && state.flushed.entries > 0 {
+                        let (file, extent) = (Arc::clone(&state.current), state.flushed);
+                        parts.push_back(Part::File { file, extent, start: state.start });
+                    }
+                    let blocks = state.blocks_after(after, watermark);
+                    parts.extend(blocks.into_iter().map(Part::Memory));
+                    (newest, false, false)
+                }
+            };
+        drop(state);
+        let reader = Self::over(log, parts, after, Limits::NONE);
+        Ok(Some(Section { reader, end, newest, complete, aligned }))
     }
 
     fn over(log: Arc<Log>, parts: VecDeque<Part>, after: Offset, limits: Limits) -> Self {

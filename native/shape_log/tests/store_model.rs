@@ -8,12 +8,12 @@ use lane_index::Fsync;
 use lane_index::storage::simulation::SimDisk;
 use support::{World, small};
 
-fn history(seed: u64, fsync: Fsync) {
+fn history(seed: u64, fsync: Fsync) -> u64 {
     let disk = SimDisk::new().directory("logs");
     let options = shape_log::Options { fsync, ..small() };
     let mut world = World::new(Arc::new(disk.clone()), options, seed);
     world.open().expect("a new one");
-    for _ in 0..250 {
+    for _ in 0..400 {
         if world.rng.u8(..30) == 0 {
             let store = world.store.take().expect("it is open");
             if world.rng.bool() {
@@ -30,13 +30,13 @@ fn history(seed: u64, fsync: Fsync) {
         }
     }
     world.check();
+    world.compactions
 }
 
 #[test]
 fn a_store_is_what_was_done_to_it() {
-    for seed in 0..60 {
-        history(seed, Fsync::Always);
-    }
+    let compactions: u64 = (0..60).map(|seed| history(seed, Fsync::Always)).sum();
+    assert!(compactions > 20, "{compactions}");
 }
 
 #[test]

@@ -204,10 +204,6 @@ impl Storage for Directory {
             .map_err(|error| io_error("remove the directory", name, error))
     }
 
-    fn path_of(&self, name: &str) -> Result<Option<PathBuf>, Error> {
-        self.file(name).map(Some)
-    }
-
     fn lock(&self) -> Result<Box<dyn HeldLock>, Error> {
         let file = OpenOptions::new()
             .write(true)

@@ -15,7 +15,6 @@ pub mod simulation;
 use std::any::Any;
 use std::io;
 use std::ops::Deref;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use aligned::AlignedBytes;
@@ -170,11 +169,6 @@ pub trait Storage: Send + Sync + Any {
     /// # Errors
     /// [`Error::Io`]; some of what was in it may be gone then.
     fn remove_subdirectory(&self, name: &str) -> Result<(), Error>;
-    /// Where a file of that name is, or would be, in the file system; `None` where there is none.
-    ///
-    /// # Errors
-    /// [`Error::InvalidName`].
-    fn path_of(&self, name: &str) -> Result<Option<PathBuf>, Error>;
     /// Takes the directory for oneself. Creates the file [`names::LOCK`].
     ///
     /// # Errors

@@ -127,24 +127,29 @@ impl LogStore {
             let seq = shared.journal()?.write_bytes(payload)?;
             let first_seq = appender.pending.as_ref().map_or(seq, |pending| pending.first_seq);
             records.iter().for_each(|record| progress.note(record, first_seq - 1));
-            if last {
-                progress.last_lsn = lsn;
-                progress.pending_first = None;
-                progress.commits.push_back(Commit { first_seq, seq, lsn });
-            } else {
-                progress.pending_first = Some(first_seq);
-            }
+            progress.in_flight = Some(first_seq);
             shared.redo_bytes.fetch_add(payload.len() as u64, Ordering::Relaxed);
-            Ok(seq)
+            Ok((seq, first_seq))
         });
-        let seq = match written {
-            Ok(seq) => seq,
+        let (seq, first_seq) = match written {
+            Ok(numbers) => numbers,
             Err(error) => {
                 appender.touched.drain(..).for_each(|log| log.state.lock().drop_staged());
                 return Err(error);
             }
         };
-        shared.end_fragment(appender, at, seq);
+        let touched = shared.end_fragment(appender, at, seq);
+        // Only now, when the logs have it: nobody may think it in the past before.
+        let mut progress = shared.progress.lock();
+        progress.in_flight = None;
+        if last {
+            progress.last_lsn = lsn;
+            progress.pending_first = None;
+            progress.commits.push_back(Commit { first_seq, seq, lsn, touched });
+        } else {
+            progress.pending_first = Some(first_seq);
+        }
+        drop(progress);
         shared.counters.entries.fetch_add(entries.len() as u64, Ordering::Relaxed);
         if last {
             shared.counters.transactions.fetch_add(1, Ordering::Relaxed);
@@ -189,6 +194,7 @@ impl LogStore {
         appender.redo.created(new.log, new.awaits_snapshot, new.descriptor);
         let seq = shared.write_catalogue(appender)?;
         shared.add_log(new, seq);
+        shared.taken_in();
         Ok(Ticket { seq })
     }
 
@@ -205,6 +211,7 @@ impl LogStore {
         appender.redo.removed(log);
         let seq = shared.write_catalogue(appender)?;
         shared.drop_log(log);
+        shared.taken_in();
         Ok(Ticket { seq })
     }
 
@@ -293,8 +300,9 @@ impl Shared {
         Self::stage(&mut appender.touched, log, entry)
     }
 
-    /// The fragment is in the redo log, as the frame `seq`.
-    pub fn end_fragment(&self, appender: &mut Appender, at: Position, seq: u64) {
+    /// The fragment is in the redo log, as the frame `seq`. Returns the logs that caches have to be fed
+    /// from when the transaction is durable.
+    pub fn end_fragment(&self, appender: &mut Appender, at: Position, seq: u64) -> Vec<Arc<Log>> {
         let mut bytes = 0;
         for log in &appender.touched {
             let mut state = log.state.lock();
@@ -306,9 +314,16 @@ impl Shared {
         }
         self.memory.fetch_add(bytes, Ordering::Relaxed);
         if at.last {
-            appender.touched.clear();
-            appender.pending = None;
-            return;
+            let pending = appender.pending.take().map(|pending| pending.touched);
+            if self.caches.is_none() {
+                appender.touched.clear();
+                return Vec::new();
+            }
+            let mut touched = std::mem::take(&mut appender.touched);
+            let earlier = pending.into_iter().flatten();
+            touched.retain(|log| log.state.lock().enters_pending(at.lsn));
+            touched.extend(earlier);
+            return touched;
         }
         let pending = appender.pending.get_or_insert_with(|| Pending {
             lsn: at.lsn,
@@ -320,6 +335,7 @@ impl Shared {
         pending.next_fragment = at.fragment + 1;
         let new = appender.touched.drain(..).filter(|log| log.state.lock().enters_pending(at.lsn));
         pending.touched.extend(new);
+        Vec::new()
     }
 
     /// Forgets the transaction that is coming in.
@@ -333,15 +349,22 @@ impl Shared {
         self.progress.lock().abandon();
     }
 
-    /// Writes a change of the catalogue.
+    /// Writes a change of the catalogue, which is to be made right after, and [taken
+    /// in](Shared::taken_in) then.
     pub fn write_catalogue(&self, appender: &mut Appender) -> Result<u64, Error> {
         let payload = appender.redo.finish();
-        let progress = self.progress.lock();
+        let mut progress = self.progress.lock();
         let seq = self.journal()?.write_bytes(payload)?;
+        progress.in_flight = Some(seq);
         drop(progress);
         self.redo_bytes.fetch_add(payload.len() as u64, Ordering::Relaxed);
-        self.signals.written();
         Ok(seq)
+    }
+
+    /// The logs have what was written.
+    pub fn taken_in(&self) {
+        self.progress.lock().in_flight = None;
+        self.signals.written();
     }
 
     /// Writes that a log has its snapshot part.

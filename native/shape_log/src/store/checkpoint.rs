@@ -8,7 +8,7 @@ use lane_index::Error as StorageError;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{LogStore, Shared};
-use crate::log::Log;
+use crate::log::{Log, Snapshot};
 use crate::manifest::Manifest;
 use crate::segment::{self, SegmentFile};
 use crate::{Error, checkpoint};
@@ -16,6 +16,15 @@ use crate::{Error, checkpoint};
 /// What the next checkpoint needs to know of the one before.
 pub(crate) struct Checkpoints {
     pub manifest: Manifest,
+}
+
+/// What a table has of a log.
+struct Counts {
+    /// Where that ends.
+    end: usize,
+    /// How many complete segments.
+    finished: usize,
+    has_snapshot: bool,
 }
 
 /// What is removed when the checkpoint on disk does not name it any more, and nobody reads it.
@@ -65,15 +74,17 @@ impl LogStore {
 
 impl Shared {
     pub fn checkpoint(&self) -> Result<(), Error> {
-        let checkpoints = &mut *self.checkpoints.lock();
+        self.checkpoint_with(&mut self.checkpoints.lock())
+    }
+
+    pub fn checkpoint_with(&self, checkpoints: &mut Checkpoints) -> Result<(), Error> {
         self.sync()?;
         let mut buffer = self.flushing.lock();
         // Everything up to here is in the files when this flush is done. What became durable meanwhile
         // may be there too: replayed entries that a log has already are passed over.
-        let (lsn, applied_seq) = {
-            let progress = self.progress.lock();
-            (self.watermark.load(Ordering::Acquire), progress.covered_seq)
-        };
+        let applied_seq = self.progress.lock().covered_seq;
+        let lsn = self.watermark.load(Ordering::Acquire);
+        let finished = self.finished.load(Ordering::Relaxed);
         let redo_bytes = self.redo_bytes.load(Ordering::Relaxed);
         // The redo log must reach as far as the checkpoint, or its numbers would be given twice: where
         // what is written counts as durable, it need not yet.
@@ -100,7 +111,8 @@ impl Shared {
             let mut state = log.state.lock();
             state.settle(lsn);
             state.encode(&log.owner, &mut table);
-            counts.push((table.len(), state.finished.len()));
+            let has_snapshot = matches!(state.snapshot, Snapshot::Ready(..));
+            counts.push(Counts { end: table.len(), finished: state.finished.len(), has_snapshot });
             let (files, is_new) = (std::mem::take(&mut state.unsynced), state.is_new_file);
             state.is_new_file = false;
             if !files.is_empty() || is_new {
@@ -122,9 +134,17 @@ impl Shared {
         Manifest::put_in_place(&*self.storage).inspect_err(|error| self.fail(error))?;
 
         let old = std::mem::replace(&mut checkpoints.manifest, next);
-        for (log, (_, finished)) in logs.iter().zip(&counts) {
+        self.finished.fetch_sub(finished, Ordering::Relaxed);
+        for (log, counts) in logs.iter().zip(&counts) {
             let mut state = log.state.lock();
-            state.checkpointed = (*finished).min(state.finished.len());
+            let more = counts.finished > state.checkpointed
+                || (counts.has_snapshot && !state.snapshot_is_kept);
+            state.checkpointed = counts.finished;
+            state.snapshot_is_kept = counts.has_snapshot;
+            drop(state);
+            if more {
+                self.seal_soon(log);
+            }
         }
         drop((logs, unsynced));
         self.redo_bytes.fetch_sub(redo_bytes, Ordering::Relaxed);
@@ -160,14 +180,14 @@ impl Shared {
         &self,
         head: &checkpoint::Head,
         table: &[u8],
-        counts: &[(usize, usize)],
+        counts: &[Counts],
     ) -> Result<crate::manifest::CheckpointEntry, StorageError> {
         let write = || {
             let mut writer = checkpoint::Writer::create(&*self.storage, head)?;
             let mut from = 0;
-            for (end, _) in counts {
-                writer.log(|out| out.extend_from_slice(&table[from..*end]))?;
-                from = *end;
+            for counts in counts {
+                writer.log(|out| out.extend_from_slice(&table[from..counts.end]))?;
+                from = counts.end;
             }
             writer.finish(head)
         };

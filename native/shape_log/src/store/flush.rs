@@ -102,6 +102,7 @@ impl Shared {
                 write(log, &run, buffer)?;
             }
             let freed = log.state.lock().written(&run);
+            self.finished.fetch_add(run.finishes.into(), Ordering::Relaxed);
             self.memory.fetch_sub(freed, Ordering::Relaxed);
         }
     }

@@ -8,16 +8,24 @@
 //! | `checkpoint` | files durable, their table written, redo files gone |
 //! | `recovery` | opening |
 //! | `snapshot` | the rows that a log begins with |
+//! | `feed` | from memory to the caches |
+//! | `seal` | complete segments become chunks |
+//! | `compact` | old segments become one, or go |
+//! | `serve` | how a request is best answered |
 //! | `threads` | what does these things by itself |
 //!
-//! Locks are taken in this order: appender, checkpoints, flushing, progress; the state of one log last,
-//! by itself.
+//! Locks are taken in this order: appender, checkpoints, flushing, publishing, progress; the state of one
+//! log last, by itself.
 
 mod append;
 mod checkpoint;
+mod compact;
+mod feed;
 mod flush;
 mod progress;
 mod recovery;
+mod seal;
+mod serve;
 mod snapshot;
 mod threads;
 
@@ -26,19 +34,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use lane_index::Storage;
+use std::time::Instant;
+
 use lane_index::journal::Journal;
 use lane_index::lock::DirectoryLock;
 use parking_lot::{Mutex, RwLock};
 
 use self::append::Appender;
 use self::checkpoint::{Checkpoints, Grave};
-use self::progress::Progress;
+use self::progress::{Commit, Progress};
+use self::seal::Seals;
 use self::threads::Threads;
 use crate::log::{Log, Snapshot};
-use crate::{Error, Limits, LogReader, Offset, Options};
+use crate::segment::{Extent, Segment};
+use crate::{CachePool, Error, Limits, LogReader, Offset, Options};
 
 pub use append::{Appended, NewLog, Ticket, Transaction};
+pub use compact::Compacted;
+pub(crate) use compact::Replacement;
 pub use recovery::Recovered;
+pub use serve::{Fallback, Plan, ReadOptions};
 pub use snapshot::SnapshotWriter;
 
 /// The directory in which each log has one.
@@ -61,6 +76,17 @@ pub(crate) struct Shared {
     pub logs: RwLock<HashMap<u64, Arc<Log>>>,
     pub appender: Mutex<Appender>,
     pub progress: Mutex<Progress>,
+    /// Held by whoever tells of what has become durable; with a buffer for that.
+    pub publishing: Mutex<Vec<Commit>>,
+    /// Makes the logs' caches; none where there are none.
+    pub caches: Option<CachePool>,
+    /// The beginning of the time that caches count in.
+    pub started: Instant,
+    pub seals: Mutex<Seals>,
+    /// Held by whoever compacts.
+    pub compacting: Mutex<()>,
+    /// Segments that were finished since the last checkpoint.
+    pub finished: AtomicU64,
     /// The last transaction that may be seen.
     pub watermark: AtomicU64,
     /// Bytes of entries in memory.
@@ -92,6 +118,9 @@ pub(crate) struct Counters {
     pub checkpoints: AtomicU64,
     pub maintenance_errors: AtomicU64,
     pub waits: AtomicU64,
+    pub seals: AtomicU64,
+    pub seal_failures: AtomicU64,
+    pub compactions: AtomicU64,
 }
 
 /// What a store has and has done; counters count from its opening.
@@ -120,8 +149,32 @@ pub struct StoreStats {
     pub checkpoints: u64,
     /// How often an append had to flush first.
     pub waits: u64,
+    /// Chunks that were sealed.
+    pub seals: u64,
+    /// Chunks that could not be sealed at an attempt.
+    pub seal_failures: u64,
+    /// Logs that were compacted.
+    pub compactions: u64,
     /// How often a thread of the store met an error and will try again.
     pub maintenance_errors: u64,
+}
+
+/// A complete segment of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SegmentInfo {
+    /// It has what is behind this offset,
+    pub start: Offset,
+    /// up to and including this one.
+    pub end: Offset,
+    /// How many entries.
+    pub entries: u64,
+    /// How many bytes of JSON.
+    pub json_bytes: u64,
+    /// Whether it is what is left of several.
+    pub compacted: bool,
+    /// Whether a checkpoint has it.
+    pub checkpointed: bool,
 }
 
 /// What there is of a log.
@@ -212,7 +265,7 @@ impl LogStore {
         let last = state.newest(self.durable_lsn());
         let snapshot = match &state.snapshot {
             Snapshot::Ready(_, meta) => meta.0,
-            _ => crate::segment::Extent::empty(Offset::ZERO),
+            _ => Extent::empty(Offset::ZERO),
         };
         let finished: u64 = state.finished.iter().map(|segment| segment.extent.bytes).sum();
         Ok(LogStats {
@@ -224,6 +277,24 @@ impl LogStore {
             file_bytes: snapshot.bytes + finished + state.flushed.bytes,
             memory_bytes: state.tail_bytes,
         })
+    }
+
+    /// The complete segments of a log, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::UnknownLog`].
+    pub fn segments(&self, log: u64) -> Result<Vec<SegmentInfo>, Error> {
+        let log = self.shared.log(log)?;
+        let state = log.state.lock();
+        let info = |(position, segment): (usize, &Arc<Segment>)| SegmentInfo {
+            start: segment.start,
+            end: segment.end,
+            entries: segment.extent.entries,
+            json_bytes: segment.extent.json_bytes,
+            compacted: segment.compacted,
+            checkpointed: position < state.checkpointed,
+        };
+        Ok(state.finished.iter().enumerate().map(info).collect())
     }
 
     /// What the store has and has done.
@@ -243,6 +314,9 @@ impl LogStore {
             flushes: count(&shared.counters.flushes),
             checkpoints: count(&shared.counters.checkpoints),
             waits: count(&shared.counters.waits),
+            seals: count(&shared.counters.seals),
+            seal_failures: count(&shared.counters.seal_failures),
+            compactions: count(&shared.counters.compactions),
             maintenance_errors: count(&shared.counters.maintenance_errors),
         }
     }

@@ -1,16 +1,18 @@
 //! How far things are: what is durable, what the redo log is still needed for.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use lane_index::Fsync;
 
 use super::Shared;
+use crate::log::Log;
 use crate::{Error, Record};
 
 /// Guarded by one lock, which is also held while a frame is written: so whoever sees a frame durable
 /// finds here what is in it.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Progress {
     /// The last transaction appended as a whole.
     pub last_lsn: u64,
@@ -18,6 +20,8 @@ pub(crate) struct Progress {
     pub commits: VecDeque<Commit>,
     /// The first frame of the transaction that is coming in.
     pub pending_first: Option<u64>,
+    /// The first frame of what was written, but is not taken in by the logs yet.
+    pub in_flight: Option<u64>,
     /// Frames up to this one are durable.
     pub durable_seq: u64,
     /// Frames up to this one are of transactions that are durable as a whole.
@@ -26,28 +30,25 @@ pub(crate) struct Progress {
     pub outstanding: BTreeMap<u32, VecDeque<(u64, u64)>>,
 }
 
-#[derive(Clone, Copy, Debug)]
 pub(crate) struct Commit {
     pub first_seq: u64,
     pub seq: u64,
     pub lsn: u64,
+    /// The logs that have something of it, where caches want to know.
+    pub touched: Vec<Arc<Log>>,
 }
 
 impl Progress {
-    /// Frames up to `seq` are durable. Returns the newest transaction that thereby is.
-    fn advance(&mut self, seq: u64) -> Option<u64> {
+    /// Frames up to `seq` are durable. Moves the transactions that thereby are to `durable`, and returns
+    /// up to which frame there are none but such.
+    fn advance(&mut self, seq: u64, durable: &mut Vec<Commit>) -> u64 {
         self.durable_seq = self.durable_seq.max(seq);
-        let mut newest = None;
-        while let Some(commit) = self.commits.front()
-            && commit.seq <= self.durable_seq
-        {
-            newest = Some(commit.lsn);
-            self.commits.pop_front();
+        while self.commits.front().is_some_and(|commit| commit.seq <= self.durable_seq) {
+            durable.extend(self.commits.pop_front());
         }
-        let next = self.commits.front().map(|commit| commit.first_seq).or(self.pending_first);
-        let before_next = next.map_or(u64::MAX, |first| first - 1);
-        self.covered_seq = self.covered_seq.max(self.durable_seq.min(before_next));
-        newest
+        let first = self.commits.front().map(|commit| commit.first_seq);
+        let open = [first, self.pending_first, self.in_flight].into_iter().flatten();
+        open.map(|first| first - 1).fold(self.durable_seq, u64::min)
     }
 
     /// The transaction that was coming in is forgotten.
@@ -102,16 +103,25 @@ impl Shared {
     /// Lets everybody see what has become durable.
     pub fn publish(&self) {
         let Some(journal) = self.journal.get() else { return };
+        // One at a time, so that caches are fed in order; who comes second finds it done.
+        let durable = &mut *self.publishing.lock();
         let seq = match self.options.fsync {
             Fsync::Never => journal.last_seq(),
             _ => journal.durable_seq(),
         };
-        let mut progress = self.progress.lock();
-        if let Some(lsn) = progress.advance(seq) {
-            self.watermark.fetch_max(lsn, Ordering::Release);
+        let covered = self.progress.lock().advance(seq, durable);
+        let newest = durable.last().map(|commit| commit.lsn);
+        if let Some(lsn) = newest {
+            self.watermark.store(lsn, Ordering::Release);
+        }
+        // Behind the watermark: a checkpoint must not think more covered than it can see.
+        self.progress.lock().covered_seq = covered;
+        for commit in durable.drain(..) {
+            self.feed(&commit);
+        }
+        if let Some(lsn) = newest {
             self.signals.durable();
             if let Some(tell) = &self.options.on_durable {
-                // Under the lock: told in ascending order.
                 tell(lsn);
             }
         }

@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use lane_index::codec::Bad;
 use lane_index::journal::{Journal, JournalOptions, JournalStart, Place};
@@ -24,8 +25,8 @@ use super::{Counters, LogStore, NewLog, SHAPES, Shared};
 use crate::log::{Log, Snapshot, State};
 use crate::manifest::Manifest;
 use crate::redo::{MAGIC, Redo};
-use crate::segment::Owner;
-use crate::{Error, Options, Record, checkpoint};
+use crate::segment::{self, Owner};
+use crate::{CachePool, Error, Options, Record, checkpoint};
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,6 +79,9 @@ impl LogStore {
     ) -> Result<(Self, Recovered), Error> {
         let (shared, recovered) = recover(storage, options, have, each)?;
         let shared = Arc::new(shared);
+        let logs: Vec<Arc<Log>> = shared.logs.read().values().cloned().collect();
+        let sealable = logs.iter().filter(|log| log.state.lock().has_sealable());
+        sealable.for_each(|log| shared.seal_soon(log));
         let threads = if shared.options.background { Some(Threads::start(&shared)?) } else { None };
         Ok((Self { shared, threads }, recovered))
     }
@@ -116,7 +120,7 @@ fn recover(
         logs.values().map(|log: &Arc<Log>| log.owner.directory()).collect();
 
     let JournalPlan { start, options: journal_options } = plan(&manifest, &options);
-    let shared = Shared::new((storage, shapes), options, manifest, logs, found.lsn, lock);
+    let shared = Shared::new((storage, shapes), options, manifest, logs, found.lsn, lock)?;
     let mut replay = Replay {
         shared: &shared,
         appender: Appender::default(),
@@ -280,7 +284,8 @@ impl Replay<'_> {
         let shared = self.shared;
         let pending = self.appender.pending.as_mut().map(Pending::take_records);
         let (before, mut held) = pending.unwrap_or((seq - 1, Vec::new()));
-        shared.end_fragment(&mut self.appender, at, seq);
+        // Caches begin with what comes when everything is open.
+        drop(shared.end_fragment(&mut self.appender, at, seq));
         if at.last {
             for (source, seq, bytes) in &held {
                 each(Record { source: *source, seq: *seq, bytes }, before);
@@ -307,8 +312,15 @@ impl Shared {
         logs: HashMap<u64, Arc<Log>>,
         lsn: u64,
         lock: DirectoryLock,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, Error> {
+        let caches = options.cache.map(CachePool::new).transpose()?;
+        Ok(Self {
+            caches,
+            started: Instant::now(),
+            publishing: Mutex::default(),
+            seals: Mutex::default(),
+            compacting: Mutex::default(),
+            finished: AtomicU64::new(0),
             storage,
             shapes,
             hash_key: manifest.hash_key(),
@@ -328,7 +340,7 @@ impl Shared {
             counters: Counters::default(),
             options,
             _lock: lock,
-        }
+        })
     }
 
     /// Everything was read.
@@ -368,6 +380,32 @@ impl Shared {
                 self.shapes.remove_subdirectory(&name)?;
             }
         }
+        // Compaction may have been cut off before it removed what it replaced. Nobody reads it yet.
+        for log in logs.values() {
+            sweep_segments(log)?;
+        }
         Ok(())
     }
+}
+
+/// Removes the segments of a log that others took the place of.
+fn sweep_segments(log: &Log) -> Result<(), Error> {
+    let state = log.state.lock();
+    if !state.was_compacted() {
+        return Ok(());
+    }
+    let mut known: HashSet<u64> =
+        state.finished.iter().map(|segment| segment.file.number).collect();
+    known.insert(state.current.number);
+    let directory = log.directory()?;
+    for name in directory.list()? {
+        let unneeded = match segment::number(&name) {
+            Some(number) => !known.contains(&number),
+            None => name == segment::SNAPSHOT && matches!(state.snapshot, Snapshot::None),
+        };
+        if unneeded {
+            directory.remove(&name)?;
+        }
+    }
+    Ok(())
 }

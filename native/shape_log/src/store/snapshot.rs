@@ -118,6 +118,7 @@ impl Shared {
         self.shapes.sync_directory()?;
         let seq = self.write_snapshot(appender, id, &meta)?;
         log.state.lock().set_snapshot(meta);
+        self.taken_in();
         Ok(seq)
     }
 }

@@ -1,4 +1,5 @@
-//! The threads of a store: one makes durable what was appended, one flushes and checkpoints.
+//! The threads of a store: one makes durable what was appended, one flushes and checkpoints, one seals, one
+//! compacts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +25,8 @@ pub(crate) struct Signals {
 struct Work {
     /// Something was written that is not durable.
     written: bool,
+    /// Something can be sealed.
+    sealing: bool,
 }
 
 impl Signals {
@@ -44,7 +47,13 @@ impl Signals {
         self.durable.wait_for(&mut work, most.max(Duration::from_millis(1)));
     }
 
-    fn is_stopped(&self) -> bool {
+    /// There is something to seal.
+    pub fn seal(&self) {
+        self.work.lock().sealing = true;
+        self.changed.notify_all();
+    }
+
+    pub fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }
 
@@ -75,6 +84,8 @@ impl Threads {
         let mut threads = Self { shared: Arc::clone(shared), handles: Vec::new() };
         threads.spawn("log-commit", commit)?;
         threads.spawn("log-flush", maintain)?;
+        threads.spawn("log-seal", seal)?;
+        threads.spawn("log-compact", compact)?;
         Ok(threads)
     }
 
@@ -141,10 +152,47 @@ fn maintain(shared: &Shared) {
         if signals.is_stopped() {
             return;
         }
-        let due = shared.redo_bytes.load(Ordering::Relaxed) > shared.options.checkpoint_above_bytes;
+        shared.expire_caches();
+        // Complete segments are sealed when a checkpoint has them.
+        let due = shared.redo_bytes.load(Ordering::Relaxed) > shared.options.checkpoint_above_bytes
+            || shared.finished.load(Ordering::Relaxed) > 0;
         let result = if due { shared.checkpoint() } else { shared.flush() };
         if result.is_err() {
             // What was not written stays in memory and in the redo log; the next time comes.
+            shared.counters.maintenance_errors.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Seals what there is to seal.
+fn seal(shared: &Shared) {
+    let signals = &shared.signals;
+    while !signals.is_stopped() {
+        let next = shared.seal_next();
+        if next.is_some_and(|next| next <= Instant::now()) {
+            continue;
+        }
+        let mut work = signals.work.lock();
+        while !work.sealing && !signals.is_stopped() && next.is_none_or(|n| n > Instant::now()) {
+            match next {
+                Some(next) => drop(signals.changed.wait_until(&mut work, next)),
+                None => signals.changed.wait(&mut work),
+            }
+        }
+        work.sealing = false;
+    }
+}
+
+/// Compacts what there is to compact.
+fn compact(shared: &Shared) {
+    let signals = &shared.signals;
+    loop {
+        signals.sleep_until(Instant::now() + shared.options.compaction_period);
+        if signals.is_stopped() {
+            return;
+        }
+        if shared.compact_all().is_err() {
+            // The logs are as they were; the next time comes.
             shared.counters.maintenance_errors.fetch_add(1, Ordering::Relaxed);
         }
     }

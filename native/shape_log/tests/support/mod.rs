@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lane_index::Storage;
+use shape_log::collapse::{CollapseOptions, Plan};
 use shape_log::{
-    Appended, Entry, Error, Limits, LogStore, NewLog, Offset, Op, Options, Record, Ticket,
-    Transaction,
+    Appended, Entry, EntrySource, Error, Limits, LogStore, NewLog, Offset, Op, Options,
+    ReadOptions, Record, Ticket, Transaction,
 };
 
 pub type Row = (Offset, Op, Vec<u8>, Vec<u8>);
@@ -37,6 +38,7 @@ pub enum Event {
     Removed { log: u64 },
     Snapshot { log: u64, rows: Vec<Row> },
     Records(Vec<(u32, u64, Vec<u8>)>),
+    Compacted { log: u64, start: Offset, end: Offset },
 }
 
 impl State {
@@ -63,7 +65,33 @@ impl State {
                 log.rows.splice(0..0, rows.iter().cloned());
             }
             Event::Records(records) => self.add_records(records),
+            Event::Compacted { log, start, end } => {
+                let log = self.logs.get_mut(log).expect("it is there");
+                let is_old = |row: &Row| row.0 > *start && row.0 <= *end && row.0.tx > 0;
+                let (old, others): (Vec<Row>, Vec<Row>) = log.rows.drain(..).partition(is_old);
+                log.rows = others;
+                log.rows.extend(collapsed(&old));
+                log.rows.sort_by_key(|row| row.0);
+            }
         }
+    }
+
+    /// What of it fits on a screen.
+    pub fn outline(&self) -> String {
+        let mut text = format!("lsn {}", self.lsn);
+        for (id, log) in &self.logs {
+            let hash = log.rows.iter().fold(0_usize, |hash, row| {
+                hash.wrapping_mul(31).wrapping_add(row.3.len() + row.0.op as usize)
+            });
+            let (count, last) = (log.rows.len(), log.rows.last().map(|row| row.0));
+            let (waits, descriptor) = (log.awaits_snapshot, log.descriptor.len());
+            text += &format!("\n  log {id}: {count} to {last:?} {hash:x} {waits} {descriptor}");
+        }
+        for (source, records) in &self.records {
+            let seqs: Vec<u64> = records.iter().map(|record| record.0).collect();
+            text += &format!("\n  source {source}: {seqs:?}");
+        }
+        text
     }
 
     fn add_records(&mut self, records: &[(u32, u64, Vec<u8>)]) {
@@ -71,6 +99,21 @@ impl State {
             self.records.entry(*source).or_default().push((*seq, bytes.clone()));
         }
     }
+}
+
+/// What stays of these rows.
+fn collapsed(rows: &[Row]) -> Vec<Row> {
+    let entry = |(offset, op, key, json)| Entry { offset, op, key, json };
+    let entries: Vec<Entry<'_>> =
+        rows.iter().map(|row| entry((row.0, row.1, &row.2, &row.3))).collect();
+    let plan = Plan::read(&mut entries.iter(), CollapseOptions::default()).expect("ascending");
+    let mut source = entries.iter();
+    let mut collapsed = plan.collapse(&mut source);
+    let mut rows = Vec::new();
+    while let Some(entry) = collapsed.next().expect("the same again") {
+        rows.push((entry.offset, entry.op, entry.key.to_vec(), entry.json.to_vec()));
+    }
+    rows
 }
 
 /// Everything that a store says of its logs.
@@ -108,8 +151,9 @@ pub fn read(store: &LogStore, log: u64, after: Offset, limits: Limits) -> Result
 pub fn small() -> Options {
     Options {
         journal_file_bytes: 8 << 10,
-        chunk_bytes_threshold: 1500,
+        chunk_bytes_threshold: 700,
         memory_bytes: 6000,
+        keep_complete_chunks: 1,
         background: false,
         ..Options::default()
     }
@@ -129,6 +173,9 @@ pub struct World {
     next_seq: BTreeMap<u32, u64>,
     pub rng: fastrand::Rng,
     pending: Option<Pending>,
+    /// What was being done when a step failed.
+    attempt: Option<Event>,
+    pub compactions: u64,
 }
 
 struct Pending {
@@ -151,6 +198,8 @@ impl World {
             next_seq: BTreeMap::new(),
             rng: fastrand::Rng::with_seed(seed),
             pending: None,
+            attempt: None,
+            compactions: 0,
         }
     }
 
@@ -182,18 +231,20 @@ impl World {
         assert_eq!(recovered.lsn, found.lsn);
         found.records = records;
         let mut state = self.certain.clone();
-        let mut events = self.events.iter();
+        let mut events = self.events.iter().map(|(event, _)| event).chain(&self.attempt);
         while self.shown(&state) != found {
-            let Some((event, _)) = events.next() else {
+            let Some(event) = events.next() else {
                 panic!(
-                    "it is at no event\nfound {found:#?}\ncertain {:#?}\nevents {:#?}",
-                    self.shown(&self.certain),
-                    self.events
+                    "it is at no event\nfound {}\nfrom {}\nto {}",
+                    found.outline(),
+                    self.shown(&self.certain).outline(),
+                    self.shown(&state).outline(),
                 );
             };
             state.apply(event);
         }
         self.certain = state;
+        self.attempt = None;
         self.events.clear();
         self.next_seq.clear();
         self.store = Some(store);
@@ -271,7 +322,10 @@ impl World {
             let kind = self.rng.choice([Op::Insert, Op::Update, Op::Delete]).expect("three");
             let key = format!("key {}", self.rng.u8(..5)).into_bytes();
             let length = if self.rng.u8(..10) == 0 { 900 } else { 60 };
-            let json = "j".repeat(self.rng.usize(..length)).into_bytes();
+            let text = "j".repeat(self.rng.usize(..length));
+            let name = self.rng.choice(["a", "b"]).expect("two");
+            let value = format!("{{\"{name}\":\"{text}\"}}");
+            let json = format!("{{\"key\":1,\"value\":{value},\"headers\":{{}}}}").into_bytes();
             rows.push((log, (Offset::new(lsn, *op), kind, key, json)));
         }
         rows
@@ -293,6 +347,12 @@ impl World {
         pending.ops = ops;
         let records = self.some_records();
         let last = self.rng.u8(..3) > 0;
+        if last {
+            let lsn = pending.lsn;
+            let rows = pending.rows.iter().chain(&rows).cloned().collect();
+            let records = pending.records.iter().chain(&records).cloned().collect();
+            self.attempt = Some(Event::Transaction { lsn, rows, records });
+        }
         let appended = self.send(pending.lsn, pending.fragment, last, &rows, &records)?;
         let Appended::Written(ticket) = appended else { panic!("it is new: {appended:?}") };
         pending.rows.extend(rows);
@@ -331,10 +391,12 @@ impl World {
 
     /// One step of a history.
     pub fn step(&mut self) -> Result<(), Error> {
+        self.attempt = None;
         match self.rng.u8(..100) {
             0..8 => self.create()?,
             8..10 => {
                 if let Some(log) = self.some_log() {
+                    self.attempt = Some(Event::Removed { log });
                     let ticket = self.store().remove_log(log)?;
                     if let Some(pending) = &mut self.pending {
                         // What it had of this transaction goes with it, whoever gets the id.
@@ -358,6 +420,7 @@ impl World {
                     .map(|(source, seq, bytes)| Record { source: *source, seq: *seq, bytes })
                     .collect();
                 if !given.is_empty() {
+                    self.attempt = Some(Event::Records(records.clone()));
                     let ticket = self.store().append_records(&given)?;
                     self.note(Event::Records(records), ticket);
                 }
@@ -378,6 +441,11 @@ impl World {
                 self.pending = None;
             }
             52..60 => self.check_some_read(),
+            62..65 => {
+                self.store().seal()?;
+            }
+            65..68 => self.compact()?,
+            68..74 => self.check_some_serve()?,
             60..62 => {
                 let lsn = self.expected().lsn;
                 if lsn > 0 {
@@ -395,6 +463,10 @@ impl World {
         let descriptor = vec![self.rng.u8(..); self.rng.usize(..20)];
         let awaits_snapshot = self.rng.u8(..3) == 0;
         let new = NewLog { log, descriptor: &descriptor, awaits_snapshot };
+        if !self.expected().logs.contains_key(&log) {
+            let descriptor = descriptor.clone();
+            self.attempt = Some(Event::Created { log, descriptor, awaits_snapshot });
+        }
         match self.store().create_log(&new) {
             Err(Error::LogExists { .. }) => assert!(self.expected().logs.contains_key(&log)),
             ticket => {
@@ -402,6 +474,72 @@ impl World {
                 self.note(Event::Created { log, descriptor, awaits_snapshot }, ticket);
             }
         }
+        Ok(())
+    }
+
+    fn compact(&mut self) -> Result<(), Error> {
+        let Some(log) = self.some_log() else { return Ok(()) };
+        let segments = self.store().segments(log)?;
+        let old = segments.len().saturating_sub(self.options.keep_complete_chunks);
+        let old: Vec<_> = segments[..old].iter().filter(|segment| segment.checkpointed).collect();
+        if let (Some(first), Some(last)) = (old.first(), old.last()) {
+            self.attempt = Some(Event::Compacted { log, start: first.start, end: last.end });
+        }
+        if let Some(done) = self.store().compact(log)? {
+            self.compactions += 1;
+            self.settle();
+            let (start, end) = (done.start, done.end);
+            let event = Event::Compacted { log, start, end };
+            assert_eq!(format!("{:?}", self.attempt), format!("{:?}", Some(&event)));
+            self.certain.apply(&event);
+            let rows = self.certain.logs[&log].rows.iter();
+            let stay = rows.filter(|row| row.0 > start && row.0 <= end && row.0.tx > 0).count();
+            assert_eq!(done.summary.stay, stay as u64);
+        }
+        Ok(())
+    }
+
+    /// Follows what a client is told, from some offset on, up to the end.
+    pub fn check_some_serve(&mut self) -> Result<(), Error> {
+        let Some(log) = self.some_log() else { return Ok(()) };
+        let expected = self.expected().logs[&log].clone();
+        let watermark = self.store().durable_lsn();
+        let mut rows = expected.rows.clone();
+        rows.retain(|row| row.0.tx <= watermark);
+        let mut at = match self.rng.choice(rows.clone()) {
+            Some(row) if self.rng.u8(..4) > 0 => row.0,
+            _ => Offset::ZERO,
+        };
+        loop {
+            let plan = self.store().read(log, at, ReadOptions::default());
+            if expected.awaits_snapshot {
+                assert!(matches!(plan, Err(Error::AwaitsSnapshot { .. })));
+                return Ok(());
+            }
+            let (end, jsons, up_to_date) = match plan? {
+                shape_log::Plan::UpToDate => break,
+                shape_log::Plan::File { .. } => panic!("there is no file system"),
+                shape_log::Plan::Cached { answer, up_to_date, .. } => {
+                    (answer.last(), answer.to_vec(), up_to_date)
+                }
+                shape_log::Plan::Stream { mut reader, end, up_to_date, .. } => {
+                    let mut jsons = Vec::new();
+                    while let Some(entry) = reader.next()? {
+                        assert!(entry.offset > at && entry.offset <= end);
+                        jsons.push(entry.json.to_vec());
+                    }
+                    (end, [&b"["[..], &jsons.join(&b','), b"]"].concat(), up_to_date)
+                }
+            };
+            assert!(end > at, "log {log} at {at}");
+            let behind = rows.iter().filter(|row| row.0 > at && row.0 <= end);
+            let behind: Vec<&[u8]> = behind.map(|row| &*row.3).collect();
+            let text = [&b"["[..], &behind.join(&b','), b"]"].concat();
+            assert_eq!(String::from_utf8_lossy(&jsons), String::from_utf8_lossy(&text));
+            assert_eq!(up_to_date, !rows.iter().any(|row| row.0 > end), "log {log} {at} {end}");
+            at = end;
+        }
+        assert!(!rows.iter().any(|row| row.0 > at), "log {log} at {at}");
         Ok(())
     }
 
@@ -416,11 +554,13 @@ impl World {
         };
         let mut rows = Vec::new();
         for number in 1..=self.rng.u64(..30) {
-            let (key, json) = (number.to_string().into_bytes(), vec![b's'; self.rng.usize(..200)]);
+            let json = format!("\"{}\"", "s".repeat(self.rng.usize(..200)));
+            let (key, json) = (number.to_string().into_bytes(), json.into_bytes());
             writer.push(&key, &json)?;
             rows.push((Offset::new(0, number), Op::Insert, key, json));
         }
         if self.rng.bool() {
+            self.attempt = Some(Event::Snapshot { log, rows: rows.clone() });
             let ticket = writer.finish()?;
             self.note(Event::Snapshot { log, rows }, ticket);
         }

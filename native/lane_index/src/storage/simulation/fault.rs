@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::io::{self, ErrorKind};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -324,10 +323,6 @@ impl Storage for FaultStorage {
 
     fn remove_subdirectory(&self, name: &str) -> Result<(), Error> {
         self.step(Operation::Remove, name, || self.inner.remove_subdirectory(name))
-    }
-
-    fn path_of(&self, name: &str) -> Result<Option<PathBuf>, Error> {
-        self.inner.path_of(name)
     }
 
     fn lock(&self) -> Result<Box<dyn HeldLock>, Error> {

@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::io::{self, ErrorKind};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fastrand::Rng;
@@ -270,11 +269,6 @@ impl Storage for SimStorage {
         names::validate(name)?;
         let there = self.with(|disk, folder| disk.remove_folder(&format!("{folder}/{name}")));
         there.then_some(()).ok_or_else(|| failed("remove the directory", name, ErrorKind::NotFound))
-    }
-
-    fn path_of(&self, name: &str) -> Result<Option<PathBuf>, Error> {
-        names::validate(name)?;
-        Ok(None)
     }
 
     fn lock(&self) -> Result<Box<dyn HeldLock>, Error> {
