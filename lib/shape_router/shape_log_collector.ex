@@ -72,15 +72,6 @@ defmodule ShapeRouter.ShapeLogCollector do
     tenant: "default",
     name: nil,
     storage_dir: nil,
-    fsync: :always,
-    chunk_bytes_threshold: 10_485_760,
-    operation_cache_max_operations: 1000,
-    operation_cache_ttl_ms: 60_000,
-    operation_cache_total_bytes: 67_108_864,
-    flush_period: 1000,
-    compaction_period: 600_000,
-    keep_complete_chunks: 2,
-    gzip: false,
     read_rows: nil
   ]
 
@@ -108,7 +99,7 @@ defmodule ShapeRouter.ShapeLogCollector do
   """
   @spec start_link(keyword()) :: GenServer.on_start() | {:error, Error.t()}
   def start_link(opts) do
-    with {:ok, opts} <- Options.merge(opts, @defaults) do
+    with {:ok, opts} <- Options.merge(opts, ShapeLog.defaults() ++ @defaults) do
       GenServer.start_link(__MODULE__, opts, if(opts.name, do: [name: opts.name], else: []))
     end
   end
@@ -516,6 +507,15 @@ defmodule ShapeRouter.ShapeLogCollector do
     end
   end
 
+  # Nothing is kept, so nothing has to wait.
+  defp fragment(%{store: nil} = state, transaction, routed, whose) do
+    open = opened(state.open, transaction)
+    touched = Enum.into(routed, open.tables, fn {table, _} -> table.name end)
+    tell(state, entries(state, routed, transaction))
+    done(whose, nil)
+    {:ok, %{state | open: %{open | tables: touched}}}
+  end
+
   defp fragment(state, transaction, routed, whose) do
     with :ok <- append(state, transaction, routed, []) do
       open = opened(state.open, transaction)
@@ -624,20 +624,23 @@ defmodule ShapeRouter.ShapeLogCollector do
   end
 
   defp finish(state, item) do
-    everybody = Map.get(state.subscribers, :all, [])
-
-    for {id, newest_first} <- item.entries do
-      message = {:shape_router, id, Enum.reverse(newest_first)}
-      pids = Enum.uniq(everybody ++ Map.get(state.subscribers, id, []))
-      Enum.each(pids, &send(&1, message))
-    end
-
+    tell(state, item.entries)
     Enum.each(item.ids, &Waiters.tell(state.waiters, &1, :changed))
     done(item.whose, item.lsn)
 
     if item.records == [],
       do: state,
       else: %{state | tables: Tables.release(state.tables, item.records)}
+  end
+
+  defp tell(state, entries) do
+    everybody = Map.get(state.subscribers, :all, [])
+
+    for {id, newest_first} <- entries do
+      message = {:shape_router, id, Enum.reverse(newest_first)}
+      pids = Enum.uniq(everybody ++ Map.get(state.subscribers, id, []))
+      Enum.each(pids, &send(&1, message))
+    end
   end
 
   defp done({:reply, from}, _lsn), do: GenServer.reply(from, :ok)

@@ -141,8 +141,10 @@ defmodule ShapeRouter.Collector.Tables do
       end)
 
     Map.new(tables, fn {name, table} ->
+      source = table.source
+
       case newest do
-        %{^table.source => number} ->
+        %{^source => number} ->
           :ok = Error.result(Native.router_release(table.router, number))
           {name, %{table | released: max(number, table.released)}}
 

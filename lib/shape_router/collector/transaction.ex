@@ -46,13 +46,13 @@ defmodule ShapeRouter.Collector.Transaction do
   defp answered([{position, change} | changes], [answer | answers]),
     do: [{position, change, answer} | answered(changes, answers)]
 
-  @doc "The entries of these shapes, as subscribers are told them: by shape, in their order."
+  @doc "The entries of these shapes, by shape, the newest first."
   @spec entries(routed(), non_neg_integer(), (ShapeRouter.id() -> boolean())) :: %{
           ShapeRouter.id() => [map()]
         }
   def entries(routed, lsn, wanted?) do
     for {_table, answered} <- routed,
-        {position, change, answer} <- Enum.reverse(answered),
+        {position, change, answer} <- answered,
         {id, op} <- answer,
         wanted?.(id),
         reduce: %{} do

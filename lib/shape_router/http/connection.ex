@@ -53,6 +53,15 @@ defmodule ShapeRouter.Http.Connection do
     end
   end
 
+  @doc "Says that there are too many connections, and ends this one."
+  @spec refuse(:gen_tcp.socket(), options()) :: :ok
+  def refuse(socket, options) do
+    error = %Error{code: :too_many_connections, message: "there are too many connections"}
+    response = Response.error(503, error, [{"retry-after", "1"}])
+    _ = send_response(socket, response, %Request{method: "GET", path: ""}, false, options)
+    :gen_tcp.close(socket)
+  end
+
   # Whatever goes wrong in an answer ends that answer, with words.
   defp respond(request, options) do
     Api.respond(options.service, request)

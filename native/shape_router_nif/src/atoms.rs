@@ -14,7 +14,9 @@ rustler::atoms! {
     miss,
     // logs
     replay, shape_log, durable, fsync, chunk_bytes_threshold, keep_complete_chunks, flush_period,
-    compaction_period,
+    compaction_period, gzip, operation_cache_max_operations, operation_cache_ttl_ms,
+    operation_cache_total_bytes, sendfile, cached, stream, up_to_date, not_aligned, not_sealed, too_small,
+    damaged, chunk_sealed, chunk_seal_failed,
     // a column's type
     enumeration = "enum", array, collate,
     // structs of values

@@ -61,6 +61,7 @@ impl From<shape_log::Error> for NifError {
             E::UnknownLog { .. } => "unknown_shape",
             E::LogExists { .. } => "duplicate_shape",
             E::Gone { .. } => "compacted",
+            E::Ahead { .. } => "offset_ahead",
             E::NoSuchChunk { .. } => "unknown_chunk",
             _ => "invalid_argument",
         };

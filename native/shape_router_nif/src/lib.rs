@@ -26,6 +26,7 @@
 //! | `value_key` | a value -> the bytes that all values equal to it have |
 //! | `log_entry` | a change's term -> what is logged of it |
 //! | `log_store` | the logs of a collector |
+//! | `log_read` | files, the cache and streams of a log |
 //! | `notify` | telling a process from threads of the library |
 //! | `operation_cache` | the newest operations of a shape |
 //! | `lanes` | the LSM index of `ShapeRouter.Index.LsmEqualityIndex` |
@@ -43,6 +44,7 @@ mod handle;
 mod json;
 mod lanes;
 mod log_entry;
+mod log_read;
 mod log_store;
 mod name_terms;
 mod notify;

@@ -11,6 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use rustler::{
     Atom, Binary, Encoder, Env, LocalPid, NewBinary, Resource, ResourceArc, Term, TermType,
 };
+use shape_log::cache::CacheOptions;
 use shape_log::{Appended, Entry, LogStore, NewLog, Offset, Op, Options, Record, Transaction};
 use std::panic::RefUnwindSafe;
 use std::sync::Arc;
@@ -87,6 +88,13 @@ fn options(settings: Term<'_>) -> Result<Options, NifError> {
         keep_complete_chunks: number(atoms::keep_complete_chunks())? as usize,
         flush_period: Duration::from_millis(number(atoms::flush_period())?),
         compaction_period: Duration::from_millis(number(atoms::compaction_period())?),
+        gzip: get(atoms::gzip())?.decode().unwrap_or(false),
+        cache: Some(CacheOptions {
+            max_operations: number(atoms::operation_cache_max_operations())? as usize,
+            ttl_ms: Some(number(atoms::operation_cache_ttl_ms())?),
+            budget: number(atoms::operation_cache_total_bytes())? as usize,
+            ..CacheOptions::default()
+        }),
         ..Options::default()
     })
 }
@@ -102,9 +110,13 @@ fn log_store_open<'a>(
 ) -> Term<'a> {
     let open = || -> Result<Term<'a>, NifError> {
         let notifier = Notifier::start(owner)?;
-        let durable = notifier.clone();
+        let (durable, sealed) = (notifier.clone(), notifier.clone());
         let options = Options {
             on_durable: Some(Arc::new(move |lsn| durable.durable(lsn))),
+            on_sealed: Some(Arc::new(move |log, chunk| {
+                let news = chunk.map(|chunk| (chunk.seq, chunk.bytes));
+                sealed.sealed(log, news.map_err(|error| error.to_string()));
+            })),
             ..options(settings)?
         };
         let mut found: Vec<(u32, u64, Vec<u8>)> = Vec::new();

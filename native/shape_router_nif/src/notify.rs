@@ -20,6 +20,8 @@ struct Shared {
 #[derive(Default)]
 struct News {
     durable: Option<u64>,
+    /// Of which log, and what was sealed: its number and its bytes; or why nothing was.
+    sealed: Vec<(u64, Result<(u64, u64), String>)>,
     stopped: bool,
 }
 
@@ -40,6 +42,12 @@ impl Notifier {
         self.0.changed.notify_one();
     }
 
+    /// A chunk of a log was sealed, or could not be.
+    pub fn sealed(&self, log: u64, chunk: Result<(u64, u64), String>) {
+        self.0.news.lock().sealed.push((log, chunk));
+        self.0.changed.notify_one();
+    }
+
     /// The thread ends, when it has told what there was.
     pub fn stop(&self) {
         self.0.news.lock().stopped = true;
@@ -52,15 +60,27 @@ impl Shared {
         let mut env = OwnedEnv::new();
         loop {
             let mut news = self.news.lock();
-            while news.durable.is_none() && !news.stopped {
+            while news.durable.is_none() && news.sealed.is_empty() && !news.stopped {
                 self.changed.wait(&mut news);
             }
-            let News { durable, stopped } = std::mem::take(&mut *news);
+            let News { durable, sealed, stopped } = std::mem::take(&mut *news);
             drop(news);
             if let Some(lsn) = durable {
                 // Whoever is gone hears nothing.
                 let _ = env.send_and_clear(&pid, |env| {
                     (atoms::shape_log(), (atoms::durable(), lsn)).encode(env)
+                });
+            }
+            for (log, chunk) in sealed {
+                let _ = env.send_and_clear(&pid, |env| match chunk {
+                    Ok((seq, bytes)) => {
+                        let news = (atoms::chunk_sealed(), log, seq, bytes);
+                        (atoms::shape_log(), news).encode(env)
+                    }
+                    Err(message) => {
+                        let news = (atoms::chunk_seal_failed(), log, message);
+                        (atoms::shape_log(), news).encode(env)
+                    }
                 });
             }
             if stopped {
