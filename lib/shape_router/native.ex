@@ -27,6 +27,7 @@ defmodule ShapeRouter.Native do
   def log_rows_end(_rows), do: nif()
   def log_newest(_store, _log), do: nif()
   def log_read(_store, _log, _offset, _gzip), do: nif()
+  def log_cache_depth(_store, _log), do: nif()
   def log_release(_lease), do: nif()
   def log_stream_next(_stream), do: nif()
   def log_chunks(_store, _log), do: nif()
