@@ -50,6 +50,20 @@ pub(crate) struct NewShape {
     pub born: u64,
 }
 
+/// What a shape was that is stored.
+pub(crate) struct StoredShape {
+    pub id: u64,
+    pub serial: u64,
+    pub predicate: Option<Predicate>,
+    pub filing: Filing,
+    /// Where it is [`Filing::Kept`].
+    pub kept: Option<Filed>,
+    pub choice: bool,
+    pub known: bool,
+    pub stale: bool,
+    pub snapshot: Option<Snapshot>,
+}
+
 /// Marks of a record.
 const LIVE: u64 = 1;
 const KNOWN: u64 = 1 << 1;
@@ -85,6 +99,9 @@ impl Tags {
     }
     pub fn known(self) -> bool {
         self.has(KNOWN)
+    }
+    pub fn choice(self) -> bool {
+        self.has(CHOICE)
     }
     pub fn stale(self) -> bool {
         self.has(STALE)
@@ -291,7 +308,43 @@ impl Shapes {
 
     /// Makes a shape visible in the slot that was reserved for it.
     pub fn publish(&mut self, slot: Slot, shape: NewShape) {
-        self.serial += 1;
+        let filing = match &shape.filed {
+            Filed::Never => Filing::Never,
+            Filed::Scan => Filing::Scan,
+            // Choices depend on what was filed at the time.
+            filed if !shape.choice && filed.follows_from_clause() => Filing::Derived,
+            _ => Filing::Kept,
+        };
+        let stored = StoredShape {
+            id: shape.id,
+            serial: self.serial + 1,
+            predicate: shape.predicate,
+            filing,
+            kept: (filing == Filing::Kept).then_some(shape.filed),
+            choice: shape.choice,
+            known: shape.known,
+            stale: shape.stale,
+            snapshot: shape.snapshot,
+        };
+        self.put(slot, stored, shape.born);
+    }
+
+    /// Makes room for so many shapes.
+    pub fn reserve_room(&mut self, shapes: usize) {
+        let records = &self.records;
+        self.by_id.reserve(shapes, |slot| records.id(slot));
+    }
+
+    /// Makes a shape visible that is stored, in the next slot, which it returns. The serials ascend.
+    pub fn load(&mut self, shape: StoredShape) -> Slot {
+        let slot = self.reserve(shape.id);
+        self.put(slot, shape, 0);
+        slot
+    }
+
+    #[inline]
+    fn put(&mut self, slot: Slot, shape: StoredShape, born: u64) {
+        self.serial = shape.serial;
         let mut tags = Tags(self.serial << SERIAL);
         tags.set(LIVE, true);
         tags.set(KNOWN, shape.known);
@@ -302,20 +355,13 @@ impl Shapes {
             Some(predicate) => self.predicates.insert(predicate),
             None => Packed { constants: 0, template: 0 },
         };
-        if shape.snapshot.is_some() || shape.born > 0 {
+        if shape.snapshot.is_some() || born > 0 {
             tags.set(RARE, true);
-            self.rare.insert(slot, Rare { snapshot: shape.snapshot, born: shape.born });
+            self.rare.insert(slot, Rare { snapshot: shape.snapshot, born });
         }
-        let filing = match &shape.filed {
-            Filed::Never => Filing::Never,
-            Filed::Scan => Filing::Scan,
-            // Choices depend on what was filed at the time.
-            filed if !shape.choice && filed.follows_from_clause() => Filing::Derived,
-            _ => Filing::Kept,
-        };
-        tags.set_filing(filing);
-        if filing == Filing::Kept {
-            self.keep(slot, shape.filed);
+        tags.set_filing(shape.filing);
+        if let Some(kept) = shape.kept {
+            self.keep(slot, kept);
         }
         let Packed { constants, template } = packed;
         if let Some(record) = self.records.get_mut(slot) {

@@ -38,6 +38,15 @@ impl ByNumber {
         self.shards[shard(hash)].insert_unique(hash, slot, rehash);
     }
 
+    /// Makes room for so many numbers, no more than as many would take that come one by one.
+    pub fn reserve(&mut self, numbers: usize, number_of: impl Fn(Slot) -> u64) {
+        let each = numbers / SHARDS;
+        let Self { shards, hasher } = self;
+        for shard in shards {
+            shard.reserve(each, |&slot| hasher.hash_one(number_of(slot)));
+        }
+    }
+
     pub fn remove(&mut self, number: u64, slot: Slot) {
         let hash = self.hasher.hash_one(number);
         if let Ok(entry) = self.shards[shard(hash)].find_entry(hash, |&at| at == slot) {

@@ -10,7 +10,7 @@ pub struct Bad {
 }
 
 /// Appends a number, seven bits a byte, the lowest first.
-pub(super) fn put(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn put(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -18,22 +18,22 @@ pub(super) fn put(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
 /// A difference of either sign as a small number.
-pub(super) fn zigzag(difference: i64) -> u64 {
+pub(crate) fn zigzag(difference: i64) -> u64 {
     (difference << 1 ^ difference >> 63).cast_unsigned()
 }
 
-pub(super) fn unzigzag(value: u64) -> i64 {
+pub(crate) fn unzigzag(value: u64) -> i64 {
     (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }
 
 /// Reads bytes from the first to the last.
-pub(super) struct Input<'a> {
+pub(crate) struct Input<'a> {
     bytes: &'a [u8],
     at: usize,
 }
@@ -98,6 +98,11 @@ impl<'a> Input<'a> {
             Ok(count) if count <= self.left() / bytes_each.max(1) => Ok(count),
             _ => self.bad("more things than there are bytes"),
         }
+    }
+
+    /// What is left.
+    pub fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.at..]
     }
 
     pub fn bytes(&mut self) -> Result<&'a [u8], Bad> {
