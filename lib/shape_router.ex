@@ -559,7 +559,10 @@ defmodule ShapeRouter do
     * `"memory_bytes"` and `"bytes_per_shape"`, as the router accounts for them
     * `"staged_transactions"`, `"acked_lsn"`
     * `"journal_bytes"` and `"snapshot_bytes"` of `:data_dir`: what the journal says since the snapshot, and
-      the snapshot
+      the snapshot; `"index_bytes"`: the indexes that are stored beside it, 0 where there are none;
+      `"index_failed"`: 1 if they could not be stored
+    * `"open_ms"`, how long opening `:data_dir` took; `"open_loaded"`: 1 if it found its indexes stored, 0 if
+      it derived them; `"open_refused"`: 1 if there were some that could not be used
   """
   @spec metrics(t()) :: %{String.t() => number()}
   def metrics(router), do: Native.router_metrics(router)

@@ -28,6 +28,31 @@ const TIME: u8 = 12;
 const TIME_TZ: u8 = 13;
 const INTERVAL: u8 = 14;
 const ENUM: u8 = 15;
+/// What is not written.
+const OTHER: u8 = 255;
+
+fn kind(constant: &Const) -> Option<u8> {
+    Some(match constant {
+        Const::Null => NULL,
+        Const::Bool(_) => FALSE,
+        Const::Int(_) => INT,
+        Const::Float(_) => FLOAT,
+        Const::Numeric(_) => NUMERIC,
+        Const::Text(_) => TEXT,
+        Const::Bpchar(_) => BPCHAR,
+        Const::Bytes(_) => BYTES,
+        Const::Uuid(_) => UUID,
+        Const::Timestamp(_) => TIMESTAMP,
+        Const::Date(_) => DATE,
+        Const::Time(_) => TIME,
+        Const::TimeTz(..) => TIME_TZ,
+        Const::Interval(_) => INTERVAL,
+        Const::Enum(..) => ENUM,
+        Const::Pattern(_) | Const::Array(_) | Const::Type(_) | Const::Json(_) | Const::Set(_) => {
+            return None;
+        }
+    })
+}
 
 impl PredicateRef<'_> {
     /// Appends the constants as bytes that [`Predicate::with_constants`] of a predicate of the same
@@ -48,13 +73,15 @@ impl PredicateRef<'_> {
         true
     }
 
-    /// How many constants there are.
-    #[must_use]
-    pub fn constants(self) -> usize {
+    /// Appends of what kind each constant is. [`Predicate::with_constants`] takes those of the same kinds
+    /// only, so that no program meets a value that it was not made for.
+    pub fn put_kinds(self, out: &mut Vec<u8>) {
         match self.constants {
-            Borrowed::None => 0,
-            Borrowed::Int(_) => 1,
-            Borrowed::Many(all) => all.len(),
+            Borrowed::None => {}
+            Borrowed::Int(_) => out.push(INT),
+            Borrowed::Many(all) => {
+                out.extend(all.iter().map(|constant| kind(constant).unwrap_or(OTHER)))
+            }
         }
     }
 }
@@ -65,15 +92,22 @@ impl Predicate {
     #[must_use]
     pub fn with_constants(&self, bytes: &[u8]) -> Option<(Predicate, usize)> {
         let mut input = Input { bytes, at: 0 };
-        let count = self.by_ref().constants();
-        let constants = match count {
-            0 => Constants::None,
+        let constants = match &self.constants {
+            Constants::None => Constants::None,
             // By far the most.
-            1 if bytes.first() == Some(&INT) => {
-                input.at = 1;
+            Constants::Int(_) => {
+                if input.take(1)? != [INT] {
+                    return None;
+                }
                 Constants::Int(input.int()?)
             }
-            _ => Constants::new((0..count).map(|_| input.constant()).collect::<Option<_>>()?),
+            Constants::Many(own) => {
+                let read = own.iter().map(|own| {
+                    let read = input.constant()?;
+                    (kind(&read) == kind(own)).then_some(read)
+                });
+                Constants::new(read.collect::<Option<_>>()?)
+            }
         };
         let template = Arc::clone(&self.template);
         Some((Predicate { template, constants }, input.at))

@@ -96,7 +96,7 @@ fn measure(shapes: u64, keys: bool) {
     // Replaced parts are freed a moment later.
     std::thread::sleep(Duration::from_secs(1));
     let (mut loaded, mut derived) = (Vec::new(), Vec::new());
-    let mut grown = [0.0; 2];
+    let mut grown = Vec::new();
     for round in 0..2 * ROUNDS {
         let is_loaded = round % 2 == 0;
         let before = resident();
@@ -105,9 +105,13 @@ fn measure(shapes: u64, keys: bool) {
         assert_eq!(router.metrics().open_loaded, u64::from(is_loaded));
         if round < 2 {
             std::thread::sleep(Duration::from_secs(1));
-            grown[round] = resident().saturating_sub(before) as f64 / shapes as f64;
+            grown.push(resident().saturating_sub(before) as f64 / shapes as f64);
         }
-        if is_loaded { loaded.push(time) } else { derived.push(time) }
+        if is_loaded {
+            loaded.push(time)
+        } else {
+            derived.push(time)
+        }
         router.close().unwrap();
         drop(router);
         std::thread::sleep(Duration::from_millis(300));
@@ -130,7 +134,8 @@ fn measure(shapes: u64, keys: bool) {
     };
     told("derived from the snapshot", figures.snapshot_bytes, &derived, grown[1]);
     told("with its indexes stored", figures.index_bytes, &loaded, grown[0]);
-    let ratio = |which| best(&derived, which).0.as_secs_f64() / best(&loaded, which).0.as_secs_f64();
+    let ratio =
+        |which| best(&derived, which).0.as_secs_f64() / best(&loaded, which).0.as_secs_f64();
     println!("  that is {:.1} times as fast, processor {:.1}", ratio(0), ratio(1));
     println!("  the snapshot was written in {folded:.2?}, its indexes in {stored:.2?}");
     std::fs::remove_dir_all(&folder).unwrap();

@@ -1,9 +1,7 @@
 //! The condition indexes of a table: what is filed, and what a row looks up.
 
 use crate::filing::{Condition, Filed};
-use crate::index::{
-    ColumnIndex, Hashed, InfixIndex, Making, Multimap, PrefixIndex, Secret, Slot,
-};
+use crate::index::{ColumnIndex, Hashed, InfixIndex, Making, Multimap, PrefixIndex, Secret, Slot};
 use bumpalo::Bump;
 use shape_expr::{Access, Row};
 

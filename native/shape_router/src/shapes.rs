@@ -329,21 +329,56 @@ impl Shapes {
         self.put(slot, stored, shape.born);
     }
 
-    /// Makes room for so many shapes.
-    pub fn reserve_room(&mut self, shapes: usize) {
-        let records = &self.records;
-        self.by_id.reserve(shapes, |slot| records.id(slot));
+    /// Takes a shape that is stored into the next slot, which it returns. Serials ascend. Nothing is found
+    /// before [`Shapes::end_load`].
+    pub fn load(&mut self, shape: StoredShape) -> Slot {
+        let slot = self.records.push();
+        self.write(slot, shape, 0);
+        slot
     }
 
-    /// Makes a shape visible that is stored, in the next slot, which it returns. The serials ascend.
-    pub fn load(&mut self, shape: StoredShape) -> Slot {
-        let slot = self.reserve(shape.id);
-        self.put(slot, shape, 0);
-        slot
+    /// Makes all shapes visible that were loaded.
+    pub fn end_load(&mut self) {
+        let Self { records, by_id, live, stale, unknown, choices, .. } = self;
+        let mut slots = [live, stale, unknown, choices];
+        let mut scanned = Vec::new();
+        for (word, together) in records.chunks.iter().flat_map(|chunk| chunk.chunks(64)).enumerate()
+        {
+            let first = (word * 64) as Slot;
+            let mut sets = [0u64; 4];
+            for (at, record) in together.iter().enumerate() {
+                let tags = record.tags;
+                let bit = |on: bool| u64::from(on) << at;
+                let current = !tags.stale();
+                sets[0] |= bit(true);
+                sets[1] |= bit(!current);
+                sets[2] |= bit(current && !tags.known() && !tags.filing().is_never());
+                sets[3] |= bit(current && tags.choice());
+                self.known += usize::from(tags.known());
+                if current && tags.filing().is_scan() {
+                    scanned.push(first + at as Slot);
+                }
+            }
+            for (set, bits) in slots.iter_mut().zip(sets) {
+                set.insert_word(first, bits);
+            }
+        }
+        let ids = records.chunks.iter().flatten().map(|record| record.id).zip(0..);
+        by_id.extend(records.len, ids, |slot| records.id(slot));
+        for slot in scanned {
+            let template = self.record(slot).and_then(|record| self.predicate(record));
+            self.scan.insert(slot, template.map(PredicateRef::template_id));
+        }
     }
 
     #[inline]
     fn put(&mut self, slot: Slot, shape: StoredShape, born: u64) {
+        self.write(slot, shape, born);
+        self.list(slot);
+    }
+
+    #[inline]
+    fn write(&mut self, slot: Slot, shape: StoredShape, born: u64) {
         self.serial = shape.serial;
         let mut tags = Tags(self.serial << SERIAL);
         tags.set(LIVE, true);
@@ -367,7 +402,6 @@ impl Shapes {
         if let Some(record) = self.records.get_mut(slot) {
             *record = Record { id: shape.id, constants, tags, template };
         }
-        self.list(slot);
     }
 
     fn keep(&mut self, slot: Slot, filed: Filed) {

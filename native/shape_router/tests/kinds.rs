@@ -312,12 +312,7 @@ impl World {
     }
 }
 
-fn run(
-    steps: &[Step],
-    order: Vec<usize>,
-    lanes: bool,
-    durable: bool,
-) -> Result<(), TestCaseError> {
+fn run(steps: &[Step], order: Vec<usize>, lanes: bool, durable: bool) -> Result<(), TestCaseError> {
     let mut world = World::new(order, lanes, durable);
     for step in steps {
         match step {

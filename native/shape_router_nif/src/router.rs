@@ -292,6 +292,10 @@ fn router_metrics<'a>(env: Env<'a>, handle: &RouterHandle) -> Term<'a> {
         ("memory_bytes", m.memory_bytes),
         ("journal_bytes", m.journal_bytes),
         ("snapshot_bytes", m.snapshot_bytes),
+        ("index_bytes", m.index_bytes),
+        ("index_failed", m.index_failed),
+        ("open_loaded", m.open_loaded),
+        ("open_refused", m.open_refused),
     ];
     let floats = [
         ("avg_route_us", m.avg_route_us),
@@ -299,6 +303,7 @@ fn router_metrics<'a>(env: Env<'a>, handle: &RouterHandle) -> Term<'a> {
         ("presence_hit_rate", m.presence_hit_rate()),
         ("false_positive_rate", m.false_positive_rate()),
         ("bytes_per_shape", m.bytes_per_shape()),
+        ("open_ms", m.open_ms),
     ];
     let pairs = integers.iter().map(|(name, value)| (name.encode(env), value.encode(env)));
     let pairs =

@@ -16,9 +16,8 @@ use std::sync::{Arc, OnceLock};
 
 /// Opens a snapshot and nothing else, as long as the caller goes on; `None`: with a clause that this
 /// version refuses, and another may not, so that the outcome is not to be kept.
-pub(crate) type Derive = dyn Fn(&Manifest, &Snapshot, &GoOn<'_>) -> Result<Option<Router>, Error>
-    + Send
-    + Sync;
+pub(crate) type Derive =
+    dyn Fn(&Manifest, &Snapshot, &GoOn<'_>) -> Result<Option<Router>, Error> + Send + Sync;
 
 /// Says whether something long is still wanted.
 pub(crate) type GoOn<'a> = dyn Fn() -> Result<(), Error> + 'a;

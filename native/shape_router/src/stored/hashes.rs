@@ -56,9 +56,7 @@ impl Place {
         let code = input.byte()?;
         Ok(match code {
             0..3 => Self::Said(usize::from(code - SAID)),
-            HASHES..13 => {
-                Self::Hashed(column(input)?, HASHED[usize::from(code - HASHES)])
-            }
+            HASHES..13 => Self::Hashed(column(input)?, HASHED[usize::from(code - HASHES)]),
             PREFIXES => {
                 let column = column(input)?;
                 let count = input.count(2)?;

@@ -1,9 +1,9 @@
 //! From the file of a snapshot's indexes to the tables of a router.
 
-use super::{StoredIndexes, columns};
 use super::file::{Kind, Reader};
 use super::hashes;
 use super::row::RowReader;
+use super::{StoredIndexes, columns};
 use crate::catalogue::codec::Bad;
 use crate::conditions::Conditions;
 use crate::index::{Making, Secret};
@@ -58,7 +58,6 @@ impl Loaded {
                         return Err(reader.damaged(at, "more shapes than there are"));
                     }
                     if loaded.serials.is_empty() {
-                        loaded.shapes.reserve_room(expected);
                         loaded.serials.reserve_exact(expected);
                     }
                     let mut twice = false;
@@ -103,6 +102,7 @@ impl Loaded {
         if loaded.serials.len() != expected {
             return Err(reader.damaged(0, "shapes are missing"));
         }
+        loaded.shapes.end_load();
         loaded.base = hashes::adopt(indexes, &mut loaded.conditions, making);
         Ok(loaded)
     }

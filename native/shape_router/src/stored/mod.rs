@@ -33,8 +33,8 @@ use lane_index::storage::Storage;
 use shape_expr::Schema;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The version that is written, and the only one that is read. A change of what the bytes mean changes
-/// it, and so does one of how clauses are compiled or values are hashed: a test on a frozen file tells.
+/// The version that is written, and the only one that is read: a change of what the bytes mean changes
+/// it. How clauses are compiled and values are hashed is not part of it; each template has a fingerprint.
 pub const VERSION: u32 = 1;
 
 const PREFIX: &str = "shapes-";
@@ -71,13 +71,7 @@ pub(crate) struct Source {
 
 impl Source {
     pub fn new(entry: &SnapshotEntry, applied_seq: u64, owner: u64) -> Self {
-        Self {
-            number: entry.number,
-            applied_seq,
-            salt: entry.salt(),
-            owner,
-            shapes: entry.shapes,
-        }
+        Self { number: entry.number, applied_seq, salt: entry.salt(), owner, shapes: entry.shapes }
     }
 }
 

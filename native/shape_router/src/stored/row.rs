@@ -7,9 +7,7 @@
 use super::filed::{filed, put_filed, put_word, word};
 use crate::catalogue::StoredShape as Told;
 use crate::catalogue::codec::{Bad, Input, put, put_bytes, unzigzag, zigzag};
-use crate::catalogue::shape::{
-    MOST_SERIALS, params, put_params, put_snapshot, snapshot,
-};
+use crate::catalogue::shape::{MOST_SERIALS, params, put_params, put_snapshot, snapshot};
 use crate::conditions::Conditions;
 use crate::filing::{Filed, Filing};
 use crate::index::{Making, Secret};
@@ -57,14 +55,23 @@ pub(super) struct RowWriter {
     secret: Secret,
     last_id: u64,
     next_serial: u64,
-    /// The numbers of templates here by those that the router has.
-    templates: HashMap<u64, u64, ahash::RandomState>,
+    /// The templates by the numbers that the router has for them.
+    templates: HashMap<u64, Template, ahash::RandomState>,
+    kinds: Vec<u8>,
+}
+
+/// A template that was written.
+struct Template {
+    /// Its number here.
+    number: u64,
+    /// Of what kinds the constants of its first clause are.
+    kinds: Box<[u8]>,
 }
 
 impl RowWriter {
     pub fn new(secret: Secret) -> Self {
-        let templates = HashMap::default();
-        Self { bytes: Vec::new(), count: 0, secret, last_id: 0, next_serial: 0, templates }
+        let (templates, kinds, bytes) = (HashMap::default(), Vec::new(), Vec::new());
+        Self { bytes, count: 0, secret, last_id: 0, next_serial: 0, templates, kinds }
     }
 
     /// Begins another block. Templates that were written are known from then on.
@@ -95,12 +102,15 @@ impl RowWriter {
         match (shape.predicate, told.clause) {
             (Some(predicate), Some(text)) => {
                 let id = predicate.template_id();
+                self.kinds.clear();
+                predicate.put_kinds(&mut self.kinds);
                 let start = out.len();
-                let known = self.templates.get(&id).copied();
-                if let Some(number) = known {
-                    put(out, TEMPLATES + number);
+                let known = self.templates.get(&id);
+                let is_alike = known.is_some_and(|known| *known.kinds == *self.kinds);
+                if let Some(known) = known {
+                    put(out, TEMPLATES + known.number);
                 }
-                if known.is_none() || !predicate.put_constants(out) {
+                if !is_alike || !predicate.put_constants(out) {
                     out.truncate(start);
                     if known.is_some() {
                         put(out, TEXT);
@@ -108,7 +118,8 @@ impl RowWriter {
                         put(out, NEW_TEMPLATE);
                         put_word(out, fingerprint(predicate, self.secret));
                         let number = self.templates.len() as u64;
-                        self.templates.insert(id, number);
+                        let kinds = self.kinds.as_slice().into();
+                        self.templates.insert(id, Template { number, kinds });
                     }
                     put_bytes(out, text.as_bytes());
                     put_params(out, told.params);

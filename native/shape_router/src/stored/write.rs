@@ -1,9 +1,9 @@
 //! From a snapshot to the file of its indexes.
 
-use super::{Source, columns};
 use super::file::{Kind, Writer};
 use super::hashes;
 use super::row::RowWriter;
+use super::{Source, columns};
 use crate::catalogue::snapshot::Snapshot;
 use crate::index::Slot;
 use crate::router::Router;
