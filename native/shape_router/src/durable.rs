@@ -151,11 +151,16 @@ impl Router {
         let catalogue = taken.open(options, tail, &mut restore)?;
         router.state.write().shapes.skip_serials(restore.next.saturating_sub(1));
         upkeep::run(&router.state);
-        router.widen(&asked, &retyped)?;
-        if stored.is_some_and(|stored| stored != declared) {
-            catalogue.redeclare(declared)?;
-        }
+        // What the catalogue was told of the columns, if they come from it: then it has to be told of
+        // others as well.
         let schema = Mutex::new(router.state.read().schema.clone());
+        router.widen(&asked, &retyped)?;
+        if let Some(stored) = stored {
+            let declared = in_place(&stored, declared);
+            if stored != declared {
+                catalogue.redeclare(declared)?;
+            }
+        }
         catalogue.derive_with(Box::new(move |manifest, snapshot, go_on| {
             derived(&settings, manifest, snapshot, go_on)
         }));
@@ -386,6 +391,14 @@ fn compare(stored: &Declared, now: &Declared) -> Result<Vec<(String, String)>, E
         }
     }
     Ok(retyped)
+}
+
+/// What is declared now, its columns where they stood: what the catalogue says of a table names them by
+/// their places. Those that are new come behind them, as [`Router::widen`] has them.
+fn in_place(stored: &Declared, mut now: Declared) -> Declared {
+    let place = |name: &str| stored.schema.columns.iter().position(|column| column.name == name);
+    now.schema.columns.sort_by_key(|column| place(&column.name).unwrap_or(usize::MAX));
+    now
 }
 
 /// Writes down what an acknowledgement does, by serials.

@@ -444,10 +444,9 @@ fn what_a_relation_changed_is_changed_after_loading() {
     }
 }
 
-/// Columns may come to stand elsewhere when others are declared: what names them by their places is of
-/// no use then.
+/// When other columns are declared, what names columns by their places is made anew.
 #[test]
-fn indexes_of_columns_in_another_order_are_not_used() {
+fn indexes_of_other_columns_are_not_used() {
     let disk = SimStorage::new();
     let router = open_as(&disk, columns(&[("id", "int8"), ("b", "text")]), options());
     router.add_shape(ShapeSpec::new(1, Some("b = 'x'"))).unwrap();
@@ -455,7 +454,6 @@ fn indexes_of_columns_in_another_order_are_not_used() {
     router.close().unwrap();
     let before = files(&disk);
     let wider = || columns(&[("c", "int8"), ("id", "int8"), ("b", "text")]);
-    // This once they stand where they stood, and the new one behind them.
     let router = open_as(&disk, wider(), options());
     assert_eq!(used(&router), LOADED);
     router.add_shape(ShapeSpec::new(2, Some("c = 5"))).unwrap();
@@ -465,16 +463,15 @@ fn indexes_of_columns_in_another_order_are_not_used() {
         let names = |id| router.explain(id).unwrap().conditions.remove(0).column;
         let schema = router.schema().0;
         let named = |column: usize| schema.columns()[column].name.clone();
-        assert_eq!([named(0), named(1), named(2)], ["c", "id", "b"]);
+        assert_eq!([named(0), named(1), named(2)], ["id", "b", "c"], "none moves");
         assert_eq!([names(1), names(2)], ["b", "c"]);
-        // By the places of now: c, id, b.
         struct Row;
         impl shape_expr::RowSource for Row {
             fn datum(&self, column: usize) -> shape_expr::Datum<'_> {
                 [
-                    shape_expr::Datum::Int(5),
                     shape_expr::Datum::Int(1),
                     shape_expr::Datum::Text(b"x"),
+                    shape_expr::Datum::Int(5),
                 ][column]
             }
         }
@@ -564,6 +561,36 @@ fn they_are_stored_in_the_background_and_only_where_it_pays() {
     router.close().unwrap();
     let router = open_as(&disk, lanes(), background(Some(0)));
     assert_eq!(router.len(), 1200);
+}
+
+/// What came since the snapshot is filed one by one: where it is much more than what is stored, deriving
+/// everything at once is faster.
+#[test]
+fn a_long_journal_makes_them_useless_until_it_is_folded() {
+    let options = Options { journal_file_bytes: 64 << 10, ..options() };
+    let disk = SimStorage::new();
+    let router = open_as(&disk, lanes(), options);
+    router.add_shape(ShapeSpec::new(0, Some("a = 1"))).unwrap();
+    router.fold().unwrap();
+    let add = |ids: std::ops::Range<u64>, router: &Router| {
+        for id in ids {
+            let clause = format!("b = '{id} {}'", "x".repeat(60_000));
+            router.add_shape(ShapeSpec::new(id, Some(&clause))).unwrap();
+        }
+    };
+    add(1..5, &router);
+    router.close().unwrap();
+    let router = open_as(&disk, lanes(), options);
+    assert_eq!((used(&router), router.len()), (LOADED, 5));
+    add(5..25, &router);
+    router.close().unwrap();
+    let router = open_as(&disk, lanes(), options);
+    assert_eq!((used(&router), router.len()), (DERIVED, 25));
+    assert!(router.metrics().index_bytes > 0, "they are still those of the snapshot");
+    router.fold().unwrap();
+    router.close().unwrap();
+    let router = open_as(&disk, lanes(), options);
+    assert_eq!((used(&router), router.len()), (LOADED, 25));
 }
 
 #[test]
