@@ -561,6 +561,35 @@ fn they_are_stored_in_the_background_and_only_where_it_pays() {
     router.close().unwrap();
     let router = open_as(&disk, lanes(), background(Some(0)));
     assert_eq!(router.len(), 1200);
+    drop(router);
+}
+
+/// Whoever closes does not wait for the end, nor leaves half of it behind; whoever drops neither.
+#[test]
+fn storing_is_given_up_when_the_router_is_closed() {
+    let disk = SimStorage::new();
+    let router = open_as(&disk, lanes(), Options { indexes_above: None, ..options() });
+    let clauses: Vec<String> = (0..20_000).map(|id| format!("a = {id}")).collect();
+    let specs = clauses.iter().zip(0..).map(|(clause, id)| ShapeSpec::new(id, Some(clause)));
+    router.add_shapes(specs).unwrap();
+    router.fold().unwrap();
+    router.close().unwrap();
+    let mut given_up = 0;
+    for round in 0..histories(12) {
+        let background = Options { fold_above_bytes: Some(1 << 30), ..options() };
+        let router = open_as(&disk, lanes(), background);
+        assert_eq!(router.len(), 20_000);
+        std::thread::sleep(Duration::from_millis(round % 6 * 20));
+        router.close().unwrap();
+        assert!(files(&disk).keys().all(|name| !name.ends_with(".tmp")));
+        match files(&disk).keys().find(|name| name.ends_with(".index")) {
+            // Made anew every other time.
+            Some(name) if round % 2 == 1 => disk.remove(name).unwrap(),
+            Some(_) => {}
+            None => given_up += 1,
+        }
+    }
+    assert!(given_up > 0, "every store was quicker than its close");
 }
 
 /// What came since the snapshot is filed one by one: where it is much more than what is stored, deriving

@@ -59,6 +59,9 @@ use xxhash_rust::xxh3::xxh3_64;
 /// What the files of the journal start with.
 pub const JOURNAL_MAGIC: [u8; 8] = *b"SHAPJRNL";
 
+/// How long a fold waits for another one to end before it asks again.
+const BUSY: Duration = Duration::from_millis(50);
+
 /// How a catalogue is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -427,23 +430,30 @@ impl Catalogue {
         }
         let snapshot = self.state.lock().manifest.snapshot.as_ref().map_or(0, |s| s.bytes);
         if length > snapshot && !self.fold_queued.swap(true, Ordering::AcqRel) {
-            let catalogue = Arc::downgrade(self);
-            run_after(Duration::ZERO, move || {
-                let Some(catalogue) = catalogue.upgrade() else { return };
-                let folded = {
-                    let _folding = catalogue.folding.lock();
-                    catalogue.fold_locked()
-                };
-                catalogue.store_indexes_soon();
-                if let Err(error) = &folded {
-                    // Not again and again: a disk that is full stays so for a while.
-                    let length = catalogue.journal_bytes.load(Ordering::Relaxed);
-                    catalogue.retry_above.store(length + length / 2, Ordering::Relaxed);
-                    catalogue.state.lock().last_error = Some(error.to_string());
-                }
-                catalogue.fold_queued.store(false, Ordering::Release);
-            });
+            self.fold_after(Duration::ZERO);
         }
+    }
+
+    fn fold_after(self: &Arc<Self>, delay: Duration) {
+        let catalogue = Arc::downgrade(self);
+        run_after(delay, move || {
+            let Some(catalogue) = catalogue.upgrade() else { return };
+            let Some(folding) = catalogue.folding.try_lock() else {
+                // Somebody folds, or stores indexes, which may take seconds: these threads have other
+                // work than to wait for it.
+                return catalogue.fold_after(BUSY);
+            };
+            let folded = catalogue.fold_locked();
+            drop(folding);
+            catalogue.store_indexes_soon();
+            if let Err(error) = &folded {
+                // Not again and again: a disk that is full stays so for a while.
+                let length = catalogue.journal_bytes.load(Ordering::Relaxed);
+                catalogue.retry_above.store(length + length / 2, Ordering::Relaxed);
+                catalogue.state.lock().last_error = Some(error.to_string());
+            }
+            catalogue.fold_queued.store(false, Ordering::Release);
+        });
     }
 
     fn tick_later(self: &Arc<Self>) {
