@@ -37,37 +37,22 @@ pub struct IndexFigures {
     pub(super) snapshot: Option<u64>,
 }
 
-/// A journal of so many bytes does not matter.
-const SHORT: u64 = 1 << 20;
-/// Filing one by one what came since the snapshot takes several times as long as filing all at once: up
-/// to so many times the snapshot's bytes it pays.
-const TIMES: u64 = 4;
-
 /// Tells what is stored of a snapshot, or else everything that it says.
 pub(super) fn read(
     storage: &dyn Storage,
     snapshot: &Snapshot,
     source: Source,
-    manifest: &Manifest,
     options: &Options,
     replay: &mut impl Replay,
 ) -> Result<IndexFigures, Error> {
     let mut figures = IndexFigures::default();
-    let files = storage.list()?;
     let name = stored::name(source.number);
-    let journals = files.iter().filter(|name| match names::kind(name) {
-        names::Kind::Journal(number) => manifest.journal.is_none_or(|oldest| number >= oldest),
-        _ => false,
-    });
-    // Of the last one nobody knows how full it is.
-    let tail = (journals.count() as u64).saturating_sub(1) * options.journal_file_bytes;
-    let pays = tail <= SHORT.max(TIMES * manifest.snapshot.as_ref().map_or(0, |s| s.bytes));
-    let exists = files.contains(&name);
+    let exists = storage.list()?.contains(&name);
     if exists {
         figures.snapshot = Some(source.number);
         figures.bytes = storage.open(&name).map_or(0, |file| file.len());
     }
-    if exists && pays && options.indexes_above.is_some() {
+    if exists && options.indexes_above.is_some() {
         // The truth is verified all the same.
         snapshot.verify(replay)?;
         let indexes = StoredIndexes { storage, source, mmap: options.mmap };

@@ -168,7 +168,7 @@ impl Taken {
         if let Some(entry) = &manifest.snapshot {
             let snapshot = Snapshot::open(&*storage, entry, applied, owner, options.mmap)?;
             let source = Source::new(entry, applied, owner);
-            indexes = indexes::read(&*storage, &snapshot, source, &manifest, &options, replay)?;
+            indexes = indexes::read(&*storage, &snapshot, source, &options, replay)?;
         }
         let mut journal_bytes = 0;
         let start = JournalStart {
