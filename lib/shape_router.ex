@@ -272,28 +272,33 @@ defmodule ShapeRouter do
   """
   @spec route(t(), change(), keyword()) :: [id()] | [{id(), op()}] | {:error, Error.t()}
   def route(router, change, opts \\ []) do
-    with flags when is_integer(flags) <- flags(opts) do
-      case Telemetry.sample() do
-        nil -> route_flags(router, change, flags)
-        started -> sampled(router, change, flags, started)
-      end
+    case flags(opts) do
+      flags when is_integer(flags) ->
+        case Native.router_route(router, change, flags) do
+          ids when is_list(ids) -> ids
+          other -> whole(other, router, change, flags)
+        end
+
+      error ->
+        error
     end
   end
 
-  defp sampled(router, change, flags, started) do
-    answer = route_flags(router, change, flags)
+  defp whole(ids, _router, _change, _flags) when is_list(ids), do: ids
+
+  # The library tells which calls are measured: to count them here would take longer than to route.
+  defp whole({:sampled, started, answer}, router, change, flags) do
+    answer = whole(answer, router, change, flags)
     hits = if is_list(answer), do: length(answer), else: 0
+    started = System.convert_time_unit(started, :nanosecond, :native)
     Telemetry.routed(started, hits, %{source: :router})
     answer
   end
 
-  defp route_flags(router, change, flags) do
-    case Native.router_route(router, change, flags) do
-      ids when is_list(ids) -> ids
-      {how, cursor, part} -> continue(how, router, change, flags, cursor, part)
-      error -> Error.result(error)
-    end
-  end
+  defp whole({how, cursor, part}, router, change, flags),
+    do: continue(how, router, change, flags, cursor, part)
+
+  defp whole(error, _router, _change, _flags), do: Error.result(error)
 
   # The parts have no id in common, but each is sorted by itself.
   defp continue(how, router, change, flags, cursor, parts) do

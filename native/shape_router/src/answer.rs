@@ -36,7 +36,8 @@ pub(crate) struct Request<'a> {
     pub transaction: Option<Transaction>,
 }
 
-/// Answers a change, or as much of it as the budget allows, into `scratch`.
+/// Answers a change, or as much of it as the budget allows, into `scratch`; `tally` is empty before.
+#[inline]
 pub(crate) fn answer<'a>(
     state: &'a State,
     request: Request<'a>,
@@ -44,36 +45,36 @@ pub(crate) fn answer<'a>(
     budget: &mut Budget,
     cursor: Option<Cursor>,
     effects: &mut Effects,
-) -> (Progress, Tally) {
-    let Scratch { arena, slots, routed, missing } = scratch;
+    tally: &mut Tally,
+) -> Progress {
+    let Scratch { arena, slots, routed, missing, .. } = scratch;
     let mut answering = Answering::new(arena, state, request);
-    answering.tally.first = cursor.is_none();
+    tally.first = cursor.is_none();
     let serial = cursor.as_ref().map_or(state.shapes.serial(), |c| c.serial);
     let mut resumed = cursor.filter(|c| c.collected).map(|c| (c.slots, c.done));
     let (list, start): (&[Slot], usize) = match &mut resumed {
         Some((list, done)) => (list, *done),
         None => {
             if answering.is_too_much(budget) {
-                answering.tally.more = true;
+                tally.more = true;
                 let cursor = Cursor { slots: Vec::new(), done: 0, collected: false, serial };
-                return (Progress::Heavy(cursor), answering.tally);
+                return Progress::Heavy(cursor);
             }
             answering.collect(slots, budget);
             (slots, 0)
         }
     };
     let out = Out { routed, missing, effects };
-    let Walked { done, heavy } = answering.walk(list, start, serial, budget, out);
-    let tally = &mut answering.tally;
+    let Walked { done, heavy } = answering.walk(list, start, serial, budget, out, tally);
     if done == list.len() {
-        return (Progress::Done, *tally);
+        return Progress::Done;
     }
     tally.more = true;
     let rest = match resumed {
         Some((list, _)) => Cursor { slots: list, done, collected: true, serial },
         None => Cursor { slots: slots[done..].to_vec(), done: 0, collected: true, serial },
     };
-    (if heavy { Progress::Heavy(rest) } else { Progress::More(rest) }, *tally)
+    if heavy { Progress::Heavy(rest) } else { Progress::More(rest) }
 }
 
 /// Where an answer goes.
@@ -95,16 +96,16 @@ pub(crate) struct Answering<'a> {
     change: &'a Change<'a>,
     transaction: Option<Transaction>,
     context: Context<'a>,
-    pub tally: Tally,
 }
 
 impl<'a> Answering<'a> {
+    // Inlined, as `Context::prepare` is: what they make is large, and would be copied at every return.
+    #[inline(always)]
     pub fn new(arena: &'a Bump, state: &'a State, request: Request<'a>) -> Self {
         let Request { change, options, membership, transaction } = request;
         let tracking = transaction.is_some();
         let context = Context::prepare(arena, state, change, options, membership, tracking);
-        let tally = Tally { first: true, ..Tally::default() };
-        Self { state, change, transaction, context, tally }
+        Self { state, change, transaction, context }
     }
 
     /// Reads what the look-ups need of the rows, and asks for what they will read.
@@ -138,8 +139,9 @@ impl<'a> Answering<'a> {
         serial: u64,
         budget: &mut Budget,
         out: Out<'_>,
+        tally: &mut Tally,
     ) -> Walked {
-        let Self { state, change, transaction, context, tally } = self;
+        let Self { state, change, transaction, context } = self;
         let (state, change, tracking) = (*state, *change, transaction.is_some());
         let vm = &mut Vm::new(budget.evaluation());
         let (mut done, mut heavy) = (start, false);

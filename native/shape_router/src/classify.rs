@@ -93,6 +93,7 @@ struct Unread<'a> {
 impl<'a> Unread<'a> {
     /// A row of this source. It lies in the arena, where it need not be dropped: as a value it would be
     /// copied from hand to hand, which takes longer than most changes need of it.
+    #[inline(always)]
     fn row(&self, source: &'a dyn RowSource) -> &'a mut Bulk<'a> {
         let Self { arena, state, .. } = *self;
         arena.alloc_with(|| Bulk::new(Row::new(arena, &state.schema, source)))
@@ -121,6 +122,7 @@ pub(crate) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
+    #[inline(always)]
     pub fn prepare(
         arena: &'a Bump,
         state: &'a State,
@@ -158,6 +160,7 @@ impl<'a> Context<'a> {
     }
 
     /// Reads the keys, if that is not done yet.
+    #[inline(never)]
     fn read_keys(&mut self) {
         let Some(unread) = self.unread.take() else { return };
         let Unread { arena, state, change } = unread;

@@ -36,9 +36,9 @@ impl Router {
             check(change).map_err(|error| (index, error))?;
         }
         scratch.reset();
-        let started = self.counters.start();
+        let started = self.counters.start(&mut scratch.meter);
         let state = self.state.read();
-        let Scratch { arena, slots, routed, missing } = scratch;
+        let Scratch { arena, slots, routed, missing, meter } = scratch;
         let mut group = BumpVec::with_capacity_in(changes.len(), arena);
         for change in changes {
             let membership = Membership::new(&state.base, None);
@@ -69,18 +69,19 @@ impl Router {
             let mut none = Effects::default();
             let out = Out { routed, missing, effects: &mut none };
             let list = &candidates[start..end];
-            let walked = answering.walk(list, 0, serial, budget, out);
+            let mut tally = Tally::default();
+            let walked = answering.walk(list, 0, serial, budget, out, &mut tally);
             if walked.done < list.len() {
                 break;
             }
             answered(&Answered { routed, missing });
-            total.add(&answering.tally);
+            total.add(&tally);
             start = end;
             count += 1;
         }
         drop(group);
         drop(state);
-        self.counters.record_group(count as u64, &total, started);
+        self.counters.record_group(meter, count as u64, &total, started);
         Ok(count)
     }
 }

@@ -13,7 +13,7 @@ use crate::explain::{self, Explanation, Reason};
 use crate::index::{Making, Slot};
 use crate::key::KeyHasher;
 use crate::membership::{self, Base, Held, Membership, Overlay};
-use crate::metrics::{Counters, Metrics};
+use crate::metrics::{Counters, Metrics, Tally};
 use crate::relation::{self, Relation};
 use crate::scratch::Scratch;
 use crate::shapes::Shapes;
@@ -395,14 +395,14 @@ impl Router {
         self.check_open()?;
         check(change)?;
         scratch.reset();
-        let started = self.counters.start();
+        let started = self.counters.start(&mut scratch.meter);
         let state = self.state.read();
         let membership = Membership::new(&state.base, None);
         let request = Request { change, options, membership, transaction: None };
-        let mut none = Effects::default();
-        let (progress, tally) = answer(&state, request, scratch, budget, cursor, &mut none);
+        let (mut none, mut tally) = (Effects::default(), Tally::default());
+        let progress = answer(&state, request, scratch, budget, cursor, &mut none, &mut tally);
         drop(state);
-        self.counters.record(tally, started);
+        self.counters.record(&scratch.meter, &tally, started);
         Ok(progress)
     }
 
@@ -426,7 +426,7 @@ impl Router {
         self.check_open()?;
         check(change)?;
         scratch.reset();
-        let started = self.counters.start();
+        let started = self.counters.start(&mut scratch.meter);
         let mut writer = self.writer.lock();
         let writer = &mut *writer;
         let replay = transaction.lsn <= writer.acked;
@@ -444,7 +444,7 @@ impl Router {
                 writer.overlay.truncate(transaction);
             }
         }
-        let mut effects = Effects::default();
+        let (mut effects, mut tally) = (Effects::default(), Tally::default());
         let state = self.state.read();
         let request = Request {
             change,
@@ -452,7 +452,7 @@ impl Router {
             membership: Membership::new(&state.base, Some(&writer.overlay)),
             transaction: Some(transaction),
         };
-        let (progress, tally) = answer(&state, request, scratch, budget, cursor, &mut effects);
+        let progress = answer(&state, request, scratch, budget, cursor, &mut effects, &mut tally);
         drop(state);
         if !replay {
             for (key, slot, held) in effects.held {
@@ -478,7 +478,7 @@ impl Router {
                 }
             }
         }
-        self.counters.record(tally, started);
+        self.counters.record(&scratch.meter, &tally, started);
         Ok(progress)
     }
 

@@ -33,7 +33,8 @@ pub(crate) struct TermChange<'r, 't> {
     key: Option<KeyParts<'r>>,
     old_key: Option<KeyParts<'r>>,
     changed: Option<ColumnSet>,
-    relation: Option<Relation>,
+    /// In a box, since it is large and rare.
+    relation: Option<Box<Relation>>,
 }
 
 impl<'r, 't> TermChange<'r, 't> {
@@ -43,7 +44,7 @@ impl<'r, 't> TermChange<'r, 't> {
         let mut change = Change::new(self.op.unwrap_or(Op::Truncate));
         change.new = self.new.as_ref().map(|row| row as _);
         change.old = self.old.as_ref().map(|row| row as _);
-        change.relation = self.relation.as_ref();
+        change.relation = self.relation.as_deref();
         if self.key.is_some() {
             change.key = self.key.take();
         }
@@ -60,22 +61,29 @@ impl<'r, 't> TermChange<'r, 't> {
 /// A map's fields: no more are looked up than the map has.
 struct Fields<'t> {
     map: Term<'t>,
-    left: usize,
+    taken: usize,
+    /// How many there are, once that is asked.
+    size: Option<usize>,
 }
 
 impl<'t> Fields<'t> {
-    fn new(map: Term<'t>) -> Option<Self> {
-        Some(Self { map, left: map.map_size().ok()? })
+    fn new(map: Term<'t>) -> Self {
+        Self { map, taken: 0, size: None }
     }
 
     /// A field's value; `None` also for nil. Each field is asked for once.
+    #[inline]
     fn take(&mut self, key: Atom) -> Option<Term<'t>> {
-        if self.left == 0 {
-            return None;
-        }
         let value = self.map.map_get(key).ok()?;
-        self.left -= 1;
+        self.taken += 1;
         (value.as_c_arg() != atoms::nil().as_c_arg()).then_some(value)
+    }
+
+    /// The same of a field that mostly is not there: a map of which all fields were taken is not
+    /// searched.
+    fn take_rare(&mut self, key: Atom) -> Option<Term<'t>> {
+        let size = *self.size.get_or_insert_with(|| self.map.map_size().unwrap_or(0));
+        if self.taken < size { self.take(key) } else { None }
     }
 }
 
@@ -90,23 +98,25 @@ impl<'r> Reader<'r> {
     }
 
     /// Reads a change into `out`, which is empty before.
+    #[inline]
     pub fn read<'t: 'r>(
         &self,
         term: Term<'t>,
         out: &mut TermChange<'r, 't>,
     ) -> Result<(), NifError> {
-        let Some(mut fields) = Fields::new(term) else {
-            return Err(NifError::new("invalid_change", "a change is a map or a struct"));
-        };
+        let mut fields = Fields::new(term);
         if let Some(op) = fields.take(atoms::op()) {
             return self.read_op(op, &mut fields, out);
+        }
+        if !term.is_map() {
+            return Err(NifError::new("invalid_change", "a change is a map or a struct"));
         }
         if let Some(name) = fields.take(atoms::__struct__()) {
             return self.read_struct(name, &mut fields, out);
         }
         let new = fields.take(atoms::new_record());
         let old = fields.take(atoms::old_record());
-        let old_key = fields.take(atoms::old_key());
+        let old_key = fields.take_rare(atoms::old_key());
         let Some(op) = Change::infer_op(new.is_some(), old.is_some(), old_key.is_some()) else {
             let message = "a change without op needs new_record, old_record or old_key";
             return Err(NifError::new("invalid_change", message));
@@ -114,6 +124,7 @@ impl<'r> Reader<'r> {
         self.read_rows(op, [new, old, old_key], &mut fields, out)
     }
 
+    #[inline]
     fn read_op<'t: 'r>(
         &self,
         op: Term<'t>,
@@ -133,17 +144,18 @@ impl<'r> Reader<'r> {
             return Ok(());
         } else if is(atoms::relation()) {
             out.op = Some(Op::Relation);
-            out.relation = Some(relation(|key| fields.take(key))?);
+            out.relation = Some(Box::new(relation(|key| fields.take(key))?));
             return Ok(());
         } else {
             return Err(unknown_op(op));
         };
         let new = if op == Op::Delete { None } else { fields.take(atoms::new_record()) };
         let old = fields.take(atoms::old_record());
-        let old_key = fields.take(atoms::old_key());
+        let old_key = fields.take_rare(atoms::old_key());
         self.read_rows(op, [new, old, old_key], fields, out)
     }
 
+    #[inline]
     fn read_rows<'t: 'r>(
         &self,
         op: Op,
@@ -162,12 +174,12 @@ impl<'r> Reader<'r> {
             out.old_key = Some(self.key(term)?);
         }
         if (op != Op::Insert || self.with_keys)
-            && let Some(term) = fields.take(atoms::pk())
+            && let Some(term) = fields.take_rare(atoms::pk())
         {
             out.key = Some(self.key(term)?);
         }
         if op == Op::Update
-            && let Some(term) = fields.take(atoms::changed_columns())
+            && let Some(term) = fields.take_rare(atoms::changed_columns())
         {
             out.changed = self.changed(term)?;
         }
@@ -183,7 +195,7 @@ impl<'r> Reader<'r> {
     ) -> Result<(), NifError> {
         if fields.map.map_get(atoms::columns()).is_ok_and(|columns| !is_nil(columns)) {
             out.op = Some(Op::Relation);
-            out.relation = Some(relation(|key| fields.take(key))?);
+            out.relation = Some(Box::new(relation(|key| fields.take(key))?));
             return Ok(());
         }
         if let Some(term) = fields.take(atoms::record()) {

@@ -1,11 +1,12 @@
 //! Routers in a directory: opened and copied off the scheduler.
 
 use crate::atoms;
+use crate::direct::NewRouter;
 use crate::error::{NifError, reply};
 use crate::handle::RouterHandle;
 use crate::router::{SettingTerms, config};
 use lane_index::Fsync;
-use rustler::{Atom, Encoder, Env, ResourceArc, Term};
+use rustler::{Atom, Encoder, Env, Term};
 use shape_router::Router;
 use shape_router::catalogue::Options;
 use std::time::Duration;
@@ -42,7 +43,7 @@ fn router_open<'a>(
     let open = || -> Result<Term<'a>, NifError> {
         let options = Options { fsync: fsync(how.0)?, mmap: how.1, ..Options::default() };
         let router = Router::open(config(table, settings)?, directory, options)?;
-        Ok((atoms::ok(), ResourceArc::new(RouterHandle::new(router, table))).encode(env))
+        Ok((atoms::ok(), NewRouter::new(RouterHandle::new(router, table)).into_term(env)).encode(env))
     };
     reply(env, open())
 }

@@ -95,13 +95,13 @@ impl Filter<'_> {
 #[rustler::nif]
 fn filter_route<'a>(
     env: Env<'a>,
-    router: ResourceArc<RouterHandle>,
-    terms: ResourceArc<Terms>,
+    router: &RouterHandle,
+    terms: &Terms,
     op: Atom,
     new: Term<'a>,
     old: Term<'a>,
 ) -> Term<'a> {
-    let filter = Filter { router: &router, terms: &terms };
+    let filter = Filter { router, terms };
     reply(env, filter.route(env, (op, new, old), &mut Budget::slice(), None))
 }
 
@@ -109,26 +109,26 @@ fn filter_route<'a>(
 #[rustler::nif]
 fn filter_continue<'a>(
     env: Env<'a>,
-    router: ResourceArc<RouterHandle>,
-    terms: ResourceArc<Terms>,
+    router: &RouterHandle,
+    terms: &Terms,
     rows: (Atom, Term<'a>, Term<'a>),
-    cursor: ResourceArc<CursorHandle>,
+    cursor: &CursorHandle,
 ) -> Term<'a> {
-    let filter = Filter { router: &router, terms: &terms };
-    reply(env, filter.proceed(env, rows, &cursor, Budget::slice()))
+    let filter = Filter { router, terms };
+    reply(env, filter.proceed(env, rows, cursor, Budget::slice()))
 }
 
 /// The next part of an answer that was `{:heavy, cursor, part}`.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn filter_continue_heavy<'a>(
     env: Env<'a>,
-    router: ResourceArc<RouterHandle>,
-    terms: ResourceArc<Terms>,
+    router: &RouterHandle,
+    terms: &Terms,
     rows: (Atom, Term<'a>, Term<'a>),
-    cursor: ResourceArc<CursorHandle>,
+    cursor: &CursorHandle,
 ) -> Term<'a> {
-    let filter = Filter { router: &router, terms: &terms };
-    reply(env, filter.proceed(env, rows, &cursor, Budget::new(HEAVY_UNITS)))
+    let filter = Filter { router, terms };
+    reply(env, filter.proceed(env, rows, cursor, Budget::new(HEAVY_UNITS)))
 }
 
 #[rustler::nif]
@@ -174,7 +174,7 @@ fn terms_bytes(terms: ResourceArc<Terms>) -> usize {
 #[rustler::nif(schedule = "DirtyCpu")]
 fn router_declare<'a>(
     env: Env<'a>,
-    handle: ResourceArc<RouterHandle>,
+    handle: &RouterHandle,
     columns: Term<'a>,
 ) -> Term<'a> {
     let declare = || -> Result<Term<'a>, NifError> {

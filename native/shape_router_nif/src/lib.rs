@@ -22,6 +22,7 @@
 //! | `wal_route` | a connection's bytes -> answers |
 //! | `terms` | which number stands for which term |
 //! | `filter` | what `ShapeRouter.Filter` asks of a router |
+//! | `direct` | calls without what takes time in others; routers as resources |
 //! | `handle` | what Erlang holds: routers, cursors, predicates |
 //! | `value_key` | a value -> the bytes that all values equal to it have |
 //! | `lanes` | the LSM index of `ShapeRouter.Index.LsmEqualityIndex` |
@@ -32,6 +33,7 @@ mod atoms;
 mod batch;
 mod change;
 mod columns;
+mod direct;
 mod durable;
 mod error;
 mod filter;

@@ -44,7 +44,7 @@ fn predicate_eval<'a>(
 ) -> Term<'a> {
     let limits = Limits { fuel: 2 * Budget::SCHEDULER_SLICE, ..Limits::default() };
     match evaluate(&handle, record, limits) {
-        Err(error) if error.sqlstate.as_deref() == Some("54000") => atoms::heavy().to_term(env),
+        Err(error) if error.has_sqlstate("54000") => atoms::heavy().to_term(env),
         answer => reply(env, answer.map(|answer| answer.encode(env))),
     }
 }
@@ -82,8 +82,7 @@ fn evaluate(
                 Some(name) => ("unreadable_value", format!("column {name}: {raised}")),
                 None => ("evaluation_error", raised.to_string()),
             };
-            let sqlstate = Some(raised.sqlstate().to_owned());
-            Err(NifError { code, message, position: None, sqlstate })
+            Err(NifError::new(code, message).with_sqlstate(Some(raised.sqlstate())))
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::answer;
 use crate::atoms;
 use crate::change::{Reader, TermChange};
+use crate::direct::{NewRouter, direct_nif, monotonic_time};
 use crate::error::{NifError, reply};
 use crate::handle::{CursorHandle, Local, RouterHandle, with_local};
 use crate::param::params;
@@ -58,7 +59,7 @@ pub(crate) fn config(table: &str, settings: SettingTerms<'_>) -> Result<Config, 
 fn router_new<'a>(env: Env<'a>, table: &str, settings: SettingTerms<'a>) -> Term<'a> {
     let new = || -> Result<Term<'a>, NifError> {
         let router = Router::new(config(table, settings)?)?;
-        Ok((atoms::ok(), ResourceArc::new(RouterHandle::new(router, table))).encode(env))
+        Ok((atoms::ok(), NewRouter::new(RouterHandle::new(router, table)).into_term(env)).encode(env))
     };
     reply(env, new())
 }
@@ -130,12 +131,25 @@ fn remove<'a>(env: Env<'a>, handle: &RouterHandle, id: u64) -> Term<'a> {
 }
 
 /// `[id] | [{id, op}] | {:more | :heavy, cursor, part} | error`: the answer, or a part of it. After
-/// `:heavy` it goes on off the scheduler.
-#[rustler::nif]
-fn router_route<'a>(env: Env<'a>, handle: &RouterHandle, change: Term<'a>, flags: u32) -> Term<'a> {
-    let mut budget = Budget::slice();
-    reply(env, route(env, handle, change, flags, &mut budget, None).map(|part| part.encode(env)))
+/// `:heavy` it goes on off the scheduler. For one call in 64: `{:sampled, started, answer}`, with the
+/// monotonic time in nanoseconds.
+fn router_route<'a>(
+    env: Env<'a>,
+    [handle, change, flags]: [Term<'a>; 3],
+) -> Result<Term<'a>, rustler::Error> {
+    let (handle, options) = (handle.decode()?, options(flags.decode()?));
+    with_local(|local| {
+        let started = local.is_sampled().then(|| monotonic_time(env));
+        let part = route_with(env, handle, local, change, options, &mut Budget::slice(), None);
+        let answer = reply(env, part.map(|part| part.encode(env)));
+        Ok(match started {
+            None => answer,
+            Some(started) => (atoms::sampled(), started, answer).encode(env),
+        })
+    })
 }
+
+direct_nif!("router_route" / 3, router_route);
 
 /// The next part of an answer that was `{:more, cursor, part}`.
 #[rustler::nif]
