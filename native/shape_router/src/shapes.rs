@@ -230,6 +230,14 @@ impl Shapes {
         if record.tags.has(CLAUSE) { self.predicates.get(record.packed()) } else { None }
     }
 
+    /// Asks for a shape's record.
+    #[inline]
+    pub fn prefetch(&self, slot: Slot) {
+        if let Some(record) = self.records.get(slot) {
+            lane_index::prefetch(record);
+        }
+    }
+
     /// What a shape's record says in bits.
     pub fn tags(&self, slot: Slot) -> Option<Tags> {
         self.record(slot).map(|record| record.tags)

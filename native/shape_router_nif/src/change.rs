@@ -5,6 +5,7 @@
 //! from what it has.
 
 use crate::atoms;
+use crate::bare::Bare;
 use crate::columns::{ColumnKeys, Kind};
 use crate::error::NifError;
 use crate::row::MapRow;
@@ -60,29 +61,29 @@ impl<'r, 't> TermChange<'r, 't> {
 
 /// A map's fields: no more are looked up than the map has.
 struct Fields<'t> {
-    map: Term<'t>,
+    map: Bare<'t>,
     taken: usize,
     /// How many there are, once that is asked.
     size: Option<usize>,
 }
 
 impl<'t> Fields<'t> {
-    fn new(map: Term<'t>) -> Self {
+    fn new(map: Bare<'t>) -> Self {
         Self { map, taken: 0, size: None }
     }
 
     /// A field's value; `None` also for nil. Each field is asked for once.
     #[inline]
-    fn take(&mut self, key: Atom) -> Option<Term<'t>> {
-        let value = self.map.map_get(key).ok()?;
+    fn take(&mut self, key: Atom) -> Option<Bare<'t>> {
+        let value = self.map.get(key)?;
         self.taken += 1;
-        (value.as_c_arg() != atoms::nil().as_c_arg()).then_some(value)
+        if value.is(atoms::nil()) { None } else { Some(value) }
     }
 
     /// The same of a field that mostly is not there: a map of which all fields were taken is not
     /// searched.
-    fn take_rare(&mut self, key: Atom) -> Option<Term<'t>> {
-        let size = *self.size.get_or_insert_with(|| self.map.map_size().unwrap_or(0));
+    fn take_rare(&mut self, key: Atom) -> Option<Bare<'t>> {
+        let size = *self.size.get_or_insert_with(|| self.map.term().map_size().unwrap_or(0));
         if self.taken < size { self.take(key) } else { None }
     }
 }
@@ -101,7 +102,7 @@ impl<'r> Reader<'r> {
     #[inline]
     pub fn read<'t: 'r>(
         &self,
-        term: Term<'t>,
+        term: Bare<'t>,
         out: &mut TermChange<'r, 't>,
     ) -> Result<(), NifError> {
         let mut fields = Fields::new(term);
@@ -127,11 +128,11 @@ impl<'r> Reader<'r> {
     #[inline]
     fn read_op<'t: 'r>(
         &self,
-        op: Term<'t>,
+        op: Bare<'t>,
         fields: &mut Fields<'t>,
         out: &mut TermChange<'r, 't>,
     ) -> Result<(), NifError> {
-        let is = |atom: Atom| op.as_c_arg() == atom.as_c_arg();
+        let is = |atom: Atom| op.is(atom);
         let op = if is(atoms::insert()) {
             let new = fields.take(atoms::new_record());
             return self.read_rows(Op::Insert, [new, None, None], fields, out);
@@ -144,10 +145,10 @@ impl<'r> Reader<'r> {
             return Ok(());
         } else if is(atoms::relation()) {
             out.op = Some(Op::Relation);
-            out.relation = Some(Box::new(relation(|key| fields.take(key))?));
+            out.relation = Some(Box::new(relation(|key| fields.take(key).map(Bare::term))?));
             return Ok(());
         } else {
-            return Err(unknown_op(op));
+            return Err(unknown_op(op.term()));
         };
         let new = if op == Op::Delete { None } else { fields.take(atoms::new_record()) };
         let old = fields.take(atoms::old_record());
@@ -159,29 +160,29 @@ impl<'r> Reader<'r> {
     fn read_rows<'t: 'r>(
         &self,
         op: Op,
-        [new, old, old_key]: [Option<Term<'t>>; 3],
+        [new, old, old_key]: [Option<Bare<'t>>; 3],
         fields: &mut Fields<'t>,
         out: &mut TermChange<'r, 't>,
     ) -> Result<(), NifError> {
         out.op = Some(op);
         if let Some(term) = new {
-            out.new = Some(self.row(term, "new_record")?);
+            self.row(term, "new_record", &mut out.new)?;
         }
         if let Some(term) = old {
-            out.old = Some(self.row(term, "old_record")?);
+            self.row(term, "old_record", &mut out.old)?;
         }
         if let Some(term) = old_key {
-            out.old_key = Some(self.key(term)?);
+            out.old_key = Some(self.key(term.term())?);
         }
         if (op != Op::Insert || self.with_keys)
             && let Some(term) = fields.take_rare(atoms::pk())
         {
-            out.key = Some(self.key(term)?);
+            out.key = Some(self.key(term.term())?);
         }
         if op == Op::Update
             && let Some(term) = fields.take_rare(atoms::changed_columns())
         {
-            out.changed = self.changed(term)?;
+            out.changed = self.changed(term.term())?;
         }
         Ok(())
     }
@@ -189,26 +190,26 @@ impl<'r> Reader<'r> {
     /// The structs of `ShapeRouter.Changes`, known by their fields.
     fn read_struct<'t: 'r>(
         &self,
-        name: Term<'t>,
+        name: Bare<'t>,
         fields: &mut Fields<'t>,
         out: &mut TermChange<'r, 't>,
     ) -> Result<(), NifError> {
-        if fields.map.map_get(atoms::columns()).is_ok_and(|columns| !is_nil(columns)) {
+        if fields.map.get(atoms::columns()).is_some_and(|columns| !columns.is(atoms::nil())) {
             out.op = Some(Op::Relation);
-            out.relation = Some(Box::new(relation(|key| fields.take(key))?));
+            out.relation = Some(Box::new(relation(|key| fields.take(key).map(Bare::term))?));
             return Ok(());
         }
         if let Some(term) = fields.take(atoms::record()) {
-            out.new = Some(self.row(term, "record")?);
+            self.row(term, "record", &mut out.new)?;
         }
         if let Some(term) = fields.take(atoms::old_record()) {
-            out.old = Some(self.row(term, "old_record")?);
+            self.row(term, "old_record", &mut out.old)?;
         }
         // Elsewhere `old_key` is a text that stands for the key; only its values can be used.
-        if let Some(term) = fields.take(atoms::old_key()).filter(|t| !t.is_binary()) {
-            out.old_key = Some(self.key(term)?);
+        if let Some(term) = fields.take(atoms::old_key()).filter(|t| !t.term().is_binary()) {
+            out.old_key = Some(self.key(term.term())?);
         }
-        let is_update = || name.atom_to_string().is_ok_and(|name| name.ends_with(".UpdatedRecord"));
+        let is_update = || name.term().atom_to_string().is_ok_and(|name| name.ends_with(".UpdatedRecord"));
         out.op = Some(match (out.new.is_some(), out.old.is_some() || out.old_key.is_some()) {
             (true, true) => Op::Update,
             (true, false) if is_update() => Op::Update,
@@ -219,12 +220,18 @@ impl<'r> Reader<'r> {
         Ok(())
     }
 
-    #[inline]
-    fn row<'t: 'r>(&self, term: Term<'t>, name: &str) -> Result<MapRow<'r, 't>, NifError> {
-        if term.is_map() {
-            return Ok(MapRow::new(term, self.keys, self.arena));
+    #[inline(always)]
+    fn row<'t: 'r>(
+        &self,
+        term: Bare<'t>,
+        name: &str,
+        out: &mut Option<MapRow<'r, 't>>,
+    ) -> Result<(), NifError> {
+        if !term.is_map() {
+            return Err(not_a_map(term.term(), name));
         }
-        Err(NifError::new("invalid_change", format!("{name} is not a map: {term:?}")))
+        *out = Some(MapRow::new(term, self.keys, self.arena));
+        Ok(())
     }
 
     /// A key: one value, a list (or tuple) of values in the primary key's order, or a map by name.
@@ -244,7 +251,7 @@ impl<'r> Reader<'r> {
                     .collect())
             }
             TermType::Map if term.map_get(atoms::__struct__()).is_err() => {
-                let row = MapRow::new(term, self.keys, self.arena);
+                let row = MapRow::new(Bare::new(term), self.keys, self.arena);
                 let positions = self.router.primary_key();
                 let positions = positions.iter().filter_map(|name| self.keys.position(name));
                 Ok(positions.map(|column| row.value(column)).collect())
@@ -295,13 +302,15 @@ impl<'r> Reader<'r> {
     }
 }
 
+#[cold]
+fn not_a_map(term: Term<'_>, name: &str) -> NifError {
+    NifError::new("invalid_change", format!("{name} is not a map: {term:?}"))
+}
+
+#[cold]
 fn unknown_op(op: Term<'_>) -> NifError {
     let what = if op.is_atom() { "unknown op" } else { "op is not an atom:" };
     NifError::new("invalid_change", format!("{what} {op:?}"))
-}
-
-fn is_nil(term: Term<'_>) -> bool {
-    term.as_c_arg() == atoms::nil().as_c_arg()
 }
 
 /// `%{id:, schema:, table:, columns: [%{name:, type_oid:, typmod:, key?:}]}`.

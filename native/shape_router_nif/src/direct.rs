@@ -4,6 +4,7 @@
 //! All that is unsafe about them is here: the functions that the VM calls, and the resource that a
 //! router is for Erlang.
 
+use crate::bare::Bare;
 use crate::handle::RouterHandle;
 use rustler::codegen_runtime::c_int;
 use rustler::sys::{
@@ -103,7 +104,7 @@ impl<'a> Decoder<'a> for &'a RouterHandle {
     }
 }
 
-/// Runs a function of `N` arguments for the VM. A panic is raised as `:nif_panicked`, an error as
+/// Runs a function of `N` arguments for the VM. A panic is raised as `:nif_panicked`, `None` as
 /// `:badarg`.
 ///
 /// # Safety
@@ -112,7 +113,7 @@ impl<'a> Decoder<'a> for &'a RouterHandle {
 pub(crate) unsafe fn call<const N: usize>(
     env: *mut ErlNifEnv,
     arguments: *const ErlNifTerm,
-    function: impl for<'a> FnOnce(Env<'a>, [Term<'a>; N]) -> Result<Term<'a>, Error>,
+    function: impl for<'a> FnOnce(Env<'a>, [Term<'a>; N]) -> Option<Bare<'a>>,
 ) -> ErlNifTerm {
     let lifetime = ();
     // SAFETY: the environment is that of this call, which `lifetime` outlasts, and has no other `Env`.
@@ -123,9 +124,9 @@ pub(crate) unsafe fn call<const N: usize>(
     };
     // What a panic leaves behind is as with any NIF: see `RefUnwindSafe` of what Erlang holds.
     match catch_unwind(AssertUnwindSafe(|| function(env, arguments))) {
-        Ok(Ok(term)) => term.as_c_arg(),
+        Ok(Some(term)) => term.word(),
         // SAFETY: the environment is that of this call, and what is returned goes to the VM at once.
-        Ok(Err(_)) => unsafe { enif_make_badarg(env.as_c_arg()) },
+        Ok(None) => unsafe { enif_make_badarg(env.as_c_arg()) },
         Err(_) => {
             let panicked = rustler::types::atom::nif_panicked().encode(env);
             // SAFETY: as above.

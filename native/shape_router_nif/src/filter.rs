@@ -2,6 +2,7 @@
 //! that are declared as shapes bring them.
 
 use crate::atoms;
+use crate::bare::Bare;
 use crate::error::{NifError, reply};
 use crate::handle::{CursorHandle, RouterHandle, with_local};
 use crate::router::{HEAVY_UNITS, Part, used};
@@ -52,7 +53,7 @@ impl Filter<'_> {
         with_local(|local| {
             let (keys, arena, scratch) = local.parts(self.router);
             let row = |term: Term<'a>| match term.get_type() {
-                TermType::Map => Ok(Some(WholeRow(MapRow::new(term, keys, arena)))),
+                TermType::Map => Ok(Some(WholeRow(MapRow::new(Bare::new(term), keys, arena)))),
                 TermType::Atom if term == atoms::nil().to_term(env) => Ok(None),
                 _ => Err(NifError::new("invalid_change", format!("a record is no map: {term:?}"))),
             };

@@ -53,11 +53,10 @@ impl Local {
     pub fn parts(&mut self, handle: &RouterHandle) -> (&ColumnKeys, &Bump, &mut Scratch) {
         let version = handle.router.schema_version();
         let fits = |c: &Cached| c.number == handle.number && c.version == version;
-        let cached = match self.cached.take() {
-            Some(cached) if fits(&cached) => cached,
-            _ => handle.refreshed(version),
-        };
-        let cached = self.cached.insert(cached);
+        if !self.cached.as_ref().is_some_and(fits) {
+            self.cached = None;
+        }
+        let cached = self.cached.get_or_insert_with(|| handle.refreshed(version));
         self.arena.reset();
         (&cached.keys, &self.arena, &mut self.scratch)
     }
@@ -111,6 +110,7 @@ impl RouterHandle {
         Target { number: self.number, table: &self.table, router: &self.router }
     }
 
+    #[cold]
     fn refreshed(&self, version: u64) -> Cached {
         let mut keys = self.keys.lock();
         if keys.0 != version {

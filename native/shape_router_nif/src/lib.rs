@@ -22,6 +22,7 @@
 //! | `wal_route` | a connection's bytes -> answers |
 //! | `terms` | which number stands for which term |
 //! | `filter` | what `ShapeRouter.Filter` asks of a router |
+//! | `bare` | terms in two machine words
 //! | `direct` | calls without what takes time in others; routers as resources |
 //! | `handle` | what Erlang holds: routers, cursors, predicates |
 //! | `value_key` | a value -> the bytes that all values equal to it have |
@@ -30,6 +31,7 @@
 
 mod answer;
 mod atoms;
+mod bare;
 mod batch;
 mod change;
 mod columns;

@@ -1,6 +1,7 @@
 //! A clause by itself: `ShapeRouter.Predicate`.
 
 use crate::atoms;
+use crate::bare::Bare;
 use crate::columns::ColumnKeys;
 use crate::error::{NifError, reply};
 use crate::handle::PredicateHandle;
@@ -69,7 +70,7 @@ fn evaluate(
         return Err(NifError::argument("a record is a map"));
     }
     let arena = Bump::new();
-    let source = MapRow::new(record, &handle.keys, &arena);
+    let source = MapRow::new(Bare::new(record), &handle.keys, &arena);
     let row = Row::new(&arena, &handle.schema, &source);
     match handle.predicate.eval(&row, &mut Vm::new(limits)) {
         Ok(truth) => truth.known().ok_or_else(|| {

@@ -2,6 +2,7 @@
 
 use crate::answer;
 use crate::atoms;
+use crate::bare::Bare;
 use crate::change::{Reader, TermChange};
 use crate::direct::{NewRouter, direct_nif, monotonic_time};
 use crate::error::{NifError, reply};
@@ -136,17 +137,52 @@ fn remove<'a>(env: Env<'a>, handle: &RouterHandle, id: u64) -> Term<'a> {
 fn router_route<'a>(
     env: Env<'a>,
     [handle, change, flags]: [Term<'a>; 3],
-) -> Result<Term<'a>, rustler::Error> {
-    let (handle, options) = (handle.decode()?, options(flags.decode()?));
-    with_local(|local| {
+) -> Option<Bare<'a>> {
+    let handle: &RouterHandle = handle.decode().ok()?;
+    let options = options(flags.decode().ok()?);
+    Some(with_local(|local| {
         let started = local.is_sampled().then(|| monotonic_time(env));
-        let part = route_with(env, handle, local, change, options, &mut Budget::slice(), None);
-        let answer = reply(env, part.map(|part| part.encode(env)));
-        Ok(match started {
+        let answer = route_at_once(handle, local, Bare::new(change), options);
+        match started {
             None => answer,
-            Some(started) => (atoms::sampled(), started, answer).encode(env),
-        })
-    })
+            Some(started) => {
+                Bare::new((atoms::sampled(), started, answer.term()).encode(env))
+            }
+        }
+    }))
+}
+
+/// The first part of an answer, which is mostly all of it. Small pieces are handed on here, in registers.
+#[inline]
+fn route_at_once<'a>(
+    handle: &RouterHandle,
+    local: &mut Local,
+    term: Bare<'a>,
+    options: RouteOptions,
+) -> Bare<'a> {
+    let (keys, arena, scratch) = local.parts(handle);
+    let mut change = TermChange::default();
+    if let Err(error) = Reader::new(&handle.router, keys, arena).read(term, &mut change) {
+        return refused(term, error);
+    }
+    let mut budget = Budget::slice();
+    let routed = handle.router.route(&change.as_change(), options, scratch, &mut budget, None);
+    match routed {
+        Ok(Progress::Done) if !options.classify => {
+            term.list(scratch.routed().iter().rev().map(|routed| routed.id))
+        }
+        Ok(progress) => {
+            let name = |column| keys.name(column);
+            let list = answer::list(term.env(), scratch, name, options.classify);
+            Bare::new(Part::new(list, progress).encode(term.env()))
+        }
+        Err(error) => refused(term, error.into()),
+    }
+}
+
+#[cold]
+fn refused<'a>(term: Bare<'a>, error: NifError) -> Bare<'a> {
+    Bare::new(error.encode(term.env()))
 }
 
 direct_nif!("router_route" / 3, router_route);
@@ -245,7 +281,7 @@ pub(crate) fn route_with<'a>(
 ) -> Result<Part<'a>, NifError> {
     let (keys, arena, scratch) = local.parts(handle);
     let mut change = TermChange::default();
-    Reader::new(&handle.router, keys, arena).read(term, &mut change)?;
+    Reader::new(&handle.router, keys, arena).read(Bare::new(term), &mut change)?;
     let progress = handle.router.route(&change.as_change(), options, scratch, budget, cursor)?;
     let list = answer::list(env, scratch, |column| keys.name(column), options.classify);
     Ok(Part::new(list, progress))
@@ -339,7 +375,7 @@ fn router_why<'a>(env: Env<'a>, handle: &RouterHandle, change: Term<'a>, id: u64
     let why = || -> Result<Term<'a>, NifError> {
         let (arena, keys) = (Bump::new(), handle.keys());
         let mut read = TermChange::default();
-        Reader::new(&handle.router, &keys, &arena).with_keys().read(change, &mut read)?;
+        Reader::new(&handle.router, &keys, &arena).with_keys().read(Bare::new(change), &mut read)?;
         let why = handle.router.why(&read.as_change(), id)?;
         Ok((why.candidate, why.new, why.old, why.class.map(answer::class)).encode(env))
     };
