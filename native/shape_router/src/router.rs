@@ -175,6 +175,42 @@ impl Router {
         self.add_shapes([spec])
     }
 
+    /// Adds a shape if that takes some microseconds and waits for nobody: in memory, while nobody else adds
+    /// or routes a transaction, with a clause that differs from a known one in plain literals alone, and
+    /// without keys to record. `None`: nothing happened, and [`Router::add_shape`] will tell.
+    ///
+    /// # Errors
+    /// As [`Router::add_shape`].
+    pub fn try_add_shape(&self, spec: &ShapeSpec<'_>) -> Option<Result<(), Error>> {
+        let has_keys = matches!(&spec.keys, Keys::Known(keys) if !keys.is_empty());
+        if self.durable.is_some() || self.max_bytes.is_some() || has_keys {
+            return None;
+        }
+        if let Err(error) = self.check_open() {
+            return Some(Err(error));
+        }
+        let mut compiler = self.adder.try_lock()?;
+        let writer = self.writer.try_lock()?;
+        let schema = self.state.read().schema.clone();
+        let predicate = match spec.clause {
+            Some(clause) => Some(compiler.compile_known(clause, &schema, &spec.params)?),
+            None => None,
+        };
+        let keys = matches!(spec.keys, Keys::Known(_)).then(Vec::new);
+        let prepared = Prepared { id: spec.id, predicate, keys, snapshot: spec.snapshot.clone() };
+        if let Err(error) = self.check(std::slice::from_ref(&prepared)) {
+            return Some(Err(error));
+        }
+        let mut state = self.state.write();
+        let slot = state.shapes.reserve(spec.id);
+        state.publish(slot, prepared, &schema, writer.overlay.born());
+        state.refile(REFILED);
+        drop(state);
+        drop((writer, compiler));
+        upkeep::run(&self.state);
+        Some(Ok(()))
+    }
+
     /// Adds shapes: all of them, or none. Readers see them one after the other.
     ///
     /// # Errors

@@ -42,6 +42,9 @@ pub(crate) fn parse<'a>(
     arena: &'a Bump,
     input: impl Fn(&'a str) -> Eval<'a>,
 ) -> Eval<'a> {
+    if let Some(array) = plain(text, arena, &input) {
+        return array;
+    }
     let mut at = 0;
     let declared = bounds(text.as_bytes(), &mut at)?;
     let (lengths, items) = structure(text.as_bytes(), at, arena)?;
@@ -71,6 +74,38 @@ pub(crate) fn parse<'a>(
     }
     let array = Array::build(arena, dimensions.into_bump_slice(), values.into_bump_slice());
     Ok(Value::Array(array))
+}
+
+/// Arrays as most are: of one dimension, without quotes, backslashes or blanks. `None` for all others,
+/// and for what is no array.
+fn plain<'a>(
+    text: &'a str,
+    arena: &'a Bump,
+    input: &impl Fn(&'a str) -> Eval<'a>,
+) -> Option<Eval<'a>> {
+    let inner = text.strip_prefix('{')?.strip_suffix('}')?;
+    let mut commas = 0;
+    for byte in inner.bytes() {
+        if matches!(byte, b'{' | b'}' | b'"' | b'\\') || is_space(byte) {
+            return None;
+        }
+        commas += i32::from(byte == b',');
+    }
+    if inner.is_empty() {
+        return Some(Ok(Value::Array(Array::NONE)));
+    }
+    let mut values = BumpVec::with_capacity_in(commas as usize + 1, arena);
+    for item in inner.split(',') {
+        values.push(match item {
+            "" => return None,
+            _ if item.len() == 4 && item.eq_ignore_ascii_case("null") => Value::Null,
+            _ => match input(item) {
+                Ok(value) => value,
+                Err(error) => return Some(Err(error)),
+            },
+        });
+    }
+    Some(Ok(Value::Array(Array::list(arena, values.into_bump_slice()))))
 }
 
 type Lengths = smallvec::SmallVec<[i32; MAX_DIMENSIONS]>;

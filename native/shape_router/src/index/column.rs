@@ -290,7 +290,8 @@ impl ColumnIndex {
                     index.get(0, out);
                 }
                 if let Some(index) = self.elements(Elements::Array) {
-                    let mut hashes = bumpalo::collections::Vec::new_in(arena);
+                    let mut hashes =
+                        bumpalo::collections::Vec::with_capacity_in(array.len(), arena);
                     let elements = array.iter().filter(|item| !item.is_null());
                     hashes.extend(elements.map(|item| secret.hash(&item)));
                     index.get(&mut hashes, out);
