@@ -204,10 +204,23 @@ defmodule ShapeRouter do
   @spec add_shape(t(), id(), String.t() | nil, [key()] | :unknown, keyword()) ::
           :ok | {:error, Error.t()}
   def add_shape(router, id, where, keys \\ :unknown, opts \\ []) do
-    with {:ok, shape} <- shape(id, where, [{:keys, keys} | opts]) do
-      Quota.add(router, [id], fn -> router |> Native.router_add([shape]) |> Error.result() end)
+    with {:ok, shape} <- shape(id, where, keys, opts) do
+      Quota.add(router, [id], fn -> add_one(router, shape) end)
     end
   end
+
+  # What neither parses nor waits needs no other scheduler, which takes longer to change than the rest.
+  defp add_one(router, shape) do
+    case Native.router_add_one(router, shape) do
+      :dirty -> router |> Native.router_add([shape]) |> Error.result()
+      other -> Error.result(other)
+    end
+  end
+
+  defp shape(id, where, keys, []) when is_binary(where) or is_nil(where),
+    do: {:ok, {id, where, keys, [], nil}}
+
+  defp shape(id, where, keys, opts), do: shape(id, where, [{:keys, keys} | opts])
 
   @doc """
   Adds many shapes, each `{id, where}` or `{id, where, opts}` with the options of `add_shape/5` and

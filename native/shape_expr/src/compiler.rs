@@ -164,9 +164,8 @@ impl Compiler {
             return None;
         }
         let mut key = std::mem::take(&mut self.key);
-        let found = literals::split(clause, params, &mut key).and_then(|tokens| {
-            self.texts.find(&key, &tokens, schema.number(), &self.zone, true)
-        });
+        let found = literals::split(clause, params, &mut key)
+            .and_then(|tokens| self.texts.find(&key, &tokens, schema.number(), &self.zone, true));
         self.key = key;
         let (template, constants) = found?;
         self.hits.0 += 1;

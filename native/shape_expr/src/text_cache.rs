@@ -118,9 +118,8 @@ impl TextCache {
         let mut scratch = std::mem::take(&mut self.scratch);
         let found = self.entry(key).and_then(|entry| {
             let skeleton = entry.skeletons.iter().find(|skeleton| skeleton.fits(tokens))?;
-            let fits = |variant: &&Variant| {
-                variant.fits(schema, tokens) && (!light || variant.is_light())
-            };
+            let fits =
+                |variant: &&Variant| variant.fits(schema, tokens) && (!light || variant.is_light());
             skeleton.variants.iter().filter(fits).find_map(|variant| {
                 let template = variant.template.upgrade()?;
                 Some((template, variant.constants(skeleton, tokens, zone, &mut scratch)?))

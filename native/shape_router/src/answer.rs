@@ -110,16 +110,10 @@ pub(crate) struct Answering<'a> {
 impl<'a> Answering<'a> {
     // Inlined, as `Context::prepare` is: what they make is large, and would be copied at every return.
     #[inline(always)]
-    pub fn new(
-        arena: &'a Bump,
-        state: &'a State,
-        request: Request<'a>,
-        rows: Rows<'a>,
-    ) -> Self {
+    pub fn new(arena: &'a Bump, state: &'a State, request: Request<'a>, rows: Rows<'a>) -> Self {
         let Request { change, options, membership, transaction } = request;
         let tracking = transaction.is_some();
-        let context =
-            Context::prepare(arena, state, change, rows, options, membership, tracking);
+        let context = Context::prepare(arena, state, change, rows, options, membership, tracking);
         Self { state, change, transaction, context }
     }
 

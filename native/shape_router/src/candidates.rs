@@ -60,12 +60,7 @@ pub(crate) fn look_up(state: &State, op: Op, rows: &Rows<'_>, out: &mut Vec<Slot
 ///
 /// `tracking`: membership is written after the answer, so that every shape that holds the row's old
 /// key must be looked at, whatever its clause says of the row.
-pub(crate) fn complete(
-    state: &State,
-    change: &Context<'_>,
-    tracking: bool,
-    out: &mut Vec<Slot>,
-) {
+pub(crate) fn complete(state: &State, change: &Context<'_>, tracking: bool, out: &mut Vec<Slot>) {
     let shapes = &state.shapes;
     if change.op == Op::Truncate || change.op == Op::Relation {
         out.extend(shapes.live().iter());

@@ -33,15 +33,18 @@ impl<'t> Bare<'t> {
     #[inline(always)]
     fn empty_list(self) -> Self {
         // SAFETY: of an array of no terms nothing is read.
-        self.with(unsafe {
-            enif_make_list_from_array(self.env.as_ptr(), std::ptr::dangling(), 0)
-        })
+        self.with(unsafe { enif_make_list_from_array(self.env.as_ptr(), std::ptr::dangling(), 0) })
     }
 
     /// The word that stands for the term.
     #[inline(always)]
     pub fn word(self) -> ErlNifTerm {
         self.term
+    }
+
+    /// An atom, as a term of the same call.
+    pub fn atom(self, atom: Atom) -> Self {
+        self.with(atom.as_c_arg())
     }
 
     #[inline(always)]

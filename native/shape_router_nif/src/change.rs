@@ -209,7 +209,8 @@ impl<'r> Reader<'r> {
         if let Some(term) = fields.take(atoms::old_key()).filter(|t| !t.term().is_binary()) {
             out.old_key = Some(self.key(term.term())?);
         }
-        let is_update = || name.term().atom_to_string().is_ok_and(|name| name.ends_with(".UpdatedRecord"));
+        let is_update =
+            || name.term().atom_to_string().is_ok_and(|name| name.ends_with(".UpdatedRecord"));
         out.op = Some(match (out.new.is_some(), out.old.is_some() || out.old_key.is_some()) {
             (true, true) => Op::Update,
             (true, false) if is_update() => Op::Update,

@@ -9,8 +9,9 @@ use crate::handle::RouterHandle;
 use rustler::codegen_runtime::c_int;
 use rustler::sys::{
     ErlNifEnv, ErlNifResourceDtor, ErlNifResourceFlags, ErlNifResourceType, ErlNifResourceTypeInit,
-    ErlNifTerm, ErlNifTimeUnit, enif_alloc_resource, enif_get_resource, enif_init_resource_type, enif_make_badarg,
-    enif_make_resource, enif_monotonic_time, enif_raise_exception, enif_release_resource,
+    ErlNifTerm, ErlNifTimeUnit, enif_alloc_resource, enif_get_resource, enif_init_resource_type,
+    enif_make_badarg, enif_make_resource, enif_monotonic_time, enif_raise_exception,
+    enif_release_resource,
 };
 use rustler::{Decoder, Encoder, Env, Error, Term};
 use std::ffi::c_void;

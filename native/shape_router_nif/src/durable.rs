@@ -43,7 +43,8 @@ fn router_open<'a>(
     let open = || -> Result<Term<'a>, NifError> {
         let options = Options { fsync: fsync(how.0)?, mmap: how.1, ..Options::default() };
         let router = Router::open(config(table, settings)?, directory, options)?;
-        Ok((atoms::ok(), NewRouter::new(RouterHandle::new(router, table)).into_term(env)).encode(env))
+        Ok((atoms::ok(), NewRouter::new(RouterHandle::new(router, table)).into_term(env))
+            .encode(env))
     };
     reply(env, open())
 }

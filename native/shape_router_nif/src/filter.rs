@@ -173,11 +173,7 @@ fn terms_bytes(terms: ResourceArc<Terms>) -> usize {
 
 /// `router_declare(router, [{name, type}])`: columns of a router that was made without its columns.
 #[rustler::nif(schedule = "DirtyCpu")]
-fn router_declare<'a>(
-    env: Env<'a>,
-    handle: &RouterHandle,
-    columns: Term<'a>,
-) -> Term<'a> {
+fn router_declare<'a>(env: Env<'a>, handle: &RouterHandle, columns: Term<'a>) -> Term<'a> {
     let declare = || -> Result<Term<'a>, NifError> {
         let declared = schema("", columns)?;
         handle.router.declare(declared.columns().iter().cloned())?;

@@ -1,9 +1,9 @@
 //! Names as string terms that are made once: to look up in maps of any process.
 
+use crate::bare::Bare;
 use parking_lot::Mutex;
 use rustler::sys::ErlNifTerm;
 use rustler::{NewBinary, OwnedEnv, Term};
-use crate::bare::Bare;
 
 /// The terms, and the environment that keeps them.
 pub(crate) struct NameTerms {

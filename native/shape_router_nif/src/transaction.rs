@@ -67,7 +67,9 @@ fn route<'a>(
             budget.spend(10);
             let (keys, arena, scratch) = local.parts(handle);
             let mut read = TermChange::default();
-            Reader::new(&handle.router, keys, arena).with_keys().read(Bare::new(change), &mut read)?;
+            Reader::new(&handle.router, keys, arena)
+                .with_keys()
+                .read(Bare::new(change), &mut read)?;
             let progress = handle.router.route_txn(
                 transaction,
                 first + index,
