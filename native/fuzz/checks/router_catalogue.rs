@@ -90,7 +90,7 @@ fn check_record(record: &[u8]) {
         }
         let storage = empty();
         let taken = Taken::take(Arc::new(storage.clone())).expect("taken");
-        let catalogue = taken.open(options(), &mut Deaf).expect("opened");
+        let catalogue = taken.open(options(), &[], &mut Deaf).expect("opened");
         let seq = catalogue.write(&payload).expect("written");
         catalogue.acknowledge(seq).expect("durable");
         catalogue.close().expect("closed");

@@ -90,6 +90,20 @@ impl Router {
         storage: Arc<dyn Storage>,
         options: Options,
     ) -> Result<Self, Error> {
+        Self::open_after(config, storage, options, &[])
+    }
+
+    /// As [`Router::open_in`], with records that a router with [`Options::hold_back`] handed out before
+    /// ([`Router::held_back`]): those that the directory lacks are carried out and written to it.
+    ///
+    /// # Errors
+    /// As [`Router::open_in`]; [`Error::Storage`] where a record is missing before them, or is none.
+    pub fn open_after(
+        config: Config,
+        storage: Arc<dyn Storage>,
+        options: Options,
+        tail: &[(u64, Vec<u8>)],
+    ) -> Result<Self, Error> {
         let declared = Declared {
             schema: StoredSchema::new(&config.schema),
             primary_key: config.primary_key.clone(),
@@ -127,7 +141,7 @@ impl Router {
             }
         };
         let mut restore = Restore::new(&router, making);
-        let catalogue = taken.open(options, &mut restore)?;
+        let catalogue = taken.open(options, tail, &mut restore)?;
         router.state.write().shapes.skip_serials(restore.next.saturating_sub(1));
         upkeep::run(&router.state);
         router.widen(&asked, &retyped)?;
@@ -253,6 +267,29 @@ impl Router {
     pub fn snapshot_into(&self, target: &dyn Storage) -> Result<Copied, Error> {
         let durable = self.durable.as_ref().ok_or(Error::InMemory)?;
         Ok(durable.catalogue.copy_into(target)?)
+    }
+
+    /// What the router would have written since this was last asked, where it was opened with
+    /// [`Options::hold_back`]: records and their numbers, ascending. The caller makes them durable, then
+    /// [releases](Router::release) them.
+    pub fn held_back(&self) -> Vec<(u64, Vec<u8>)> {
+        self.durable.as_ref().map_or_else(Vec::new, |durable| durable.catalogue.held_back())
+    }
+
+    /// Writes the records up to this number to the directory: they are durable elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn release(&self, upto: u64) -> Result<(), Error> {
+        Ok(self.durable.as_ref().map_or(Ok(()), |durable| durable.catalogue.release(upto))?)
+    }
+
+    /// Makes durable what was written to the directory. In memory there is nothing to do.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn sync(&self) -> Result<(), Error> {
+        Ok(self.durable.as_ref().map_or(Ok(()), |durable| durable.catalogue.sync())?)
     }
 
     /// Folds the journal of the directory into its snapshot now. In memory there is nothing to do.

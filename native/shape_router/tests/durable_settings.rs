@@ -236,7 +236,7 @@ fn a_clause_that_is_refused_now_keeps_nobody_away() {
     };
     let types = vec![shape_router::catalogue::StoredType::new(&"int8".parse().unwrap())];
     taken.declare(declared, || Some(types)).unwrap();
-    let catalogue = taken.open(Options::default(), &mut Nothing).unwrap();
+    let catalogue = taken.open(Options::default(), &[], &mut Nothing).unwrap();
     let mut record = AddWriter::default();
     for (serial, clause) in [(1, "a = 1"), (2, "some_day_a_function(a)")] {
         let shape = StoredShape {

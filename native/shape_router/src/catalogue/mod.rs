@@ -15,11 +15,13 @@
 //! | `meta` | the table: columns, relation |
 //! | `snapshot` | the file of a snapshot |
 //! | `fold` | a new snapshot from the last one and the journal |
+//! | `held_back` | records that somebody else makes durable first |
 //! | `manifest` | which files a directory consists of |
 
 mod clause;
 mod codec;
 mod fold;
+mod held_back;
 mod manifest;
 mod meta;
 mod record;
@@ -35,6 +37,7 @@ pub use shape::StoredShape;
 pub use snapshot::SnapshotEntry;
 
 use fold::{Came, Delta};
+use held_back::HeldBack;
 use lane_index::journal::{Fsync, Journal, JournalOptions, JournalStart, Place};
 use lane_index::lock::DirectoryLock;
 use lane_index::storage::{Storage, Transfer, names};
@@ -61,6 +64,9 @@ pub struct Options {
     /// The journal is folded into a snapshot when it is longer than this, and than the snapshot. Default
     /// 4 MiB; `None`: only when asked to.
     pub fold_above_bytes: Option<u64>,
+    /// Records are held back until they are [released](Catalogue::release): for a caller with a journal
+    /// of its own, in which they become durable together with what else happened. Default `false`.
+    pub hold_back: bool,
 }
 
 impl Default for Options {
@@ -70,6 +76,7 @@ impl Default for Options {
             mmap: true,
             journal_file_bytes: 1 << 20,
             fold_above_bytes: Some(4 << 20),
+            hold_back: false,
         }
     }
 }
@@ -125,10 +132,18 @@ impl Taken {
     /// Reads everything, in order, and opens the catalogue. Nothing that was told may be used when this
     /// returns an error; the files are as they were then.
     ///
+    /// `tail`: records and their numbers, ascending, as they were [held back](Catalogue::held_back). Those
+    /// that the directory does not have are told and written after those that it has.
+    ///
     /// # Errors
-    /// [`Error::Damaged`] with the file and the offset, [`Error::Missing`], [`Error::UnknownVersion`],
-    /// [`Error::Io`].
-    pub fn open(self, options: Options, replay: &mut impl Replay) -> Result<Arc<Catalogue>, Error> {
+    /// [`Error::Damaged`] with the file and the offset, [`Error::Missing`], also where records between
+    /// the directory's and the tail's are, [`Error::UnknownVersion`], [`Error::Io`].
+    pub fn open(
+        self,
+        options: Options,
+        tail: &[(u64, Vec<u8>)],
+        replay: &mut impl Replay,
+    ) -> Result<Arc<Catalogue>, Error> {
         let Self { storage, manifest, lock } = self;
         let why = "a router is opened only when it is declared";
         let path = || names::MANIFEST.to_owned();
@@ -156,13 +171,16 @@ impl Taken {
                 read_record(payload, replay).map_err(|bad| damaged(place, bad))
             },
         )?;
+        journal_bytes += write_tail(&journal, tail, replay)?;
         replay.settle();
         sweep(&*storage, &manifest)?;
+        let held_back = options.hold_back.then(|| Mutex::new(HeldBack::after(journal.last_seq())));
         let catalogue = Arc::new(Catalogue {
             storage,
             options,
             owner,
             journal: RwLock::new(Some(journal)),
+            held_back,
             journal_bytes: AtomicU64::new(journal_bytes),
             retry_above: AtomicU64::new(0),
             state: Mutex::new(State { manifest, failed: None, lock: Some(lock), last_error: None }),
@@ -179,6 +197,33 @@ impl Taken {
 fn damaged(place: Place<'_>, bad: Bad) -> Error {
     let offset = place.offset + bad.at as u64;
     Error::Damaged { path: place.path.to_owned(), offset, what: bad.what }
+}
+
+/// Tells and writes the records that the journal does not have; their bytes.
+fn write_tail(
+    journal: &Journal,
+    tail: &[(u64, Vec<u8>)],
+    replay: &mut impl Replay,
+) -> Result<u64, Error> {
+    let mut bytes = 0;
+    for (seq, record) in tail {
+        let last = journal.last_seq();
+        if *seq <= last {
+            continue;
+        }
+        if *seq != last + 1 {
+            let why = "a record that is asked for follows one that is not there";
+            return Err(Error::Missing { path: format!("record {}", last + 1), why });
+        }
+        read_record(record, replay).map_err(|bad| Error::Damaged {
+            path: format!("record {seq}"),
+            offset: bad.at as u64,
+            what: bad.what,
+        })?;
+        journal.write_bytes(record)?;
+        bytes += record.len() as u64;
+    }
+    Ok(bytes)
 }
 
 /// Removes files of ours that nothing refers to.
@@ -220,6 +265,8 @@ pub struct Catalogue {
     owner: u64,
     /// None once closed.
     journal: RwLock<Option<Journal>>,
+    /// What was not written to it yet; where records are held back.
+    held_back: Option<Mutex<HeldBack>>,
     /// Of the records that the snapshot has not.
     journal_bytes: AtomicU64,
     /// No new attempt to fold before the journal is that long.
@@ -272,6 +319,15 @@ impl Catalogue {
     /// record may be written again; else every later call is [`Error::Failed`].
     pub fn write(self: &Arc<Self>, record: &[u8]) -> Result<u64, Error> {
         self.check()?;
+        if let Some(held_back) = &self.held_back {
+            held_back::check(record)?;
+            self.journal.read().as_ref().ok_or(Error::Closed)?;
+            return Ok(held_back.lock().push(record));
+        }
+        self.write_now(record)
+    }
+
+    fn write_now(self: &Arc<Self>, record: &[u8]) -> Result<u64, Error> {
         let journal = self.journal.read();
         let seq = journal.as_ref().ok_or(Error::Closed)?.write_bytes(record)?;
         drop(journal);
@@ -285,7 +341,41 @@ impl Catalogue {
     /// # Errors
     /// [`Error::Io`] and [`Error::Failed`]; every later call is [`Error::Failed`] then.
     pub fn acknowledge(&self, seq: u64) -> Result<(), Error> {
+        if self.held_back.is_some() {
+            // Whoever asked for that knows when they are durable.
+            return Ok(());
+        }
         self.journal.read().as_ref().ok_or(Error::Closed)?.acknowledge(seq)
+    }
+
+    /// The records that were held back since this was last asked, with their numbers; empty where none
+    /// are. They stay held back until they are [released](Catalogue::release).
+    #[must_use]
+    pub fn held_back(&self) -> Vec<(u64, Vec<u8>)> {
+        self.held_back.as_ref().map_or_else(Vec::new, |held_back| held_back.lock().take_new())
+    }
+
+    /// Writes the records up to this number: they are durable elsewhere.
+    ///
+    /// # Errors
+    /// As for [`Catalogue::write`]; what was not written stays held back.
+    pub fn release(self: &Arc<Self>, upto: u64) -> Result<(), Error> {
+        let Some(held_back) = &self.held_back else { return Ok(()) };
+        let mut held_back = held_back.lock();
+        while let Some(record) = held_back.first(upto) {
+            self.check()?;
+            self.write_now(record)?;
+            held_back.drop_first();
+        }
+        Ok(())
+    }
+
+    /// Makes everything that was written durable, whatever was asked for.
+    ///
+    /// # Errors
+    /// As for [`Catalogue::acknowledge`].
+    pub fn sync(&self) -> Result<(), Error> {
+        self.journal.read().as_ref().ok_or(Error::Closed)?.sync()
     }
 
     fn check(&self) -> Result<(), Error> {
