@@ -163,8 +163,8 @@ impl<'a> Group<'a> {
         for (column, index) in state.conditions.only_equal() {
             hashes.clear();
             owners.clear();
-            for number in 0..self.whole {
-                if !has_rows(&changes[number]) {
+            for (number, change) in changes.iter().enumerate().take(self.whole) {
+                if !has_rows(change) {
                     continue;
                 }
                 let mut last = None;

@@ -20,6 +20,7 @@
 //! | `source` | the replication connection |
 //! | `wal` | the transactions that it brings -> terms |
 //! | `wal_route` | a connection's bytes -> answers |
+//! | `wal_group` | rows' bytes in groups |
 //! | `terms` | which number stands for which term |
 //! | `filter` | what `ShapeRouter.Filter` asks of a router |
 //! | `bare` | terms in two machine words
@@ -56,6 +57,7 @@ mod transaction;
 mod value;
 mod value_key;
 mod wal;
+mod wal_group;
 mod wal_route;
 
 /// One allocator for all of the library: what its indexes replace goes back to the system.
