@@ -38,6 +38,10 @@ impl<'a> Asked<'a, '_> {
         // The rest of the list after each message.
         let mut tails = SmallVec::<[Term<'a>; GROUP]>::new();
         let mut tail = rest;
+        // One by itself is no group.
+        if rest.list_get_cell().is_ok_and(|(_, tail)| tail.is_empty_list()) {
+            return Ok((rest, 0));
+        }
         while messages.len() < GROUP
             && let Ok((item, next)) = tail.list_get_cell()
             && let Some(bytes) = Bare::new(item).bytes()
