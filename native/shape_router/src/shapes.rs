@@ -520,3 +520,22 @@ impl Shapes {
             + self.dead.capacity() * size_of::<Dead>()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_found_in_small_chunks_and_in_large_ones() {
+        let mut records = Records::default();
+        let count = (2 * LARGE_CHUNK + 3) as Slot;
+        for id in 0..count {
+            let slot = records.push();
+            assert_eq!(slot, id);
+            records.get_mut(slot).expect("it was pushed").id = u64::from(id);
+        }
+        assert!((0..count).all(|slot| records.id(slot) == u64::from(slot)));
+        assert!(records.get(count).is_none());
+        assert_eq!(records.chunks.len(), SMALL_CHUNKS + 2);
+    }
+}
