@@ -49,4 +49,7 @@ pub enum Error {
         /// The number.
         seq: u64,
     },
+    /// A range that is read twice gave other entries the second time.
+    #[error("the entries of the range are not those that were read before")]
+    SourceChanged,
 }

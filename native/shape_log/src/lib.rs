@@ -5,6 +5,7 @@
 
 pub mod cache;
 pub mod chunk;
+pub mod collapse;
 mod entry;
 mod error;
 mod offset;
