@@ -420,7 +420,8 @@ defmodule ShapeRouter do
 
   @typedoc """
   What a message means. Of one router: its answer, or `nil` if the message concerns no row of its
-  table. Of named ones: the answers of those whose table it concerns, each with its name.
+  table. Of named ones: the answers of those whose table it concerns, each with its name, in the order of
+  the list, or of the names in a map.
   """
   @type wal_answer(answer) :: answer | nil | [{term(), answer}]
 
@@ -490,7 +491,8 @@ defmodule ShapeRouter do
     end
   end
 
-  defp pairs(routers) when is_map(routers), do: Map.to_list(routers)
+  # A map's own order differs from one release of Erlang to the next.
+  defp pairs(routers) when is_map(routers), do: routers |> Map.to_list() |> List.keysort(0)
   defp pairs(routers), do: routers
 
   defp wal(mode, routers, decoder, messages),

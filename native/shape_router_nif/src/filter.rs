@@ -9,6 +9,7 @@ use crate::router::{HEAVY_UNITS, Part, used};
 use crate::row::MapRow;
 use crate::schema::schema;
 use crate::terms::Terms;
+use crate::timeslice;
 use rustler::{Atom, Encoder, Env, ResourceArc, Term, TermType};
 use shape_expr::{Datum, RowSource};
 use shape_router::{Budget, Change, Cursor, Op, RouteOptions};
@@ -50,7 +51,7 @@ impl Filter<'_> {
         budget: &mut Budget,
         cursor: Option<Cursor>,
     ) -> Result<Term<'a>, NifError> {
-        with_local(|local| {
+        let answered = with_local(|local| {
             let (keys, arena, scratch) = local.parts(self.router);
             let row = |term: Term<'a>| match term.get_type() {
                 TermType::Map => Ok(Some(WholeRow(MapRow::new(Bare::new(term), keys, arena)))),
@@ -76,7 +77,9 @@ impl Filter<'_> {
             let progress =
                 router.route(&change, RouteOptions::default(), scratch, budget, cursor)?;
             Ok(Part::new(self.terms.list(env, scratch.ids()), progress).encode(env))
-        })
+        });
+        timeslice::taken(env, budget);
+        answered
     }
 
     fn proceed<'a>(

@@ -9,6 +9,7 @@ use crate::error::{NifError, reply};
 use crate::handle::{CursorHandle, Local, RouterHandle, with_local};
 use crate::param::params;
 use crate::schema::schema;
+use crate::timeslice;
 use bumpalo::Bump;
 use rustler::{Atom, Encoder, Env, ResourceArc, Term, TermType};
 use shape_expr::Options;
@@ -204,6 +205,7 @@ fn route_at_once<'a>(
     }
     let mut budget = Budget::slice();
     let routed = handle.router.route(&change.as_change(), options, scratch, &mut budget, None);
+    timeslice::taken(term.env(), &budget);
     match routed {
         Ok(Progress::Done) if !options.classify => {
             term.list(scratch.routed().iter().rev().map(|routed| routed.id))
@@ -304,7 +306,10 @@ fn route<'a>(
     budget: &mut Budget,
     cursor: Option<Cursor>,
 ) -> Result<Part<'a>, NifError> {
-    with_local(|local| route_with(env, handle, local, change, options(flags), budget, cursor))
+    let options = options(flags);
+    let part = with_local(|local| route_with(env, handle, local, change, options, budget, cursor));
+    timeslice::taken(env, budget);
+    part
 }
 
 pub(crate) fn route_with<'a>(

@@ -5,6 +5,7 @@ use crate::atoms;
 use crate::bare::Bare;
 use crate::error::NifError;
 use crate::handle::{Local, RouterHandle};
+use crate::timeslice::READING;
 use pg_wal::decode::Message;
 use rustler::{Env, Term};
 use shape_router::{Answered, Budget, Change, GROUP, RouteOptions};
@@ -58,7 +59,7 @@ impl<'a> Asked<'a, '_> {
             messages.push(read(decoder).map_err(place(messages.len()))?);
             tails.push(next);
             tail = next;
-            budget.spend(10);
+            budget.spend(READING);
         }
         let (arena, scratch) = local.memory();
         let mut read = SmallVec::<[Option<WalChange<'_>>; GROUP]>::new();
