@@ -125,7 +125,7 @@ fn many_logs(path: &Path, logs: u64) {
     let all: Vec<u64> = (1..=logs).collect();
     let round = |store: &LogStore, lsn: u64| {
         for (number, log) in all.iter().enumerate() {
-            drop(append(store, lsn + number as u64, &[*log], &json));
+            let _ = append(store, lsn + number as u64, &[*log], &json);
         }
         store.sync().expect("sync");
     };
@@ -175,7 +175,7 @@ fn scan(path: &Path) {
     create(&store, 1);
     let count = 200_000;
     for lsn in 1..=count {
-        drop(append(&store, lsn, &[1], &json));
+        let _ = append(&store, lsn, &[1], &json);
     }
     store.checkpoint().expect("checkpoint");
     let (bytes, time) = timed(|| {
