@@ -44,6 +44,7 @@ defmodule ShapeRouter.Native do
   def terms_remove(_terms, _term), do: nif()
   def terms_chunk(_terms, _chunk, _places), do: nif()
   def terms_bytes(_terms), do: nif()
+  def thread_clock, do: nif()
   def predicate_compile(_clause, _columns, _params, _time_zone), do: nif()
   def predicate_eval(_predicate, _record), do: nif()
   def predicate_eval_heavy(_predicate, _record), do: nif()

@@ -25,12 +25,15 @@
 //! | `handle` | what Erlang holds: routers, cursors, predicates |
 //! | `value_key` | a value -> the bytes that all values equal to it have |
 //! | `lanes` | the LSM index of `ShapeRouter.Index.LsmEqualityIndex` |
+//! | `timeslice` | a call's work counts against its process's turn |
+//! | `clock` | what a thread has worked, for the benchmarks |
 //! | `pin` | the library stays in memory |
 
 mod answer;
 mod atoms;
 mod batch;
 mod change;
+mod clock;
 mod columns;
 mod durable;
 mod error;
@@ -48,6 +51,7 @@ mod schema;
 mod source;
 mod structure;
 mod terms;
+mod timeslice;
 mod transaction;
 mod value;
 mod value_key;
