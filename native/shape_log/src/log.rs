@@ -356,6 +356,16 @@ impl State {
         freed
     }
 
+    /// Ends the current segment before it has come to the threshold, if all of the log is in it.
+    pub fn cut(&mut self) -> bool {
+        let whole = self.tail.is_empty() && self.spilled.is_none() && !self.removed;
+        let cuts = whole && self.flushed.entries > 0;
+        if cuts {
+            self.finish_segment();
+        }
+        cuts
+    }
+
     /// Ends the current segment, and begins another.
     fn finish_segment(&mut self) {
         let number = self.take_number();

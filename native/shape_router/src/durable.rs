@@ -275,6 +275,11 @@ impl Router {
         self.durable.is_some()
     }
 
+    /// Whether a call that changes the router may wait for a disk.
+    pub fn may_wait(&self) -> bool {
+        self.durable.as_ref().is_some_and(|durable| !durable.catalogue.holds_back())
+    }
+
     /// Copies the router into an empty directory, as it is now; the copy can be opened. What is written
     /// meanwhile is not in it.
     ///

@@ -83,6 +83,8 @@ pub(crate) struct Shared {
     /// The beginning of the time that caches count in.
     pub started: Instant,
     pub seals: Mutex<Seals>,
+    /// Held by whoever seals a chunk.
+    pub sealing: Mutex<()>,
     /// Held by whoever compacts.
     pub compacting: Mutex<()>,
     /// Segments that were finished since the last checkpoint.

@@ -319,6 +319,7 @@ impl Shared {
             started: Instant::now(),
             publishing: Mutex::default(),
             seals: Mutex::default(),
+            sealing: Mutex::default(),
             compacting: Mutex::default(),
             finished: AtomicU64::new(0),
             storage,

@@ -50,7 +50,29 @@ impl LogStore {
             }
             result = result.and(one);
         }
+        // What a thread of the store took before is done too.
+        drop(self.shared.sealing.lock());
         result.map(|()| sealed)
+    }
+
+    /// Ends a log's last segment as it is, so that it can be sealed; nothing where it is empty. Writes a
+    /// checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::UnknownLog`], [`Error::Storage`].
+    pub fn cut(&self, log: u64) -> Result<bool, Error> {
+        self.sync()?;
+        self.flush()?;
+        let log = self.shared.log(log)?;
+        // Under the lock of whoever flushes, nothing of it is being written.
+        let flushing = self.shared.flushing.lock();
+        let cut = log.state.lock().cut();
+        drop(flushing);
+        if cut {
+            self.shared.finished.fetch_add(1, Ordering::Relaxed);
+            self.checkpoint()?;
+        }
+        Ok(cut)
     }
 
     /// The sealed chunks of a log, by their start.
@@ -60,6 +82,16 @@ impl LogStore {
     pub fn chunks(&self, log: u64) -> Result<Vec<ChunkMeta>, Error> {
         let log = self.shared.log(log)?;
         Ok(self.shared.chunks_of(&log)?.map_or_else(Vec::new, |chunks| chunks.list()))
+    }
+
+    /// The sealed chunk of a log that follows an offset exactly.
+    ///
+    /// # Errors
+    /// [`Error::UnknownLog`], [`Error::Storage`].
+    pub fn find_chunk(&self, log: u64, offset: crate::Offset) -> Result<Option<ChunkMeta>, Error> {
+        let log = self.shared.log(log)?;
+        let chunks = self.shared.chunks_of(&log)?;
+        Ok(chunks.and_then(|chunks| chunks.find(offset)))
     }
 
     /// Reads the files of a chunk whole, and compares them with what was written.
@@ -152,6 +184,7 @@ impl Shared {
 
     /// Seals what a log has to seal.
     fn seal_log(&self, log: &Arc<Log>, sealed: &mut u64) -> Result<(), Error> {
+        let _sealing = self.sealing.lock();
         let ranges = {
             let mut state = log.state.lock();
             // With the same lock: what comes after this is noted anew.

@@ -31,7 +31,6 @@ pub(crate) mod snapshot;
 pub use crate::membership::Held;
 pub use crate::stored::StoredIndexes;
 pub use indexes::IndexFigures;
-pub(crate) use lane_index::codec;
 pub use lane_index::codec::Bad;
 pub use manifest::{Declared, Manifest};
 pub use meta::{Meta, RelationChange, StoredColumn, StoredSchema, StoredType};
@@ -369,6 +368,12 @@ impl Catalogue {
             return Ok(());
         }
         self.journal.read().as_ref().ok_or(Error::Closed)?.acknowledge(seq)
+    }
+
+    /// Whether records are held back, so that writing one waits for nothing.
+    #[must_use]
+    pub fn holds_back(&self) -> bool {
+        self.held_back.is_some()
     }
 
     /// The records that were held back since this was last asked, with their numbers; empty where none

@@ -1,8 +1,8 @@
 //! What a shape is filed under, as bytes.
 
-use crate::catalogue::codec::{Bad, Input, put, put_bytes};
 use crate::filing::{Condition, Filed};
 use crate::index::{Beginning, Edge, Elements, Gram, Hashed};
+use lane_index::codec::{Bad, Input, put, put_bytes};
 
 const HASH: u8 = 0;
 const ELEMENT: u8 = 1;

@@ -2,10 +2,10 @@
 
 use super::file::{Kind, Reader, Writer};
 use super::filed::{HASHED, column, put_word, word};
-use crate::catalogue::codec::{Bad, Input, put};
 use crate::conditions::Conditions;
 use crate::index::{Hashed, InfixIndex, Making, Multimap, Parts, PrefixIndex, Slot};
 use crate::membership::Base;
+use lane_index::codec::{Bad, Input, put};
 use lane_index::storage::Storage;
 use lane_index::{Error, OpenOptions, Segment, SegmentMeta};
 

@@ -4,12 +4,12 @@ use super::file::{Kind, Reader};
 use super::hashes;
 use super::row::RowReader;
 use super::{StoredIndexes, columns};
-use crate::catalogue::codec::Bad;
 use crate::conditions::Conditions;
 use crate::index::{Making, Secret};
 use crate::membership::Base;
 use crate::shapes::Shapes;
 use lane_index::Error;
+use lane_index::codec::Bad;
 use shape_expr::{Compiler, PredicateRef, Schema};
 
 /// What a router has where it has opened the snapshot and nothing else.

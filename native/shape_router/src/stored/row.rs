@@ -6,7 +6,6 @@
 
 use super::filed::{filed, put_filed, put_word, word};
 use crate::catalogue::StoredShape as Told;
-use crate::catalogue::codec::{Bad, Input, put, put_bytes, unzigzag, zigzag};
 use crate::catalogue::shape::{MOST_SERIALS, params, put_params, put_snapshot, snapshot};
 use crate::conditions::Conditions;
 use crate::filing::{Filed, Filing};
@@ -15,6 +14,7 @@ use crate::shapes::{Shape, StoredShape, Tags};
 use crate::spec::Snapshot;
 use bumpalo::Bump;
 use hashbrown::HashMap;
+use lane_index::codec::{Bad, Input, put, put_bytes, unzigzag, zigzag};
 use shape_expr::{Compiler, Predicate, PredicateRef, Schema};
 use std::fmt::Write as _;
 use xxhash_rust::xxh3::xxh3_64;
