@@ -572,6 +572,9 @@ impl State {
         state.snapshot_is_kept = matches!(state.snapshot, Snapshot::Ready(..));
         state.floor = Offset::new(input.number()?, input.number()?);
         state.next_number = input.number()?;
+        if state.next_number > crate::segment::LONGEST {
+            return input.bad("a number that no segment can have");
+        }
         let count = input.count(11)?;
         let mut end = state.floor;
         for _ in 0..count {

@@ -70,8 +70,8 @@ impl SnapshotWriter {
         Ok(())
     }
 
-    /// Makes the rows durable, and the log one that can be read. That it has them is durable when the
-    /// ticket was waited for.
+    /// Makes the rows durable, and the log one that can be read. That it has them is durable when this
+    /// returns: no client may be given rows that another snapshot part would take the place of.
     ///
     /// # Errors
     /// [`Error::UnknownLog`] where the log was removed meanwhile; [`Error::NoSnapshotAwaited`] where
@@ -117,6 +117,8 @@ impl Shared {
         directory.sync_directory()?;
         self.shapes.sync_directory()?;
         let seq = self.write_snapshot(appender, id, &meta)?;
+        // Whoever appends waits for this sync too; it is rare.
+        self.journal()?.sync().inspect_err(|error| self.fail(error))?;
         log.state.lock().set_snapshot(meta);
         self.taken_in();
         Ok(seq)
