@@ -43,7 +43,7 @@ defmodule ShapeRouter.Native do
   def cache_read(_cache, _since, _limit), do: nif()
   def cache_read_dirty(_cache, _since, _limit), do: nif()
   def cache_stats(_cache), do: nif()
-  def router_open_held_back(_table, _settings, _directory, _tail), do: nif()
+  def router_open_held_back(_table, _settings, _directory, _logs, _tail), do: nif()
   def router_held_back(_router), do: nif()
   def router_release(_router, _number), do: nif()
   def router_sync(_router), do: nif()

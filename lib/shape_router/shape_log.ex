@@ -77,8 +77,8 @@ defmodule ShapeRouter.ShapeLog do
   def defaults, do: @defaults
 
   @doc """
-  Opens the log of a directory, which is created where there is none. One process of the system at a
-  time: `:locked` otherwise. Options: those of `ShapeRouter.ShapeLogCollector.start_link/1` from `:fsync` on.
+  Opens the log of a directory, which is created where there is none. One at a time: `:locked` otherwise. It
+  belongs to the calling process, and is closed when that ends; any process may read and append. Options: those of `ShapeRouter.ShapeLogCollector.start_link/1` from `:fsync` on.
   """
   @spec open(Path.t(), keyword()) :: {:ok, t()} | {:error, Error.t()}
   def open(directory, opts \\ []) do
