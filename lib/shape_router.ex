@@ -163,6 +163,13 @@ defmodule ShapeRouter do
   """
   @spec new(String.t(), String.t(), keyword()) :: {:ok, t()} | {:error, Error.t()}
   def new(tenant, table, opts \\ []) when is_binary(tenant) and is_binary(table) do
+    with {:ok, settings, opts} <- settings(opts), do: open(table, settings, opts.data_dir, opts)
+  end
+
+  @doc false
+  # What the native library is told of a router, and the options whole.
+  @spec settings(keyword()) :: {:ok, tuple(), map()} | {:error, Error.t()}
+  def settings(opts) do
     with {:ok, opts} <- Options.merge(opts, @new_options),
          {:ok, columns} <- Columns.normalize(opts.columns),
          {:ok, primary_key} <- Columns.names(opts.primary_key),
@@ -173,8 +180,7 @@ defmodule ShapeRouter do
       limits = {opts.max_shapes, opts.max_bytes}
       track = opts.track_membership == true
       indexes = {opts.num_lanes, opts.rebuild_threshold / 1}
-      settings = {columns, primary_key, track, limits, opts.time_zone, indexes}
-      open(table, settings, opts.data_dir, opts)
+      {:ok, {columns, primary_key, track, limits, opts.time_zone, indexes}, opts}
     end
   end
 
@@ -204,10 +210,23 @@ defmodule ShapeRouter do
   @spec add_shape(t(), id(), String.t() | nil, [key()] | :unknown, keyword()) ::
           :ok | {:error, Error.t()}
   def add_shape(router, id, where, keys \\ :unknown, opts \\ []) do
-    with {:ok, shape} <- shape(id, where, [{:keys, keys} | opts]) do
-      Quota.add(router, [id], fn -> router |> Native.router_add([shape]) |> Error.result() end)
+    with {:ok, shape} <- shape(id, where, keys, opts) do
+      Quota.add(router, [id], fn -> add_one(router, shape) end)
     end
   end
+
+  # What neither parses nor waits needs no other scheduler, which takes longer to change than the rest.
+  defp add_one(router, shape) do
+    case Native.router_add_one(router, shape) do
+      :dirty -> router |> Native.router_add([shape]) |> Error.result()
+      other -> Error.result(other)
+    end
+  end
+
+  defp shape(id, where, keys, []) when is_binary(where) or is_nil(where),
+    do: {:ok, {id, where, keys, [], nil}}
+
+  defp shape(id, where, keys, opts), do: shape(id, where, [{:keys, keys} | opts])
 
   @doc """
   Adds many shapes, each `{id, where}` or `{id, where, opts}` with the options of `add_shape/5` and
@@ -272,28 +291,33 @@ defmodule ShapeRouter do
   """
   @spec route(t(), change(), keyword()) :: [id()] | [{id(), op()}] | {:error, Error.t()}
   def route(router, change, opts \\ []) do
-    with flags when is_integer(flags) <- flags(opts) do
-      case Telemetry.sample() do
-        nil -> route_flags(router, change, flags)
-        started -> sampled(router, change, flags, started)
-      end
+    case flags(opts) do
+      flags when is_integer(flags) ->
+        case Native.router_route(router, change, flags) do
+          ids when is_list(ids) -> ids
+          other -> whole(other, router, change, flags)
+        end
+
+      error ->
+        error
     end
   end
 
-  defp sampled(router, change, flags, started) do
-    answer = route_flags(router, change, flags)
+  defp whole(ids, _router, _change, _flags) when is_list(ids), do: ids
+
+  # The library tells which calls are measured: to count them here would take longer than to route.
+  defp whole({:sampled, started, answer}, router, change, flags) do
+    answer = whole(answer, router, change, flags)
     hits = if is_list(answer), do: length(answer), else: 0
+    started = System.convert_time_unit(started, :nanosecond, :native)
     Telemetry.routed(started, hits, %{source: :router})
     answer
   end
 
-  defp route_flags(router, change, flags) do
-    case Native.router_route(router, change, flags) do
-      ids when is_list(ids) -> ids
-      {how, cursor, part} -> continue(how, router, change, flags, cursor, part)
-      error -> Error.result(error)
-    end
-  end
+  defp whole({how, cursor, part}, router, change, flags),
+    do: continue(how, router, change, flags, cursor, part)
+
+  defp whole(error, _router, _change, _flags), do: Error.result(error)
 
   # The parts have no id in common, but each is sorted by itself.
   defp continue(how, router, change, flags, cursor, parts) do
@@ -561,7 +585,10 @@ defmodule ShapeRouter do
     * `"memory_bytes"` and `"bytes_per_shape"`, as the router accounts for them
     * `"staged_transactions"`, `"acked_lsn"`
     * `"journal_bytes"` and `"snapshot_bytes"` of `:data_dir`: what the journal says since the snapshot, and
-      the snapshot
+      the snapshot; `"index_bytes"`: the indexes that are stored beside it, 0 where there are none;
+      `"index_failed"`: 1 if they could not be stored
+    * `"open_ms"`, how long opening `:data_dir` took; `"open_loaded"`: 1 if it found its indexes stored, 0 if
+      it derived them; `"open_refused"`: 1 if there were some that could not be used
   """
   @spec metrics(t()) :: %{String.t() => number()}
   def metrics(router), do: Native.router_metrics(router)

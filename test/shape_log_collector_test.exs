@@ -46,8 +46,8 @@ defmodule ShapeRouter.ShapeLogCollectorTest do
 
     assert_receive {:shape_router, 1, [first, second]}
     assert %{offset: {100, 0}, op: :insert, change: %NewRecord{}} = first
-    assert %{offset: {100, 3}, op: :delete, change: %DeletedRecord{}} = second
-    assert_receive {:shape_router, 2, [%{offset: {100, 1}, op: :insert}]}
+    assert %{offset: {100, 6}, op: :delete, change: %DeletedRecord{}} = second
+    assert_receive {:shape_router, 2, [%{offset: {100, 2}, op: :insert}]}
     assert_receive {:shape_router, 3, [%{op: :delete_if_present}]}
     refute_received {:shape_router, 1, _}
 

@@ -5,7 +5,14 @@ defmodule ShapeRouter.Application do
   @impl true
   def start(_type, _args) do
     _ = Code.ensure_loaded(:telemetry)
-    children = [ShapeRouter.Telemetry.Server, ShapeRouter.Registry]
+
+    children = [
+      ShapeRouter.Telemetry.Server,
+      ShapeRouter.Registry,
+      ShapeRouter.Collector.Directory,
+      ShapeRouter.Sendfile.Watchdog
+    ]
+
     Supervisor.start_link(children, strategy: :one_for_one, name: ShapeRouter.Supervisor)
   end
 end

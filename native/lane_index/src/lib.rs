@@ -25,6 +25,7 @@ mod allocator;
 mod background;
 pub mod backup;
 mod bytes;
+pub mod codec;
 mod compaction;
 mod disk;
 mod error;

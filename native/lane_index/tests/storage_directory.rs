@@ -111,3 +111,88 @@ fn between_storages_of_two_kinds_a_file_is_copied() {
     assert_eq!(simulated.link_into("copy", &real, "back").expect("copy"), Transfer::Copied);
     assert_eq!(**real.map("back", false).expect("map"), *b"bytes");
 }
+
+#[test]
+fn writing_goes_on_behind_a_length_and_cuts_the_rest() {
+    each(|storage, _| {
+        put(&*storage, "file", b"0123456789");
+        let mut file = storage.append("file", 4).expect("append");
+        file.write_all(b"ab").expect("write");
+        drop(file);
+        assert_eq!(**storage.map("file", false).expect("map"), *b"0123ab");
+        let short = storage.append("file", 7).map(drop);
+        assert!(matches!(short, Err(Error::Damaged { offset: 6, .. })), "{short:?}");
+        assert!(matches!(storage.append("none", 0).map(drop), Err(Error::Io { .. })));
+    });
+}
+
+#[test]
+fn directories_within_are_their_own() {
+    each(|storage, _| {
+        let inner = storage.subdirectory("inner").expect("subdirectory");
+        put(&*inner, "file", b"inner");
+        put(&*inner.subdirectory("deep").expect("subdirectory"), "file", b"deep");
+        put(&*storage, "file", b"outer");
+        let again = storage.subdirectory("inner").expect("it is there already");
+        assert_eq!(**again.map("file", false).expect("map"), *b"inner");
+        assert_eq!(storage.list().expect("list"), ["file"]);
+        assert_eq!(storage.subdirectories().expect("list"), ["inner"]);
+        assert_eq!(inner.subdirectories().expect("list"), ["deep"]);
+        inner.sync_directory().expect("sync");
+        storage.remove_subdirectory("inner").expect("remove");
+        assert_eq!(storage.subdirectories().expect("list"), [""; 0]);
+        assert!(inner.open("file").is_err());
+        assert!(storage.remove_subdirectory("inner").is_err());
+        assert!(matches!(storage.subdirectory("a/b").map(drop), Err(Error::InvalidName { .. })));
+    });
+}
+
+#[test]
+fn a_directory_within_is_durable_once_the_one_above_is_synced() {
+    let (mut lost, mut kept) = (0, 0);
+    for seed in 0..64 {
+        let disk = SimDisk::new();
+        let outer = disk.directory("outer");
+        outer.subdirectory("synced").expect("subdirectory");
+        outer.sync_directory().expect("sync");
+        outer.subdirectory("unsynced").expect("subdirectory");
+        let found = outer.crash(seed).subdirectories().expect("list");
+        assert!(found.contains(&"synced".to_owned()));
+        if found.len() == 2 { kept += 1 } else { lost += 1 }
+    }
+    assert!(lost > 0 && kept > 0);
+}
+
+#[test]
+fn all_within_a_directory_can_be_synced_at_once() {
+    for seed in 0..32 {
+        let disk = SimDisk::new();
+        let outer = disk.directory("outer");
+        let inner = outer.inside("inner").expect("subdirectory");
+        inner.create("file").expect("create").write_all(b"bytes").expect("write");
+        assert!(outer.sync_all_within().expect("sync"));
+        let found = outer.crash(seed).inside("inner").expect("inner");
+        assert_eq!(found.read("file").as_deref(), Some(&b"bytes"[..]));
+    }
+    let folder = tempfile::tempdir().expect("folder");
+    let real = Directory::open(folder.path()).expect("directory");
+    assert_eq!(real.sync_all_within().expect("sync"), cfg!(target_os = "linux"));
+}
+
+#[test]
+fn a_cut_that_was_not_synced_may_not_have_happened() {
+    let mut found = std::collections::BTreeSet::new();
+    for seed in 0..256 {
+        let storage = SimDisk::new().directory("one");
+        put(&storage, "file", b"durable, old");
+        storage.sync_directory().expect("sync");
+        let mut file = storage.append("file", 8).expect("append");
+        file.write_all(b"new").expect("write");
+        let bytes = storage.crash(seed).read("file").expect("it was durable");
+        // What the cut left untouched is never lost.
+        assert_eq!(bytes[..8], *b"durable,");
+        found.insert(bytes);
+    }
+    assert!(found.contains(&b"durable,new"[..]) && found.contains(&b"durable, old"[..]));
+    assert!(found.contains(&b"durable,"[..]), "{found:?}");
+}

@@ -49,6 +49,7 @@ mod resolve;
 mod row;
 mod schema;
 pub mod sql;
+mod stored;
 mod text_cache;
 mod truth;
 mod types;

@@ -50,6 +50,20 @@ pub(crate) struct NewShape {
     pub born: u64,
 }
 
+/// What a shape was that is stored.
+pub(crate) struct StoredShape {
+    pub id: u64,
+    pub serial: u64,
+    pub predicate: Option<Predicate>,
+    pub filing: Filing,
+    /// Where it is [`Filing::Kept`].
+    pub kept: Option<Filed>,
+    pub choice: bool,
+    pub known: bool,
+    pub stale: bool,
+    pub snapshot: Option<Snapshot>,
+}
+
 /// Marks of a record.
 const LIVE: u64 = 1;
 const KNOWN: u64 = 1 << 1;
@@ -86,6 +100,9 @@ impl Tags {
     pub fn known(self) -> bool {
         self.has(KNOWN)
     }
+    pub fn choice(self) -> bool {
+        self.has(CHOICE)
+    }
     pub fn stale(self) -> bool {
         self.has(STALE)
     }
@@ -106,6 +123,11 @@ const EMPTY: Record = Record { id: 0, constants: 0, tags: Tags(0), template: 0 }
 
 /// So many records are allocated together: adding a shape never copies those that there are.
 const CHUNK: usize = 4096;
+/// Beyond as many records as a large chunk has, chunks are large: as large as the pages in which a
+/// processor finds the way to a random record without a further look-up.
+const LARGE_CHUNK: usize = 16 * CHUNK;
+const SMALL_CHUNKS: usize = LARGE_CHUNK / CHUNK;
+const _: () = assert!(LARGE_CHUNK * size_of::<Record>() == 2 << 20);
 
 /// What few shapes have.
 struct Rare {
@@ -159,21 +181,38 @@ struct Records {
 }
 
 impl Records {
+    /// The chunk of a slot, and its place there.
+    #[inline]
+    fn place(slot: Slot) -> (usize, usize) {
+        let slot = slot as usize;
+        if slot < LARGE_CHUNK {
+            (slot / CHUNK, slot % CHUNK)
+        } else {
+            (SMALL_CHUNKS - 1 + slot / LARGE_CHUNK, slot % LARGE_CHUNK)
+        }
+    }
+
     #[inline]
     fn get(&self, slot: Slot) -> Option<&Record> {
-        self.chunks.get(slot as usize / CHUNK)?.get(slot as usize % CHUNK)
+        let (chunk, at) = Self::place(slot);
+        self.chunks.get(chunk)?.get(at)
     }
 
     fn get_mut(&mut self, slot: Slot) -> Option<&mut Record> {
-        self.chunks.get_mut(slot as usize / CHUNK)?.get_mut(slot as usize % CHUNK)
+        let (chunk, at) = Self::place(slot);
+        self.chunks.get_mut(chunk)?.get_mut(at)
     }
 
     /// An empty record more.
     fn push(&mut self) -> Slot {
-        if self.chunks.last().is_none_or(|last| last.len() == CHUNK) {
+        if Self::place(self.len as Slot).1 == 0 {
             // The first one grows as it fills: many tables have few shapes.
-            let first = self.chunks.is_empty();
-            self.chunks.push(if first { Vec::new() } else { Vec::with_capacity(CHUNK) });
+            let room = match self.chunks.len() {
+                0 => 0,
+                1..SMALL_CHUNKS => CHUNK,
+                _ => LARGE_CHUNK,
+            };
+            self.chunks.push(Vec::with_capacity(room));
         }
         if let Some(last) = self.chunks.last_mut() {
             last.push(EMPTY);
@@ -228,6 +267,14 @@ impl Shapes {
     #[inline]
     fn predicate(&self, record: &Record) -> Option<PredicateRef<'_>> {
         if record.tags.has(CLAUSE) { self.predicates.get(record.packed()) } else { None }
+    }
+
+    /// Asks for a shape's record.
+    #[inline]
+    pub fn prefetch(&self, slot: Slot) {
+        if let Some(record) = self.records.get(slot) {
+            lane_index::prefetch(record);
+        }
     }
 
     /// What a shape's record says in bits.
@@ -291,7 +338,78 @@ impl Shapes {
 
     /// Makes a shape visible in the slot that was reserved for it.
     pub fn publish(&mut self, slot: Slot, shape: NewShape) {
-        self.serial += 1;
+        let filing = match &shape.filed {
+            Filed::Never => Filing::Never,
+            Filed::Scan => Filing::Scan,
+            // Choices depend on what was filed at the time.
+            filed if !shape.choice && filed.follows_from_clause() => Filing::Derived,
+            _ => Filing::Kept,
+        };
+        let stored = StoredShape {
+            id: shape.id,
+            serial: self.serial + 1,
+            predicate: shape.predicate,
+            filing,
+            kept: (filing == Filing::Kept).then_some(shape.filed),
+            choice: shape.choice,
+            known: shape.known,
+            stale: shape.stale,
+            snapshot: shape.snapshot,
+        };
+        self.put(slot, stored, shape.born);
+    }
+
+    /// Takes a shape that is stored into the next slot, which it returns. Serials ascend. Nothing is found
+    /// before [`Shapes::end_load`].
+    pub fn load(&mut self, shape: StoredShape) -> Slot {
+        let slot = self.records.push();
+        self.write(slot, shape, 0);
+        slot
+    }
+
+    /// Makes all shapes visible that were loaded.
+    pub fn end_load(&mut self) {
+        let Self { records, by_id, live, stale, unknown, choices, .. } = self;
+        let mut slots = [live, stale, unknown, choices];
+        let mut scanned = Vec::new();
+        for (word, together) in records.chunks.iter().flat_map(|chunk| chunk.chunks(64)).enumerate()
+        {
+            let first = (word * 64) as Slot;
+            let mut sets = [0u64; 4];
+            for (at, record) in together.iter().enumerate() {
+                let tags = record.tags;
+                let bit = |on: bool| u64::from(on) << at;
+                let current = !tags.stale();
+                sets[0] |= bit(true);
+                sets[1] |= bit(!current);
+                sets[2] |= bit(current && !tags.known() && !tags.filing().is_never());
+                sets[3] |= bit(current && tags.choice());
+                self.known += usize::from(tags.known());
+                if current && tags.filing().is_scan() {
+                    scanned.push(first + at as Slot);
+                }
+            }
+            for (set, bits) in slots.iter_mut().zip(sets) {
+                set.insert_word(first, bits);
+            }
+        }
+        let ids = records.chunks.iter().flatten().map(|record| record.id).zip(0..);
+        by_id.extend(records.len, ids, |slot| records.id(slot));
+        for slot in scanned {
+            let template = self.record(slot).and_then(|record| self.predicate(record));
+            self.scan.insert(slot, template.map(PredicateRef::template_id));
+        }
+    }
+
+    #[inline]
+    fn put(&mut self, slot: Slot, shape: StoredShape, born: u64) {
+        self.write(slot, shape, born);
+        self.list(slot);
+    }
+
+    #[inline]
+    fn write(&mut self, slot: Slot, shape: StoredShape, born: u64) {
+        self.serial = shape.serial;
         let mut tags = Tags(self.serial << SERIAL);
         tags.set(LIVE, true);
         tags.set(KNOWN, shape.known);
@@ -302,26 +420,18 @@ impl Shapes {
             Some(predicate) => self.predicates.insert(predicate),
             None => Packed { constants: 0, template: 0 },
         };
-        if shape.snapshot.is_some() || shape.born > 0 {
+        if shape.snapshot.is_some() || born > 0 {
             tags.set(RARE, true);
-            self.rare.insert(slot, Rare { snapshot: shape.snapshot, born: shape.born });
+            self.rare.insert(slot, Rare { snapshot: shape.snapshot, born });
         }
-        let filing = match &shape.filed {
-            Filed::Never => Filing::Never,
-            Filed::Scan => Filing::Scan,
-            // Choices depend on what was filed at the time.
-            filed if !shape.choice && filed.follows_from_clause() => Filing::Derived,
-            _ => Filing::Kept,
-        };
-        tags.set_filing(filing);
-        if filing == Filing::Kept {
-            self.keep(slot, shape.filed);
+        tags.set_filing(shape.filing);
+        if let Some(kept) = shape.kept {
+            self.keep(slot, kept);
         }
         let Packed { constants, template } = packed;
         if let Some(record) = self.records.get_mut(slot) {
             *record = Record { id: shape.id, constants, tags, template };
         }
-        self.list(slot);
     }
 
     fn keep(&mut self, slot: Slot, filed: Filed) {
@@ -488,5 +598,24 @@ impl Shapes {
             + sets.iter().map(|s| s.memory_bytes()).sum::<usize>()
             + self.free.capacity() * size_of::<Slot>()
             + self.dead.capacity() * size_of::<Dead>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_found_in_small_chunks_and_in_large_ones() {
+        let mut records = Records::default();
+        let count = (2 * LARGE_CHUNK + 3) as Slot;
+        for id in 0..count {
+            let slot = records.push();
+            assert_eq!(slot, id);
+            records.get_mut(slot).expect("it was pushed").id = u64::from(id);
+        }
+        assert!((0..count).all(|slot| records.id(slot) == u64::from(slot)));
+        assert!(records.get(count).is_none());
+        assert_eq!(records.chunks.len(), SMALL_CHUNKS + 2);
     }
 }

@@ -10,6 +10,13 @@ rustler::atoms! {
     id, schema, table, columns, name, type_oid, typmod, key_question = "key?", replica_identity,
     // an answer
     rekey, upsert, delete_if_present, unknown, missing,
+    // a cache
+    miss,
+    // logs
+    replay, shape_log, durable, fsync, chunk_bytes_threshold, keep_complete_chunks, flush_period,
+    compaction_period, gzip, operation_cache_max_operations, operation_cache_ttl_ms,
+    operation_cache_total_bytes, sendfile, cached, stream, up_to_date, not_aligned, not_sealed, too_small,
+    damaged, chunk_sealed, chunk_seal_failed,
     // a column's type
     enumeration = "enum", array, collate,
     // structs of values
@@ -25,6 +32,6 @@ rustler::atoms! {
     read_amplification, resident_bytes, segment_bytes,
     // explanations
     filed, conditions, template, program, membership, known, equality, null, element, json, range, prefix, infix,
-    several, scan, never, stale,
+    sampled, several, scan, never, stale,
     candidate, new, old, class,
 }

@@ -20,10 +20,18 @@
 //! | `source` | the replication connection |
 //! | `wal` | the transactions that it brings -> terms |
 //! | `wal_route` | a connection's bytes -> answers |
+//! | `wal_group` | rows' bytes in groups |
 //! | `terms` | which number stands for which term |
 //! | `filter` | what `ShapeRouter.Filter` asks of a router |
+//! | `bare` | terms in two machine words
+//! | `direct` | calls without what takes time in others; routers as resources |
 //! | `handle` | what Erlang holds: routers, cursors, predicates |
 //! | `value_key` | a value -> the bytes that all values equal to it have |
+//! | `log_entry` | a change's term -> what is logged of it |
+//! | `log_store` | the logs of a collector |
+//! | `log_read` | files, the cache and streams of a log |
+//! | `notify` | telling a process from threads of the library |
+//! | `operation_cache` | the newest operations of a shape |
 //! | `lanes` | the LSM index of `ShapeRouter.Index.LsmEqualityIndex` |
 //! | `timeslice` | a call's work counts against its process's turn |
 //! | `clock` | what a thread has worked, for the benchmarks |
@@ -31,17 +39,24 @@
 
 mod answer;
 mod atoms;
+mod bare;
 mod batch;
 mod change;
 mod clock;
 mod columns;
+mod direct;
 mod durable;
 mod error;
 mod filter;
 mod handle;
 mod json;
 mod lanes;
+mod log_entry;
+mod log_read;
+mod log_store;
 mod name_terms;
+mod notify;
+mod operation_cache;
 mod param;
 mod pin;
 mod predicate;
@@ -56,6 +71,7 @@ mod transaction;
 mod value;
 mod value_key;
 mod wal;
+mod wal_group;
 mod wal_route;
 
 /// One allocator for all of the library: what its indexes replace goes back to the system.

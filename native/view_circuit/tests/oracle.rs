@@ -123,6 +123,7 @@ fn literal(value: &Option<String>) -> String {
 }
 
 type TextRow = Vec<Option<String>>;
+type Content = Vec<TextRow>;
 
 struct Run {
     client: Client,
@@ -131,8 +132,9 @@ struct Run {
     /// Each table's keys.
     keys: Vec<Vec<Vec<String>>>,
     /// What streaming twins of the views told, added up.
-    told: Vec<BTreeMap<view_circuit::Key, TextRow>>,
-    hashes: Vec<(HashMap<u128, Vec<TextRow>>, HashMap<Vec<TextRow>, ContentHash>)>,
+    told: Vec<BTreeMap<String, TextRow>>,
+    /// Contents by hash, and hashes by content, for each view.
+    hashes: Vec<(HashMap<u128, Content>, HashMap<Content, ContentHash>)>,
 }
 
 #[test]
@@ -215,9 +217,10 @@ impl Run {
         let types: Vec<Type> = columns.iter().map(|column| column.ty.clone()).collect();
         let told = &mut self.told[view as usize];
         for change in &update.changes {
+            let id = format!("{:?}", change.id());
             let before = match change.after() {
-                Some(new) => told.insert(change.id().clone(), text(new, &types)),
-                None => told.remove(change.id()),
+                Some(new) => told.insert(id, text(new, &types)),
+                None => told.remove(&id),
             };
             let old = change.before().map(|old| text(old, &types));
             assert_eq!(old, before, "{}: the old row is what it was", VIEWS[view as usize]);

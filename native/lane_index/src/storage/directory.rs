@@ -2,17 +2,19 @@
 
 use std::any::Any;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+#[cfg(target_os = "linux")]
+use std::sync::OnceLock;
 
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
 use super::{
     AlignedBytes, HeldLock, Mapped, ReadAt, Storage, StorageFile, SyncFile, Transfer, copy,
-    io_error, mmap, names,
+    io_error, mmap, names, too_short,
 };
 use crate::Error;
 
@@ -20,8 +22,9 @@ use crate::Error;
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
-    /// Kept open to be synced.
-    handle: File,
+    /// Kept open to be synced. A directory within another opens itself for each sync: there may be as
+    /// many as there are descriptors.
+    handle: Option<File>,
 }
 
 impl Directory {
@@ -35,7 +38,7 @@ impl Directory {
         create_durably(path).map_err(|error| io_error("create the directory", &shown, error))?;
         let handle =
             File::open(path).map_err(|error| io_error("open the directory", &shown, error))?;
-        Ok(Self { path: path.to_owned(), handle })
+        Ok(Self { path: path.to_owned(), handle: Some(handle) })
     }
 
     /// Where it is.
@@ -47,6 +50,23 @@ impl Directory {
     fn file(&self, name: &str) -> Result<PathBuf, Error> {
         names::validate(name)?;
         Ok(self.path.join(name))
+    }
+
+    fn names(&self, wanted: impl Fn(&fs::FileType) -> bool) -> Result<Vec<String>, Error> {
+        let list = || {
+            let mut names = Vec::new();
+            for entry in fs::read_dir(&self.path)? {
+                let entry = entry?;
+                // A name that is no text is none of ours.
+                if let (true, Ok(name)) =
+                    (wanted(&entry.file_type()?), entry.file_name().into_string())
+                {
+                    names.push(name);
+                }
+            }
+            Ok(names)
+        };
+        list().map_err(|error| io_error("list", ".", error))
     }
 }
 
@@ -76,6 +96,24 @@ impl Storage for Directory {
             .open(path)
             .map_err(|error| io_error("create", name, error))?;
         Ok(Box::new(WrittenFile { file: Arc::new(file), name: name.into(), written: 0 }))
+    }
+
+    fn append(&self, name: &str, length: u64) -> Result<Box<dyn StorageFile>, Error> {
+        let path = self.file(name)?;
+        let open = || {
+            let file = OpenOptions::new().write(true).open(path)?;
+            let found = file.metadata()?.len();
+            if found > length {
+                file.set_len(length)?;
+            }
+            (&file).seek(SeekFrom::Start(length))?;
+            Ok((file, found))
+        };
+        let (file, found) = open().map_err(|error| io_error("open", name, error))?;
+        if found < length {
+            return Err(too_short(name, found));
+        }
+        Ok(Box::new(WrittenFile { file: Arc::new(file), name: name.into(), written: length }))
     }
 
     fn open(&self, name: &str) -> Result<Box<dyn ReadAt>, Error> {
@@ -131,20 +169,7 @@ impl Storage for Directory {
     }
 
     fn list(&self) -> Result<Vec<String>, Error> {
-        let list = || {
-            let mut files = Vec::new();
-            for entry in fs::read_dir(&self.path)? {
-                let entry = entry?;
-                // A name that is no text is none of ours.
-                if let (true, Ok(name)) =
-                    (entry.file_type()?.is_file(), entry.file_name().into_string())
-                {
-                    files.push(name);
-                }
-            }
-            Ok(files)
-        };
-        list().map_err(|error| io_error("list", ".", error))
+        self.names(fs::FileType::is_file)
     }
 
     fn sync_file(&self, name: &str) -> Result<(), Error> {
@@ -155,7 +180,44 @@ impl Storage for Directory {
     }
 
     fn sync_directory(&self) -> Result<(), Error> {
-        self.handle.sync_all().map_err(|error| io_error("sync the directory", ".", error))
+        let result = match &self.handle {
+            Some(handle) => handle.sync_all(),
+            None => File::open(&self.path).and_then(|handle| handle.sync_all()),
+        };
+        result.map_err(|error| io_error("sync the directory", ".", error))
+    }
+
+    fn sync_all_within(&self) -> Result<bool, Error> {
+        #[cfg(target_os = "linux")]
+        if let Some(handle) = &self.handle
+            && syncfs_tells_errors()
+        {
+            let synced = rustix::fs::syncfs(handle);
+            return match synced {
+                Ok(()) => Ok(true),
+                Err(errno) => Err(io_error("sync the file system", ".", errno.into())),
+            };
+        }
+        Ok(false)
+    }
+
+    fn subdirectory(&self, name: &str) -> Result<Arc<dyn Storage>, Error> {
+        let path = self.file(name)?;
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !path.is_dir() => {
+                Err(io_error("create the directory", name, error))
+            }
+            _ => Ok(Arc::new(Self { path, handle: None })),
+        }
+    }
+
+    fn subdirectories(&self) -> Result<Vec<String>, Error> {
+        self.names(fs::FileType::is_dir)
+    }
+
+    fn remove_subdirectory(&self, name: &str) -> Result<(), Error> {
+        fs::remove_dir_all(self.file(name)?)
+            .map_err(|error| io_error("remove the directory", name, error))
     }
 
     fn lock(&self) -> Result<Box<dyn HeldLock>, Error> {
@@ -177,6 +239,20 @@ impl Storage for Directory {
     fn as_any(&self) -> &dyn Any {
         self
     }
+}
+
+/// Whether `syncfs` reports what could not be written, since the descriptor was opened: from Linux 5.8 on.
+#[cfg(target_os = "linux")]
+fn syncfs_tells_errors() -> bool {
+    static TELLS: OnceLock<bool> = OnceLock::new();
+    *TELLS.get_or_init(|| {
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= (5, 8),
+            _ => false,
+        }
+    })
 }
 
 /// Whether the system cannot link these two places, which a copy can still serve.

@@ -15,6 +15,7 @@ pub mod simulation;
 use std::any::Any;
 use std::io;
 use std::ops::Deref;
+use std::sync::Arc;
 
 pub use aligned::AlignedBytes;
 pub use directory::Directory;
@@ -100,6 +101,11 @@ pub trait Storage: Send + Sync + Any {
     /// # Errors
     /// [`Error::Io`].
     fn create(&self, name: &str) -> Result<Box<dyn StorageFile>, Error>;
+    /// Opens a file to write on behind its first `length` bytes; what is beyond them goes.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Damaged`] where the file is shorter.
+    fn append(&self, name: &str, length: u64) -> Result<Box<dyn StorageFile>, Error>;
     /// Opens a file for reading.
     ///
     /// # Errors
@@ -147,6 +153,29 @@ pub trait Storage: Send + Sync + Any {
     /// # Errors
     /// [`Error::Io`].
     fn sync_directory(&self) -> Result<(), Error>;
+    /// Makes durable whatever was written to files of this directory and of those within it, and their
+    /// entries, in one step: where there are many, each sync would wait for the disk by itself. False,
+    /// and nothing is promised, where the system cannot, or not tell what failed.
+    ///
+    /// # Errors
+    /// [`Error::Io`], with the meaning it has for [`StorageFile::sync`].
+    fn sync_all_within(&self) -> Result<bool, Error>;
+    /// A directory in this one, created where it is missing. Its entry is durable after
+    /// [`Storage::sync_directory`] of this one.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    fn subdirectory(&self, name: &str) -> Result<Arc<dyn Storage>, Error>;
+    /// The names of the directories in this one, in no order.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    fn subdirectories(&self) -> Result<Vec<String>, Error>;
+    /// Removes a directory of this one, and all that is in it. What is open of it stays readable.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; some of what was in it may be gone then.
+    fn remove_subdirectory(&self, name: &str) -> Result<(), Error>;
     /// Takes the directory for oneself. Creates the file [`names::LOCK`].
     ///
     /// # Errors
@@ -193,6 +222,12 @@ pub fn for_each_chunk(
         offset += size as u64;
     }
     Ok(())
+}
+
+/// The error of a file that is shorter than what is known to have been written.
+pub(crate) fn too_short(path: &str, length: u64) -> Error {
+    let what = "it is shorter than what was written";
+    Error::Damaged { path: path.to_owned(), offset: length, what }
 }
 
 /// The error of a file operation.

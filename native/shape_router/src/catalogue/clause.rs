@@ -4,7 +4,7 @@
 //! *frame*, which a million clauses `user_id = K` share. Putting the values back gives the very text,
 //! whatever it means: nothing here knows SQL.
 
-use super::codec::{Bad, Input, put, put_bytes};
+use lane_index::codec::{Bad, Input, put, put_bytes};
 use std::fmt::Write;
 
 /// The longest number that is written as one; without a leading zero, so that its digits come back.

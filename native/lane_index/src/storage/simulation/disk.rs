@@ -24,11 +24,15 @@ pub(super) struct Inode {
     /// What was written since the last sync, oldest first. Files are only ever appended to, so
     /// before each of them the bytes were zero or beyond the end.
     unsynced: Vec<Range<usize>>,
+    /// What the file held when it was first cut since the last sync.
+    before_cut: Option<Vec<u8>>,
 }
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Folder {
     pub(super) entries: BTreeMap<String, usize>,
+    /// Whether its own entry in the folder above may be lost.
+    pub(super) fresh: bool,
     durable: BTreeMap<String, usize>,
     unsynced: Vec<Change>,
     pub(super) locked: bool,
@@ -61,7 +65,7 @@ fn survivors(rng: &mut Rng) -> Survivors {
 impl Inode {
     /// A file whose bytes are durable.
     pub(super) fn durable(data: Vec<u8>) -> Self {
-        Self { durable_length: data.len(), data, unsynced: Vec::new() }
+        Self { durable_length: data.len(), data, unsynced: Vec::new(), before_cut: None }
     }
 
     pub(super) fn write(&mut self, offset: usize, bytes: &[u8]) {
@@ -81,13 +85,38 @@ impl Inode {
         }
     }
 
+    /// Cuts what is beyond `length`.
+    pub(super) fn cut(&mut self, length: usize) {
+        if length < self.data.len() {
+            self.before_cut.get_or_insert_with(|| self.data.clone());
+            self.data.truncate(length);
+            self.unsynced.retain_mut(|range| {
+                range.end = range.end.min(length);
+                range.start < range.end
+            });
+            self.durable_length = self.durable_length.min(length);
+        }
+    }
+
     pub(super) fn sync(&mut self) {
         self.durable_length = self.data.len();
         self.unsynced.clear();
+        self.before_cut = None;
     }
 
     /// Leaves what a power cut leaves.
     fn crash(&mut self, rng: &mut Rng) {
+        if let Some(before) = self.before_cut.take()
+            && rng.u8(0..3) == 0
+        {
+            // Neither the cut nor anything behind it has reached the disk.
+            let kept = rng.usize(self.durable_length..=before.len());
+            self.data = before;
+            self.data.truncate(kept);
+            self.unsynced.clear();
+            self.durable_length = kept;
+            return;
+        }
         let written = std::mem::take(&mut self.unsynced);
         let full = self.data.len();
         // How far the file is known to reach; a file system may also have noted the whole length.
@@ -236,7 +265,61 @@ impl Disk {
         for folder in self.folders.values_mut() {
             folder.crash(rng);
         }
+        let lost = self.folders.iter().filter(|(_, folder)| folder.fresh && rng.bool());
+        let lost: Vec<String> = lost.map(|(name, _)| name.clone()).collect();
+        for name in lost {
+            self.remove_folder(&name);
+        }
+        for folder in self.folders.values_mut() {
+            folder.fresh = false;
+        }
         self.unlock();
+    }
+
+    /// The folder of that name in another one.
+    pub(super) fn folder_in(&mut self, parent: &str, name: &str) -> String {
+        let path = format!("{parent}/{name}");
+        let fresh = || Folder { fresh: true, ..Folder::default() };
+        self.folders.entry(path.clone()).or_insert_with(fresh);
+        path
+    }
+
+    /// The names of the folders in another one.
+    pub(super) fn folders_in(&self, parent: &str) -> Vec<String> {
+        let inside = self.folders.keys().filter_map(|path| path.strip_prefix(parent));
+        let inside = inside.filter_map(|rest| rest.strip_prefix('/'));
+        inside.filter(|name| !name.contains('/')).map(str::to_owned).collect()
+    }
+
+    /// Removes a folder and all in it; says whether it was there.
+    pub(super) fn remove_folder(&mut self, path: &str) -> bool {
+        let inside = format!("{path}/");
+        self.folders.retain(|name, _| !name.starts_with(&inside));
+        self.folders.remove(path).is_some()
+    }
+
+    /// All that is in a folder, and in those within, is there from now on.
+    pub(super) fn sync_all_within(&mut self, path: &str) {
+        let inside = format!("{path}/");
+        let paths = self.folders.keys().filter(|name| *name == path || name.starts_with(&inside));
+        let paths: Vec<String> = paths.cloned().collect();
+        for path in paths {
+            self.sync_folder(&path);
+            let inodes: Vec<usize> = self.folders[&path].entries.values().copied().collect();
+            inodes.into_iter().for_each(|inode| self.inodes[inode].sync());
+        }
+    }
+
+    /// What is in a folder is there from now on, the folders too.
+    pub(super) fn sync_folder(&mut self, path: &str) {
+        if let Some(folder) = self.folders.get_mut(path) {
+            folder.sync();
+        }
+        for name in self.folders_in(path) {
+            if let Some(folder) = self.folders.get_mut(&format!("{path}/{name}")) {
+                folder.fresh = false;
+            }
+        }
     }
 
     /// Nobody is left who could hold a lock.

@@ -20,8 +20,11 @@ pub enum Operation {
     Write,
     /// [`StorageFile::preallocate`].
     Preallocate,
-    /// [`StorageFile::sync`], [`SyncFile::sync`] and [`Storage::sync_file`].
+    /// [`StorageFile::sync`], [`SyncFile::sync`], [`Storage::sync_file`] and
+    /// [`Storage::sync_all_within`].
     Sync,
+    /// [`Storage::append`].
+    Append,
     /// [`Storage::open`].
     Open,
     /// [`ReadAt::read_exact_at`].
@@ -30,12 +33,14 @@ pub enum Operation {
     Map,
     /// [`Storage::rename`].
     Rename,
-    /// [`Storage::remove`].
+    /// [`Storage::remove`] and [`Storage::remove_subdirectory`].
     Remove,
     /// [`Storage::link_into`].
     Link,
-    /// [`Storage::list`].
+    /// [`Storage::list`] and [`Storage::subdirectories`].
     List,
+    /// [`Storage::subdirectory`].
+    Subdirectory,
     /// [`Storage::sync_directory`].
     SyncDirectory,
     /// [`Storage::lock`].
@@ -199,6 +204,24 @@ impl FaultStorage {
     }
 }
 
+impl FaultStorage {
+    fn written_file(
+        &self,
+        inner: Box<dyn StorageFile>,
+        name: &str,
+        written: u64,
+    ) -> Box<dyn StorageFile> {
+        Box::new(FaultFile {
+            inner,
+            faults: self.faults.clone(),
+            name: name.to_owned(),
+            written,
+            allocated: written,
+            lost: Arc::default(),
+        })
+    }
+}
+
 fn run<T>(
     faults: &Faults,
     operation: Operation,
@@ -223,7 +246,8 @@ fn injected(operation: Operation, name: &str) -> Error {
         Operation::Write => "write",
         Operation::Preallocate => "allocate",
         Operation::Sync => "sync",
-        Operation::Open => "open",
+        Operation::Append | Operation::Open => "open",
+        Operation::Subdirectory => "create the directory",
         Operation::Read => "read",
         Operation::Map => "map",
         Operation::Rename => "rename",
@@ -243,14 +267,12 @@ fn disk_full(operation: &'static str, name: &str) -> Error {
 impl Storage for FaultStorage {
     fn create(&self, name: &str) -> Result<Box<dyn StorageFile>, Error> {
         let inner = self.step(Operation::Create, name, || self.inner.create(name))?;
-        Ok(Box::new(FaultFile {
-            inner,
-            faults: self.faults.clone(),
-            name: name.to_owned(),
-            written: 0,
-            allocated: 0,
-            lost: Arc::default(),
-        }))
+        Ok(self.written_file(inner, name, 0))
+    }
+
+    fn append(&self, name: &str, length: u64) -> Result<Box<dyn StorageFile>, Error> {
+        let inner = self.step(Operation::Append, name, || self.inner.append(name, length))?;
+        Ok(self.written_file(inner, name, length))
     }
 
     fn open(&self, name: &str) -> Result<Box<dyn ReadAt>, Error> {
@@ -289,6 +311,23 @@ impl Storage for FaultStorage {
 
     fn sync_directory(&self) -> Result<(), Error> {
         self.step(Operation::SyncDirectory, ".", || self.inner.sync_directory())
+    }
+
+    fn sync_all_within(&self) -> Result<bool, Error> {
+        self.step(Operation::Sync, ".", || self.inner.sync_all_within())
+    }
+
+    fn subdirectory(&self, name: &str) -> Result<Arc<dyn Storage>, Error> {
+        let inner = self.step(Operation::Subdirectory, name, || self.inner.subdirectory(name))?;
+        Ok(Arc::new(Self { inner, faults: self.faults.clone() }))
+    }
+
+    fn subdirectories(&self) -> Result<Vec<String>, Error> {
+        self.step(Operation::List, ".", || self.inner.subdirectories())
+    }
+
+    fn remove_subdirectory(&self, name: &str) -> Result<(), Error> {
+        self.step(Operation::Remove, name, || self.inner.remove_subdirectory(name))
     }
 
     fn lock(&self) -> Result<Box<dyn HeldLock>, Error> {

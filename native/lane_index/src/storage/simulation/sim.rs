@@ -10,7 +10,7 @@ use super::disk::{Disk, Folder, Inode};
 use crate::Error;
 use crate::storage::{
     AlignedBytes, HeldLock, Mapped, ReadAt, Storage, StorageFile, SyncFile, Transfer, copy,
-    io_error, names,
+    io_error, names, too_short,
 };
 
 /// A simulated disk with any number of directories.
@@ -95,7 +95,7 @@ impl SimStorage {
     #[must_use]
     pub fn read(&self, name: &str) -> Option<Vec<u8>> {
         self.with(|disk, folder| {
-            Some(disk.inodes[*disk.folders[folder].entries.get(name)?].data.clone())
+            Some(disk.inodes[*disk.folders.get(folder)?.entries.get(name)?].data.clone())
         })
     }
 
@@ -110,13 +110,26 @@ impl SimStorage {
         });
     }
 
+    /// The directory of that name in this one.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`]; [`Error::Io`] where this one was removed.
+    pub fn inside(&self, name: &str) -> Result<Self, Error> {
+        names::validate(name)?;
+        self.with(|disk, folder| {
+            disk.folders.contains_key(folder).then(|| disk.folder_in(folder, name))
+        })
+        .map(|folder| Self { disk: self.disk.clone(), folder })
+        .ok_or_else(|| failed("create the directory", name, ErrorKind::NotFound))
+    }
+
     fn with<T>(&self, what: impl FnOnce(&mut Disk, &str) -> T) -> T {
         what(&mut self.disk.disk(), &self.folder)
     }
 
     fn inode(&self, operation: &'static str, name: &str) -> Result<usize, Error> {
         names::validate(name)?;
-        self.with(|disk, folder| disk.folders[folder].entries.get(name).copied())
+        self.with(|disk, folder| disk.folders.get(folder)?.entries.get(name).copied())
             .ok_or_else(|| failed(operation, name, ErrorKind::NotFound))
     }
 
@@ -127,7 +140,7 @@ impl SimStorage {
         what: impl FnOnce(&mut Folder) -> Option<T>,
     ) -> Result<T, Error> {
         names::validate(name)?;
-        self.with(|disk, folder| what(disk.folders.entry(folder.to_owned()).or_default()))
+        self.with(|disk, folder| what(disk.folders.get_mut(folder)?))
             .ok_or_else(|| failed(operation, name, ErrorKind::NotFound))
     }
 
@@ -136,7 +149,9 @@ impl SimStorage {
     }
 
     fn exists(&self, name: &str) -> bool {
-        self.with(|disk, folder| disk.folders[folder].entries.contains_key(name))
+        self.with(|disk, folder| {
+            disk.folders.get(folder).is_some_and(|folder| folder.entries.contains_key(name))
+        })
     }
 }
 
@@ -165,6 +180,19 @@ impl Storage for SimStorage {
             Some(())
         })?;
         Ok(Box::new(self.file(name, inode)))
+    }
+
+    fn append(&self, name: &str, length: u64) -> Result<Box<dyn StorageFile>, Error> {
+        let inode = self.inode("open", name)?;
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let found = self.with(|disk, _| {
+            disk.inodes[inode].cut(length);
+            disk.inodes[inode].data.len()
+        });
+        if found < length {
+            return Err(too_short(name, found as u64));
+        }
+        Ok(Box::new(SimFile { written: length, ..self.file(name, inode) }))
     }
 
     fn open(&self, name: &str) -> Result<Box<dyn ReadAt>, Error> {
@@ -212,7 +240,8 @@ impl Storage for SimStorage {
     }
 
     fn list(&self) -> Result<Vec<String>, Error> {
-        Ok(self.with(|disk, folder| disk.folders[folder].entries.keys().cloned().collect()))
+        self.with(|disk, folder| Some(disk.folders.get(folder)?.entries.keys().cloned().collect()))
+            .ok_or_else(|| failed("list", ".", ErrorKind::NotFound))
     }
 
     fn sync_file(&self, name: &str) -> Result<(), Error> {
@@ -222,10 +251,29 @@ impl Storage for SimStorage {
     }
 
     fn sync_directory(&self) -> Result<(), Error> {
-        self.change("sync the directory", ".sync", |folder| {
-            folder.sync();
-            Some(())
+        self.with(|disk, folder| {
+            disk.folders.contains_key(folder).then(|| disk.sync_folder(folder))
         })
+        .ok_or_else(|| failed("sync the directory", ".", ErrorKind::NotFound))
+    }
+
+    fn sync_all_within(&self) -> Result<bool, Error> {
+        self.with(|disk, folder| disk.sync_all_within(folder));
+        Ok(true)
+    }
+
+    fn subdirectory(&self, name: &str) -> Result<Arc<dyn Storage>, Error> {
+        Ok(Arc::new(self.inside(name)?))
+    }
+
+    fn subdirectories(&self) -> Result<Vec<String>, Error> {
+        Ok(self.with(|disk, folder| disk.folders_in(folder)))
+    }
+
+    fn remove_subdirectory(&self, name: &str) -> Result<(), Error> {
+        names::validate(name)?;
+        let there = self.with(|disk, folder| disk.remove_folder(&format!("{folder}/{name}")));
+        there.then_some(()).ok_or_else(|| failed("remove the directory", name, ErrorKind::NotFound))
     }
 
     fn lock(&self) -> Result<Box<dyn HeldLock>, Error> {

@@ -1,0 +1,113 @@
+defmodule ShapeRouter.Collector.Missing do
+  @moduledoc false
+  # Rows that the WAL does not carry whole: read from the database before they are logged.
+  #
+  # What is read may be newer than the change. A row that enters takes from it only the columns that the
+  # WAL left out; of a row of which it could not be told whether it belongs, all of it is taken, and asked
+  # whether that belongs. Either way what comes later in the WAL brings it up to date. A row that is gone
+  # by then is deleted later in the WAL too.
+
+  alias ShapeRouter.Collector.{Tables, Transaction}
+  alias ShapeRouter.Error
+
+  @type read_rows ::
+          (Tables.name(), [map()], [String.t()] | :all -> {:ok, [map()]} | {:error, term()})
+
+  @doc "The same answers, with nothing missing where it could be read."
+  @spec complete(Transaction.routed(), read_rows() | nil) ::
+          {:ok, Transaction.routed()} | {:error, Error.t()}
+  def complete(routed, nil), do: {:ok, routed}
+
+  def complete(routed, read_rows) do
+    Enum.reduce_while(routed, {:ok, []}, fn {table, answered}, {:ok, done} ->
+      case complete_table(table, answered, read_rows) do
+        {:ok, answered} -> {:cont, {:ok, [{table, answered} | done]}}
+        {:error, reason} -> {:halt, failed(table, reason)}
+      end
+    end)
+  end
+
+  defp failed(table, reason) do
+    message = "rows of #{Tables.text(table.name)} could not be read: #{inspect(reason)}"
+    {:error, %Error{code: :read_rows_failed, message: message}}
+  end
+
+  defp complete_table(table, answered, read_rows) do
+    case for {_, change, answer} <- answered,
+             what = missing(answer),
+             record = new(change),
+             do: {what, key(table, record)} do
+      [] ->
+        {:ok, answered}
+
+      missing ->
+        columns = missing |> Enum.map(&elem(&1, 0)) |> columns()
+        keys = missing |> Enum.map(&elem(&1, 1)) |> Enum.uniq()
+
+        with {:ok, rows} <- read_rows.(table.name, keys, columns) do
+          rows = Map.new(rows, fn row -> {key(table, names(row)), names(row)} end)
+          {:ok, Enum.map(answered, &filled(table, &1, rows))}
+        end
+    end
+  end
+
+  # Which columns: all of them where it is not known whether the row belongs.
+  defp missing(answer) do
+    Enum.reduce(answer, nil, fn
+      {_id, :unknown}, _ ->
+        :all
+
+      {_id, {:insert, missing: columns}}, nil ->
+        columns
+
+      {_id, {:insert, missing: columns}}, before when is_list(before) ->
+        Enum.uniq(before ++ columns)
+
+      _, before ->
+        before
+    end)
+  end
+
+  defp columns(missing) do
+    if :all in missing, do: :all, else: missing |> Enum.concat() |> Enum.uniq()
+  end
+
+  defp filled(table, {position, change, answer}, rows) do
+    record = missing(answer) && new(change)
+    row = record && rows[key(table, record)]
+    whole = row && Map.merge(row, record)
+
+    belongs =
+      if row && Enum.any?(answer, &match?({_, :unknown}, &1)), do: belongs(table, row), else: []
+
+    answer =
+      for {id, op} <- answer do
+        case op do
+          {:insert, missing: _} -> {id, :insert}
+          :unknown -> {id, if(id in belongs, do: :upsert, else: :delete_if_present)}
+          op -> {id, op}
+        end
+      end
+
+    {position, if(whole, do: put_new(change, whole), else: change), answer}
+  end
+
+  # The shapes that the row as it was read belongs to.
+  defp belongs(table, row) do
+    case ShapeRouter.route(table.router, %{op: :insert, new_record: row}, classify: true) do
+      answer when is_list(answer) -> for {id, :insert} <- answer, do: id
+      {:error, _} -> []
+    end
+  end
+
+  defp key(table, record), do: Map.take(record, table.primary_key)
+
+  defp new(%{record: record}) when is_map(record), do: names(record)
+  defp new(%{new_record: record}) when is_map(record), do: names(record)
+  defp new(_change), do: nil
+
+  defp put_new(%{record: _} = change, record), do: %{change | record: record}
+  defp put_new(%{new_record: _} = change, record), do: %{change | new_record: record}
+
+  defp names(record), do: Map.new(record, fn {name, value} -> {to_string(name), value} end)
+end

@@ -1,0 +1,89 @@
+defmodule ShapeRouter.Collector.Transaction do
+  @moduledoc false
+  # A transaction (or a fragment of one) -> what belongs to which shape.
+
+  alias ShapeRouter.Changes.Relation
+  alias ShapeRouter.Collector.Tables
+
+  @typedoc "The number of the operation, the change, and what it is to which shapes."
+  @type answered ::
+          {non_neg_integer(), ShapeRouter.Changes.change(),
+           [{ShapeRouter.id(), ShapeRouter.op()}]}
+  @type routed :: [{Tables.t(), [answered()]}]
+
+  @doc """
+  Routes the changes, those of a table in one call. Answers come in the order of the WAL, and only
+  where there are any.
+  """
+  @spec route(%{Tables.name() => Tables.t()}, map()) ::
+          {:ok, routed()} | {:error, ShapeRouter.Error.t()}
+  def route(tables, transaction) do
+    fragment = fragment(transaction)
+    place = {transaction.lsn, fragment, Map.get(transaction, :xid)}
+
+    transaction.changes
+    |> Enum.with_index(fn change, index -> {position(fragment, index), change} end)
+    |> Enum.group_by(fn {_position, change} -> relation(change) end)
+    |> Enum.reduce_while({:ok, []}, fn {relation, changes}, {:ok, routed} ->
+      with %Tables{} = table <- tables[relation],
+           answers when is_list(answers) <-
+             ShapeRouter.route_txn(table.router, place, Enum.map(changes, &elem(&1, 1))) do
+        {:cont, {:ok, [{table, answered(changes, answers)} | routed]}}
+      else
+        # A table that no shape can be of.
+        nil -> {:cont, {:ok, routed}}
+        {:error, error} -> {:halt, {:error, error}}
+      end
+    end)
+  end
+
+  # Ascending over all fragments. Every second number: a row that gets another key is two entries.
+  defp position(fragment, index), do: Bitwise.bsl(fragment, 32) + 2 * index
+
+  defp answered([], []), do: []
+  defp answered([_ | changes], [[] | answers]), do: answered(changes, answers)
+
+  defp answered([{position, change} | changes], [answer | answers]),
+    do: [{position, change, answer} | answered(changes, answers)]
+
+  @doc "The entries of these shapes, by shape, the newest first."
+  @spec entries(routed(), non_neg_integer(), (ShapeRouter.id() -> boolean())) :: %{
+          ShapeRouter.id() => [map()]
+        }
+  def entries(routed, lsn, wanted?) do
+    for {_table, answered} <- routed,
+        {position, change, answer} <- answered,
+        {id, op} <- answer,
+        wanted?.(id),
+        reduce: %{} do
+      entries ->
+        entry = %{offset: {lsn, position}, op: op, change: change}
+        Map.update(entries, id, [entry], &[entry | &1])
+    end
+  end
+
+  @doc "The shapes that it concerns."
+  @spec ids(routed()) :: MapSet.t(ShapeRouter.id())
+  def ids(routed) do
+    for {_, answered} <- routed,
+        {_, _, answer} <- answered,
+        {id, _} <- answer,
+        into: MapSet.new(),
+        do: id
+  end
+
+  @doc "Whether it concerns any shape."
+  @spec any?(routed()) :: boolean()
+  def any?(routed), do: Enum.any?(routed, fn {_, answered} -> answered != [] end)
+
+  @doc "Whether it ends the transaction. A host's own come whole."
+  @spec last?(map()) :: boolean()
+  def last?(transaction), do: Map.get(transaction, :last?, true) != false
+
+  @spec fragment(map()) :: non_neg_integer()
+  def fragment(transaction), do: Map.get(transaction, :fragment) || 0
+
+  defp relation(%Relation{schema: schema, table: table}), do: {schema, table}
+  defp relation(%{relation: relation}), do: relation
+  defp relation(%{schema: schema, table: table}), do: {schema, table}
+end

@@ -1,0 +1,270 @@
+defmodule ShapeRouter.DurableCollectorTest do
+  use ExUnit.Case, async: true
+
+  alias ShapeRouter.Changes.{DeletedRecord, NewRecord, Transaction, UpdatedRecord}
+  alias ShapeRouter.{Error, ShapeLog, ShapeLogCollector}
+
+  @moduletag :tmp_dir
+  @todos {"public", "todos"}
+  @columns [columns: [id: :int8, user_id: :int8, title: :text], primary_key: [:id]]
+
+  defp start(dir, opts \\ []) do
+    start_supervised!(
+      {ShapeLogCollector, [tables: [{"public.todos", @columns}], storage_dir: dir] ++ opts},
+      restart: :temporary
+    )
+  end
+
+  defp row(id, user_id, title \\ "a"),
+    do: %{"id" => "#{id}", "user_id" => "#{user_id}", "title" => title}
+
+  defp insert(id, user_id), do: %NewRecord{relation: @todos, record: row(id, user_id)}
+
+  defp update(id, user_id, opts \\ []),
+    do: %UpdatedRecord{
+      relation: @todos,
+      record: Map.drop(row(id, user_id, "b"), opts[:without] || []),
+      old_key: opts[:old_key]
+    }
+
+  defp delete(id), do: %DeletedRecord{relation: @todos, old_key: %{"id" => "#{id}"}}
+
+  defp commit(collector, lsn, changes),
+    do: ShapeLogCollector.handle_transaction(collector, %Transaction{lsn: lsn, changes: changes})
+
+  defp read(collector, id, offset \\ :before_all) do
+    {:ok, shape} = ShapeLogCollector.shape(collector, id)
+    json = shape.log |> all(offset) |> IO.iodata_to_binary()
+
+    for [_, op, key] <-
+          Regex.scan(~r/"key":"(?:[^"\\]|\\.)*".*?"operation":"(\w+)"/, json)
+          |> Enum.map(&[nil, List.last(&1), hd(&1)]) do
+      [_, id] = Regex.run(~r/"id":"(\d+)"/, key)
+      {String.to_atom(op), String.to_integer(id)}
+    end
+  end
+
+  defp all(log, offset) do
+    case ShapeLog.read(log, offset) do
+      {:cached, json, headers} -> [json | on(log, headers)]
+      {:stream, pieces, headers} -> [Enum.to_list(pieces) | on(log, headers)]
+      {:sendfile, path, 0, _, headers} -> [File.read!(path) | on(log, headers)]
+    end
+  end
+
+  defp on(log, headers) do
+    if List.keymember?(headers, "electric-up-to-date", 0) do
+      []
+    else
+      {_, next} = List.keyfind(headers, "electric-offset", 0)
+      {:ok, next} = ShapeLog.parse_offset(next)
+      all(log, next)
+    end
+  end
+
+  test "what belongs to a shape is in its log, rows that were there first", %{tmp_dir: dir} do
+    collector = start(dir)
+
+    :ok =
+      ShapeLogCollector.add_shape(collector, 1, {"todos", "user_id = 5"},
+        rows: [row(1, 5), row(2, 5)]
+      )
+
+    :ok = ShapeLogCollector.add_shape(collector, 2, {"todos", nil}, keys: [])
+    assert read(collector, 1) == [insert: 1, insert: 2]
+    assert :ok = commit(collector, 100, [insert(3, 5), insert(4, 6), update(1, 6), delete(2)])
+    assert read(collector, 1) == [insert: 1, insert: 2, insert: 3, delete: 1, delete: 2]
+    assert [{:insert, 3}, {:insert, 4} | _] = read(collector, 2)
+    assert ShapeLogCollector.durable_lsn(collector) == 100
+
+    assert {:ok, %{id: 1}} =
+             ShapeLogCollector.find_shape(collector, "public.todos", "user_id = 5")
+
+    assert {:error, %Error{code: :unknown_shape}} =
+             ShapeLogCollector.find_shape(collector, "todos", "user_id = 6")
+
+    assert ShapeLogCollector.shapes(collector) == [1, 2]
+  end
+
+  test "after a restart everything goes on where it was", %{tmp_dir: dir} do
+    collector = start(dir)
+
+    :ok =
+      ShapeLogCollector.add_shape(collector, 1, {"todos", "user_id = 5"},
+        rows: [row(1, 5)],
+        descriptor: :mine
+      )
+
+    :ok = ShapeLogCollector.add_shape(collector, 2, {"todos", "user_id = 6"}, keys: [])
+    :ok = ShapeLogCollector.add_shape(collector, 3, {"todos", "user_id = 7"}, keys: [])
+    :ok = ShapeLogCollector.remove_shape(collector, 3)
+    :ok = commit(collector, 100, [insert(3, 5), update(1, 6)])
+    {:ok, %{handle: handle}} = ShapeLogCollector.shape(collector, 1)
+
+    for stop <- [:normal, :kill] do
+      if stop == :kill,
+        do: Process.exit(collector, :kill),
+        else: stop_supervised!(ShapeLogCollector)
+
+      collector = again(dir)
+      assert ShapeLogCollector.durable_lsn(collector) == 100
+      assert ShapeLogCollector.shapes(collector) == [1, 2]
+      assert {:ok, %{handle: ^handle, descriptor: :mine}} = ShapeLogCollector.shape(collector, 1)
+      # What PostgreSQL sends again is not logged again.
+      assert :ok = commit(collector, 100, [insert(3, 5), update(1, 6)])
+      assert read(collector, 1) == [insert: 1, insert: 3, delete: 1]
+      assert read(collector, 2) == [insert: 1]
+      stop_supervised!(ShapeLogCollector)
+    end
+
+    collector = again(dir)
+    # Membership is what it was: the row that went to 6 is deleted there.
+    assert :ok = commit(collector, 101, [delete(1)])
+    assert read(collector, 1) == [insert: 1, insert: 3, delete: 1]
+    assert read(collector, 2) == [insert: 1, delete: 1]
+    # Another log of the same shape has another handle.
+    :ok = ShapeLogCollector.remove_shape(collector, 1)
+    :ok = ShapeLogCollector.add_shape(collector, 1, {"todos", "user_id = 5"}, keys: [])
+    assert {:ok, %{handle: other}} = ShapeLogCollector.shape(collector, 1)
+    assert other != handle and read(collector, 1) == []
+  end
+
+  defp again(dir), do: start(dir)
+
+  test "a supervisor starts one that was killed again", %{tmp_dir: dir} do
+    opts = [tables: [{"todos", @columns}], storage_dir: dir, name: __MODULE__.Killed]
+    first = start_supervised!({ShapeLogCollector, opts})
+    :ok = ShapeLogCollector.add_shape(first, 1, {"todos", nil}, keys: [])
+    :ok = commit(first, 100, [insert(1, 5)])
+
+    Enum.reduce(1..3, first, fn n, killed ->
+      Process.exit(killed, :kill)
+      collector = started(killed)
+      assert ShapeLogCollector.durable_lsn(collector) == 99 + n
+      :ok = commit(collector, 100 + n, [insert(1 + n, 5)])
+      assert length(read(collector, 1)) == 1 + n
+      collector
+    end)
+  end
+
+  # Started, and not the one before.
+  defp started(before) do
+    case Process.whereis(__MODULE__.Killed) do
+      pid when is_pid(pid) and pid != before -> pid
+      _ -> Process.sleep(10) && started(before)
+    end
+  end
+
+  test "a shape that is refused leaves nothing behind", %{tmp_dir: dir} do
+    collector = start(dir)
+    :ok = ShapeLogCollector.add_shape(collector, 1, {"todos", nil})
+
+    for {shapes, code} <- [
+          {[{2, {"todos", "nobody = 5"}}], :unknown_column},
+          {[{2, {"others", nil}}], :unknown_table},
+          {[{2, {"todos", nil}}, {1, {"todos", nil}}], :duplicate_shape},
+          {[{2, {"todos", nil}}, {2, {"todos", nil}}], :duplicate_shape},
+          {[{2, {"todos", nil}}, {3, {"todos", "id = "}}], :syntax_error},
+          {[{2, {"todos", nil}, [rows: [:none]]}], :invalid_argument},
+          {[{-1, {"todos", nil}}], :invalid_argument},
+          {[{2, {"todos", nil}, [color: 1]}], :invalid_argument}
+        ] do
+      assert {:error, %Error{code: ^code}} = ShapeLogCollector.add_shapes(collector, shapes)
+      assert ShapeLogCollector.shapes(collector) == [1]
+    end
+
+    stop_supervised!(ShapeLogCollector)
+    assert ShapeLogCollector.shapes(again(dir)) == [1]
+  end
+
+  test "large transactions come in fragments and are logged with the last", %{tmp_dir: dir} do
+    collector = start(dir)
+    :ok = ShapeLogCollector.add_shape(collector, 1, {"todos", nil}, keys: [])
+    :ok = ShapeLogCollector.subscribe(collector, 1)
+
+    fragment = fn n, last?, changes ->
+      transaction = %Transaction{lsn: 100, fragment: n, last?: last?, changes: changes}
+      ShapeLogCollector.handle_transaction(collector, transaction)
+    end
+
+    assert :ok = fragment.(0, false, [insert(1, 5)])
+    assert read(collector, 1) == []
+    # The connection was lost: it starts over.
+    assert :ok = fragment.(0, false, [insert(1, 5)])
+    assert :ok = fragment.(1, false, [insert(2, 5)])
+    refute_received {:shape_router, 1, _}
+    assert :ok = fragment.(2, true, [delete(1)])
+    assert read(collector, 1) == [insert: 1, insert: 2, delete: 1]
+    assert_receive {:shape_router, 1, [%{op: :insert}, %{op: :insert}, %{op: :delete}]}
+  end
+
+  test "a row without its large column is read before it is logged", %{tmp_dir: dir} do
+    test = self()
+
+    read_rows = fn table, keys, columns ->
+      send(test, {:read, table, keys, columns})
+
+      {:ok,
+       [
+         Map.take(
+           row(1, 5, "from the table"),
+           if(columns == :all, do: ~w(id user_id title), else: ["id" | columns])
+         )
+       ]}
+    end
+
+    collector = start(dir, read_rows: read_rows)
+    :ok = ShapeLogCollector.add_shape(collector, 1, {"todos", "user_id = 5"}, keys: [])
+
+    :ok =
+      ShapeLogCollector.add_shape(collector, 2, {"todos", "title = 'from the table'"}, keys: [])
+
+    assert :ok = commit(collector, 100, [update(1, 5, without: ["title"])])
+    assert_received {:read, @todos, [%{"id" => "1"}], _columns}
+    {:ok, %{log: log}} = ShapeLogCollector.shape(collector, 1)
+    assert log |> all(:before_all) |> IO.iodata_to_binary() =~ ~s("title":"from the table")
+    assert read(collector, 2) == [upsert: 1]
+
+    failing =
+      start_supervised!(
+        {ShapeLogCollector,
+         tables: [{"todos", @columns}], read_rows: fn _, _, _ -> {:error, :gone} end},
+        id: :failing
+      )
+
+    :ok = ShapeLogCollector.add_shape(failing, 1, {"todos", "user_id = 5"}, keys: [])
+
+    assert {:error, %Error{code: :read_rows_failed}} =
+             commit(failing, 100, [update(1, 5, without: ["title"])])
+  end
+
+  test "who waits for a shape hears of it", %{tmp_dir: dir} do
+    collector = start(dir)
+    :ok = ShapeLogCollector.add_shape(collector, 1, {"todos", nil}, keys: [])
+    assert :timeout = ShapeLogCollector.await(collector, 1, {0, 0}, 10)
+    waiter = Task.async(fn -> ShapeLogCollector.await(collector, 1, {0, 0}, 5000) end)
+    :ok = commit(collector, 100, [insert(1, 5)])
+    assert Task.await(waiter) == :changed
+    assert :changed = ShapeLogCollector.await(collector, 1, {0, 0}, 5000)
+    waiter = Task.async(fn -> ShapeLogCollector.await(collector, 1, {100, 0}, 5000) end)
+    Process.sleep(50)
+    :ok = ShapeLogCollector.remove_shape(collector, 1)
+    assert Task.await(waiter) == :removed
+  end
+
+  test "a directory of other tables is refused", %{tmp_dir: dir} do
+    collector = start(dir)
+    :ok = ShapeLogCollector.add_shape(collector, 1, {"todos", nil}, keys: [])
+    stop_supervised!(ShapeLogCollector)
+    Process.flag(:trap_exit, true)
+
+    assert {:error, %Error{code: :mismatch}} =
+             ShapeLogCollector.start_link(tables: [{"others", @columns}], storage_dir: dir)
+
+    assert {:error, %Error{code: :invalid_argument}} =
+             ShapeLogCollector.start_link(storage_dir: 5)
+
+    assert {:error, %Error{code: :invalid_argument}} =
+             ShapeLogCollector.start_link(tables: [], nothing: 1)
+  end
+end
