@@ -11,6 +11,9 @@ use crate::scope::Scope;
 use crate::table::Tables;
 use crate::view::OutputColumn;
 
+/// The most tables in one FROM: rows of a join have the columns of all.
+const MAX_TABLES: usize = 64;
+
 /// Makes the nodes that a query needs and the graph has not.
 pub(crate) struct Planner<'p> {
     pub graph: &'p mut Graph,
@@ -95,6 +98,10 @@ impl Planner<'_> {
     fn rows(&mut self, select: &Select, scope: &Scope<'_>) -> Result<(Rows, Correlated), Error> {
         if select.tables.is_empty() {
             return Err(unsupported("a query without FROM", select.position));
+        }
+        if let Some(table) = select.tables.get(MAX_TABLES) {
+            let what = format!("a query of more than {MAX_TABLES} tables");
+            return Err(unsupported(&what, table.position));
         }
         let (plain, with_subqueries, correlated) = self.conditions(select, scope)?;
         let mut rows = self.join(plain, scope)?;

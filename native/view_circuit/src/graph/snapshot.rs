@@ -3,7 +3,7 @@
 use shape_expr::EvalError;
 
 use super::operator::Operator;
-use super::{Evaluator, Graph, NodeId, existence, join, step};
+use super::{Evaluator, Graph, Node, NodeId, existence, join, step};
 use crate::delta::{Delta, consolidate};
 use crate::table::Tables;
 
@@ -34,39 +34,45 @@ impl Graph {
         tables: &Tables,
         evaluator: &mut Evaluator,
     ) -> Result<Delta, (NodeId, EvalError)> {
-        let Some(node) = &self.nodes[id] else { return Ok(Delta::new()) };
-        let raised = |error| (id, error);
+        // A long WHERE is a long chain of filters, and stacks may be small: first down, then up.
+        let (mut at, mut chain) = (id, Vec::new());
+        while let Some(Node { operator: Operator::Filter(_) | Operator::Map(_), inputs, .. }) =
+            &self.nodes[at]
+        {
+            chain.push(at);
+            at = inputs[0];
+        }
+        let mut rows = self.source(at, tables);
+        for at in chain.into_iter().rev() {
+            let Some(node) = &self.nodes[at] else { continue };
+            rows = match &node.operator {
+                Operator::Filter(predicate) => step::filter(predicate, &rows, evaluator),
+                Operator::Map(outputs) => step::map(outputs, &rows, evaluator),
+                _ => Ok(rows),
+            }
+            .map_err(|raised| (at, raised))?;
+        }
+        Ok(rows)
+    }
+
+    /// The same of a node that needs no other but arrangements.
+    fn source(&self, id: NodeId, tables: &Tables) -> Delta {
+        let Some(node) = &self.nodes[id] else { return Delta::new() };
         let two = || Some((self.index(node.inputs[0])?, self.index(node.inputs[1])?));
-        Ok(match &node.operator {
+        let mut rows = match &node.operator {
             Operator::Scan(table) => {
                 let rows = tables.all[*table].rows.values();
-                rows.map(|stored| (stored.row.clone(), 1)).collect()
+                return rows.map(|stored| (stored.row.clone(), 1)).collect();
             }
-            Operator::Filter(predicate) => {
-                let rows = self.snapshot(node.inputs[0], tables, evaluator)?;
-                step::filter(predicate, &rows, evaluator).map_err(raised)?
-            }
-            Operator::Map(outputs) => {
-                let rows = self.snapshot(node.inputs[0], tables, evaluator)?;
-                step::map(outputs, &rows, evaluator).map_err(raised)?
-            }
-            Operator::Arrange(_) => {
-                let groups = node.index.iter().flat_map(|index| index.groups());
-                groups
-                    .flat_map(|(_, group)| group.rows())
-                    .map(|(row, weight)| (row.clone(), weight))
-                    .collect()
-            }
-            Operator::Join => {
-                let mut rows = two().map(|(left, right)| join::whole(left, right));
-                rows.iter_mut().for_each(consolidate);
-                rows.unwrap_or_default()
-            }
+            Operator::Join => two().map(|(left, right)| join::whole(left, right)),
             Operator::Existence(kind) => {
-                let mut rows = two().map(|(left, right)| existence::whole(*kind, left, right));
-                rows.iter_mut().for_each(consolidate);
-                rows.unwrap_or_default()
+                two().map(|(left, right)| existence::whole(*kind, left, right))
             }
-        })
+            // Nothing reads an arrangement as rows.
+            Operator::Arrange(_) | Operator::Filter(_) | Operator::Map(_) => None,
+        }
+        .unwrap_or_default();
+        consolidate(&mut rows);
+        rows
     }
 }

@@ -15,6 +15,10 @@ use crate::scope::Scope;
 /// What the planner calls the values that a subquery selects.
 const ITEMS: &str = "\0items";
 
+/// With less than this left of the stack, a subquery is planned on another one, of this size.
+const STACK_LEFT: usize = 128 * 1024;
+const STACK_MORE: usize = 1024 * 1024;
+
 /// Which question is asked of a subquery.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ask {
@@ -72,7 +76,9 @@ impl Planner<'_> {
     ) -> Result<usize, Error> {
         let tables = self.tables;
         let inner_scope = Scope::new(&subquery.select.tables, tables, Some(scope))?;
-        let (inner, correlated) = self.rows(&subquery.select, &inner_scope)?;
+        // Subqueries nest as deep as parentheses may, and stacks may be small.
+        let plan = || self.rows(&subquery.select, &inner_scope);
+        let (inner, correlated) = stacker::maybe_grow(STACK_LEFT, STACK_MORE, plan)?;
         let (mut keys, mut inner_keys) = (Vec::new(), Vec::new());
         for condition in &correlated {
             let [outer, own] = correlation(condition, &inner_scope)?;

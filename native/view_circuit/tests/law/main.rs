@@ -48,12 +48,11 @@ fn told(update: Option<&ViewUpdate>) -> Difference {
 
 fn difference(before: &Result, after: &Result) -> Difference {
     let mut difference = Difference::new();
-    for (id, row) in before.iter().chain(after) {
+    for id in before.keys().chain(after.keys()) {
         let pair = (before.get(id).cloned(), after.get(id).cloned());
         if pair.0 != pair.1 {
             difference.insert(id.clone(), pair);
         }
-        let _ = row;
     }
     difference
 }
@@ -142,12 +141,10 @@ fn a_step_tells_the_difference_of_two_snapshots() {
             part.iter().for_each(|batch| whole.append(batch));
             joined.step(&whole).expect("a step");
         }
-        for at in 0..queries.len() {
+        for (at, sql) in sql.iter().enumerate() {
             let id = ViewId(at as u64);
-            assert_eq!(joined.hash(id), split.hash(id), "{when}, split: {}", sql[at]);
-        }
-        for at in 0..queries.len() {
-            split.unregister(ViewId(at as u64)).expect("a view");
+            assert_eq!(joined.hash(id), split.hash(id), "{when}, split: {sql}");
+            split.unregister(id).expect("a view");
         }
         assert_eq!(split.stats().nodes, 0, "{when}: what no view needs is freed");
     }
