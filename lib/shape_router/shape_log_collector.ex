@@ -109,7 +109,8 @@ defmodule ShapeRouter.ShapeLogCollector do
 
     * `:keys` - of the rows that it holds, as for `ShapeRouter.add_shape/5`
     * `:rows` - the rows themselves, as maps: an enumerable, of which nothing is kept in memory. They become
-      what is served before the first entry of the log. `:keys` are theirs then
+      what is served before the first entry of the log. `:keys` are theirs then; with `keys: :unknown` the
+      router is not told which they are
     * `:descriptor` - any term, kept with the shape; see `shape/2`
   """
   @spec add_shape(GenServer.server(), ShapeRouter.id(), {table(), String.t() | nil}, keyword()) ::

@@ -84,7 +84,12 @@ defmodule ShapeRouter.Collector.Added do
   defp held(store, shape),
     do: LogStore.write_rows(store, shape.id, shape.table, shape.rows, &key(shape.table, &1))
 
-  defp put_keys(shape, keys), do: %{shape | opts: Keyword.put(shape.opts, :keys, keys)}
+  # A host may spare the memory that knowing them takes, or not be sure of them.
+  defp put_keys(shape, keys) do
+    if shape.opts[:keys] == :unknown,
+      do: shape,
+      else: %{shape | opts: Keyword.put(shape.opts, :keys, keys)}
+  end
 
   @doc "Adds them to the routers of their tables: of a table all or none, of several the first ones."
   @spec to_routers([t()]) :: :ok | {:error, Error.t()}
