@@ -24,7 +24,7 @@ defmodule ShapeRouter.Native do
   def log_append(_store, _log, _entries), do: nif()
   def log_rows_begin(_store, _log), do: nif()
   def log_rows_write(_rows, _table, _records), do: nif()
-  def log_rows_end(_rows), do: nif()
+  def log_rows_end(_store, _rows), do: nif()
   def log_newest(_store, _log), do: nif()
   def log_read(_store, _log, _offset, _gzip), do: nif()
   def log_release(_lease), do: nif()
