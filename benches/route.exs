@@ -4,9 +4,8 @@
 #
 # One scheduler does the work. A round times up to a thousand calls with inputs drawn at random before
 # the clock starts, less what the empty loop costs (its median): `median` and `best` are those of the
-# rounds. `p99` is of single calls, each between two readings of the clock, less what those cost. At
-# the end stands how often a process held its scheduler for 1 ms or more: also when the system gave
-# the processor to somebody else meanwhile, so that it tells something on a quiet machine only.
+# rounds. `p99` is of single calls, each between two readings of the clock, less what those cost.
+# How long single calls hold a scheduler is what `bin/bench budget` tells.
 
 for name <- ~w(measure workload), do: Code.require_file("support/#{name}.exs", __DIR__)
 
@@ -32,7 +31,6 @@ defmodule Bench do
   end
 
   defp run(shapes, rounds, only) do
-    watch = watch()
     yardstick = yardstick(shapes, rounds)
     IO.puts("#{shapes} shapes, one scheduler, #{rounds} rounds, load #{load()}\n")
 
@@ -61,7 +59,7 @@ defmodule Bench do
       ShapeRouter.close(router)
     end
 
-    IO.puts("\nlong_schedule events (1 ms or more): #{events(watch)}, load at the end #{load()}")
+    IO.puts("\nload at the end #{load()}")
   end
 
   # Per kind of shape: what is measured, how many changes a call has, how to make an input, the call.
@@ -100,29 +98,9 @@ defmodule Bench do
   defp wal_batch(count),
     do: (fn make -> fn -> Enum.map(make.(), &message/1) end end).(batch(count))
 
-  defp message(%{op: :insert, new_record: new}), do: <<?I, 16_385::32, ?N>> <> tuple(new)
-
-  defp message(%{op: :update, old_record: old, new_record: new}),
-    do: <<?U, 16_385::32, ?O>> <> tuple(old) <> "N" <> tuple(new)
-
-  defp tuple(record) do
-    for {name, _} <- columns(), into: <<length(columns())::16>> do
-      value = Map.fetch!(record, Atom.to_string(name))
-      <<?t, byte_size(value)::32, value::binary>>
-    end
-  end
-
   defp wal_call(router) do
     {:ok, decoder} = WalDecoder.new()
-    oids = [id: 20, user_id: 20, status: 25, priority: 20, title: 25, tags: 1009]
-
-    columns =
-      for {name, oid} <- oids, into: <<length(oids)::16>> do
-        <<if(name == :id, do: 1, else: 0), Atom.to_string(name)::binary, 0, oid::32, -1::32>>
-      end
-
-    relation = <<?R, 16_385::32, "public", 0, "todos", 0, ?f>> <> columns
-    [] = ShapeRouter.route_wal(router, decoder, relation)
+    [] = ShapeRouter.route_wal(router, decoder, relation_message())
     &ShapeRouter.route_wal(router, decoder, &1)
   end
 

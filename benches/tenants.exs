@@ -42,6 +42,13 @@ defmodule TenantsBench do
     {:ok, _} = Supervisor.restart_child(ShapeRouter.Supervisor, Registry)
     again = time(fn -> for number <- 1..count, do: router(number, fn _ -> :ok end) end)
     IO.puts("asked for again           #{ms(again)} ms, #{ms(again / count)} ms a tenant")
+
+    :ok = Supervisor.terminate_child(ShapeRouter.Supervisor, Registry)
+    {:ok, _} = Supervisor.restart_child(ShapeRouter.Supervisor, Registry)
+    ask = fn number -> router(number, fn _ -> :ok end) end
+    at_once = [max_concurrency: 32, ordered: false, timeout: :infinity]
+    again = time(fn -> 1..count |> Task.async_stream(ask, at_once) |> Stream.run() end)
+    IO.puts("the same, 32 at once      #{ms(again)} ms, #{ms(again / count)} ms a tenant")
   end
 
   defp warm_up do

@@ -48,7 +48,7 @@ defmodule ShapeRouter.Demo.Schema do
 
   @keys %{"projects" => ["id"], "todos" => ["id"], "events" => ["id", "bucket"]}
 
-  def tables, do: Map.keys(@tables)
+  def tables, do: @tables |> Map.keys() |> Enum.sort()
   def columns(table), do: Map.fetch!(@tables, table)
   def key(table), do: Map.fetch!(@keys, table)
 

@@ -408,7 +408,8 @@ defmodule ShapeRouter do
 
   @typedoc """
   What a message means. Of one router: its answer, or `nil` if the message concerns no row of its
-  table. Of named ones: the answers of those whose table it concerns, each with its name.
+  table. Of named ones: the answers of those whose table it concerns, each with its name, in the order of
+  the list, or of the names in a map.
   """
   @type wal_answer(answer) :: answer | nil | [{term(), answer}]
 
@@ -478,7 +479,8 @@ defmodule ShapeRouter do
     end
   end
 
-  defp pairs(routers) when is_map(routers), do: Map.to_list(routers)
+  # A map's own order differs from one release of Erlang to the next.
+  defp pairs(routers) when is_map(routers), do: routers |> Map.to_list() |> List.keysort(0)
   defp pairs(routers), do: routers
 
   defp wal(mode, routers, decoder, messages),
@@ -565,7 +567,10 @@ defmodule ShapeRouter do
     * `"memory_bytes"` and `"bytes_per_shape"`, as the router accounts for them
     * `"staged_transactions"`, `"acked_lsn"`
     * `"journal_bytes"` and `"snapshot_bytes"` of `:data_dir`: what the journal says since the snapshot, and
-      the snapshot
+      the snapshot; `"index_bytes"`: the indexes that are stored beside it, 0 where there are none;
+      `"index_failed"`: 1 if they could not be stored
+    * `"open_ms"`, how long opening `:data_dir` took; `"open_loaded"`: 1 if it found its indexes stored, 0 if
+      it derived them; `"open_refused"`: 1 if there were some that could not be used
   """
   @spec metrics(t()) :: %{String.t() => number()}
   def metrics(router), do: Native.router_metrics(router)

@@ -21,9 +21,26 @@ defmodule ShapeRouter.BenchmarkTest do
 
     table = File.read!(Path.join(directory, "table.txt"))
 
-    for row <- ["INSERT, miss", "UPDATE, 1 hit", "filter :beam", "tags @>"],
+    for row <- ["INSERT, miss", "UPDATE, 1 hit", "filter :native", "filter :beam", "tags @>"],
         do: assert(table =~ row)
 
     assert directory |> Path.join("latency.svg") |> File.read!() =~ ~r/^<svg .*<\/svg>\n$/s
+  end
+
+  test "bytes a shape of each kind, weighed by the system" do
+    for kind <- ~w(router filter_native filter_native_with_shapes filter_beam) do
+      args = ["run", "--no-compile", "benches/bytes.exs", kind, "20000"]
+      env = [{"MIX_ENV", "test"}, {"ERL_FLAGS", "+MMmcs 0"}]
+      {output, 0} = System.cmd("mix", args, env: env, stderr_to_stdout: true)
+      assert output =~ ~r/bytes a shape: -?[0-9.]+\n$/
+      IO.puts("#{kind}: #{output}")
+    end
+  end
+
+  test "the budget of each kind of call" do
+    args = ~w(run --no-compile benches/budget.exs --shapes 2000 --seconds 0)
+    {output, 0} = System.cmd("mix", args, env: [{"MIX_ENV", "test"}], stderr_to_stdout: true)
+    IO.puts(output)
+    for row <- ["INSERT, miss", "2000 hits", "TRUNCATE"], do: assert(output =~ row)
   end
 end

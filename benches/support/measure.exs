@@ -59,31 +59,6 @@ defmodule ShapeRouter.Bench.Measure do
     loop(rest, call)
   end
 
-  # Calls that hold their scheduler. The making of inputs, which is Elixir's, is preempted in time.
-
-  @doc "Counts from now on how often a process holds its scheduler for 1 ms or more."
-  def watch do
-    watch = spawn_link(fn -> count(0) end)
-    :erlang.system_monitor(watch, long_schedule: 1)
-    watch
-  end
-
-  defp count(events) do
-    receive do
-      {:monitor, _, :long_schedule, _} -> count(events + 1)
-      {:events, from} -> send(from, {:events, events})
-    end
-  end
-
-  @doc "What was counted."
-  def events(watch) do
-    send(watch, {:events, self()})
-
-    receive do
-      {:events, events} -> events
-    end
-  end
-
   @doc "The machine's load of the last minute, as text."
   def load do
     case File.read("/proc/loadavg") do
@@ -92,9 +67,20 @@ defmodule ShapeRouter.Bench.Measure do
     end
   end
 
-  @doc "Resident bytes of this process, as the operating system says."
+  @doc "Resident bytes of this process that no file stands behind, as the operating system says."
   def resident do
-    [_size, resident | _] = "/proc/self/statm" |> File.read!() |> String.split()
-    String.to_integer(resident) * 4096
+    [_, kilobytes] = Regex.run(~r/^RssAnon:\s+(\d+) kB/m, File.read!("/proc/self/status"))
+    1024 * String.to_integer(kilobytes)
+  end
+
+  @doc "The same when nothing has changed for a while: all garbage collected, merges in the background over."
+  def settled(last \\ 0, tries \\ 40) do
+    for pid <- Process.list(), do: :erlang.garbage_collect(pid)
+    Process.sleep(500)
+    now = resident()
+
+    if tries == 0 or abs(now - last) < max(div(now, 500), 65_536),
+      do: now,
+      else: settled(now, tries - 1)
   end
 end

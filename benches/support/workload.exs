@@ -5,6 +5,7 @@ defmodule ShapeRouter.Bench.Workload do
   """
 
   alias ShapeRouter.Bench.Measure
+  alias ShapeRouter.{Changes, Shape}
 
   @columns [
     id: :int8,
@@ -15,6 +16,7 @@ defmodule ShapeRouter.Bench.Workload do
     tags: "text[]"
   ]
   @vocabulary 2_000
+  @table {"public", "todos"}
 
   @doc "The table's columns."
   def columns, do: @columns
@@ -93,6 +95,64 @@ defmodule ShapeRouter.Bench.Workload do
   defp random_text(bytes), do: for(_ <- 1..bytes, into: "", do: <<?a + random(26)>>)
   def random(below), do: :rand.uniform(below) - 1
 
+  # The same as pgoutput has it.
+
+  def message(%{op: :insert, new_record: new}), do: <<?I, 16_385::32, ?N>> <> tuple(new)
+
+  def message(%{op: :update, old_record: old, new_record: new}),
+    do: <<?U, 16_385::32, ?O>> <> tuple(old) <> "N" <> tuple(new)
+
+  defp tuple(record) do
+    for {name, _} <- @columns, into: <<length(@columns)::16>> do
+      value = Map.fetch!(record, Atom.to_string(name))
+      <<?t, byte_size(value)::32, value::binary>>
+    end
+  end
+
+  @doc "The message that defines the table."
+  def relation_message do
+    oids = [id: 20, user_id: 20, status: 25, priority: 20, title: 25, tags: 1009]
+
+    columns =
+      for {name, oid} <- oids, into: <<length(oids)::16>> do
+        <<if(name == :id, do: 1, else: 0), Atom.to_string(name)::binary, 0, oid::32, -1::32>>
+      end
+
+    <<?R, 16_385::32, "public", 0, "todos", 0, ?f>> <> columns
+  end
+
+  # For `ShapeRouter.Filter`.
+
+  @doc "So many shapes `user_id = K` as a host has them, with handles of 25 bytes: a stream."
+  def host_shapes(count), do: Stream.map(0..(count - 1)//1, &{handle(&1), host_shape(&1)})
+
+  defp handle(user), do: "#{10_000_000 + user}-#{1_700_000_000_000_000 + user}"
+
+  defp host_shape(user) do
+    %Shape{
+      root_table: @table,
+      root_table_id: 16_385,
+      root_pk: ["id"],
+      root_column_count: length(@columns),
+      where: %{query: "user_id = #{user}", used_refs: %{["user_id"] => :int8}, returns: :bool},
+      selected_columns: for({name, _} <- @columns, do: Atom.to_string(name)),
+      flags: %{selects_all_columns: true}
+    }
+  end
+
+  @doc "A host's changes instead of maps."
+  def host_change(make) do
+    fn ->
+      case make.() do
+        %{op: :insert, new_record: new} ->
+          %Changes.NewRecord{relation: @table, record: new}
+
+        %{old_record: old, new_record: new} ->
+          %Changes.UpdatedRecord{relation: @table, old_record: old, record: new}
+      end
+    end
+  end
+
   @doc "What a random `:ets.lookup` takes among so many rows."
   def yardstick(shapes, rounds) do
     table = :ets.new(:yardstick, [:set, :public])
@@ -104,11 +164,24 @@ defmodule ShapeRouter.Bench.Workload do
   @doc "A router with so many shapes, and the microseconds that adding one took."
   def router(kind, count) do
     {:ok, router} = ShapeRouter.new("bench", "todos", columns: @columns, primary_key: [:id])
-    specs = for id <- 0..(count - 1), do: {id, clause(kind, id)}
-    {us, :ok} = :timer.tc(fn -> ShapeRouter.add_shapes(router, specs) end)
+    us = add(router, kind, count)
+    {router, us / max(count, 1)}
+  end
+
+  @doc "Adds so many shapes in bulk, and gives the microseconds that it took."
+  def add(router, kind, count) do
+    # Some at a time, so that what is measured later has no garbage of millions before it.
+    us =
+      for ids <- Stream.chunk_every(0..(count - 1)//1, 10_000), reduce: 0 do
+        us ->
+          specs = for id <- ids, do: {id, clause(kind, id)}
+          {more, :ok} = :timer.tc(fn -> ShapeRouter.add_shapes(router, specs) end)
+          us + more
+      end
+
     # What adding leaves to the background is over, and what that replaced is freed.
     :ok = ShapeRouter.rebuild(router)
     Process.sleep(300)
-    {router, us / count}
+    us
   end
 end

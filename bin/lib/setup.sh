@@ -89,7 +89,7 @@ missing() {
   MISSING_PACKAGES+=("$@")
 }
 
-# need THING...: elixir, postgres, libclang, dialyzer. A C compiler is always needed.
+# need THING...: elixir, postgres, libclang, http, dialyzer. A C compiler is always needed.
 need() {
   local thing
   MISSING_PACKAGES=()
@@ -112,6 +112,11 @@ need() {
           postgresql postgresql-contrib
         ;;
       libclang) have_libclang || missing "libclang with its headers" libclang-dev ;;
+      http)
+        have curl || missing "curl" curl
+        have wrk || missing "wrk, which loads web servers" wrk
+        have strace || missing "strace" strace
+        ;;
       dialyzer) have dialyzer || missing "Erlang's dialyzer" erlang-dialyzer ;;
       *) die "bin/lib/setup.sh does not know $thing" ;;
     esac

@@ -96,6 +96,19 @@ defmodule ShapeRouter.Filter do
   def add_shape(%__MODULE__{module: module, state: state} = filter, id, shape),
     do: %{filter | state: module.add_shape(state, id, shape)}
 
+  @doc """
+  Adds many shapes, as `add_shape/3` does one after the other, but all of them or none: where one
+  cannot be added it raises, and the filter is as it was. Shapes of one table and the same columns are
+  filed together, in the mode `:native` off the scheduler, in a fraction of the time; it is for the
+  start, when a host tells all that it has. They are taken from the enumerable a few thousand at a
+  time, so a stream of a million is never in memory whole.
+
+  In the mode `{:shadow, Module}` a `Module` that has no `add_shapes/2` is told them one by one.
+  """
+  @spec add_shapes(t(), Enumerable.t({shape_id(), map()})) :: t()
+  def add_shapes(%__MODULE__{module: module, state: state} = filter, shapes),
+    do: %{filter | state: module.add_shapes(state, shapes)}
+
   @doc "Removes a shape. Raises `ShapeRouter.Error` if there is none with this id."
   @spec remove_shape(t(), shape_id()) :: t()
   def remove_shape(%__MODULE__{module: module, state: state} = filter, id),

@@ -93,9 +93,7 @@ defmodule ShapeRouter.OperationCache do
   end
 
   defp evicted(_cache, 0), do: :ok
-
-  defp evicted(cache, count),
-    do: Telemetry.execute([:operation_cache, :evict], %{count: count}, %{shape: cache.shape})
+  defp evicted(cache, count), do: told(cache, :evict, count)
 
   @doc """
   Up to `limit` operations behind `offset`, as one JSON array, and the offset of the last one: to be asked for
@@ -111,7 +109,7 @@ defmodule ShapeRouter.OperationCache do
         with :dirty <- Native.cache_read(cache.ref, offset, limit),
              do: Native.cache_read_dirty(cache.ref, offset, limit)
 
-      told(answer, cache.shape)
+      told(cache, if(answer == :miss, do: :miss, else: :hit))
       answer
     end
   end
@@ -134,12 +132,11 @@ defmodule ShapeRouter.OperationCache do
     }
   end
 
-  defp told(:miss, shape),
-    do: Telemetry.execute([:operation_cache, :miss], %{count: 1}, %{shape: shape})
-
-  defp told({:ok, json, _last}, shape) do
-    measurements = %{count: 1, bytes: byte_size(json)}
-    Telemetry.execute([:operation_cache, :hit], measurements, %{shape: shape})
+  defp told(cache, event, count \\ 1) do
+    # Asking takes a lock that a writer may hold.
+    depth = if Telemetry.told?(), do: cache.ref |> Native.cache_stats() |> elem(0)
+    measurements = %{count: count, depth: depth}
+    Telemetry.execute([:operation_cache, event], measurements, %{shape: cache.shape})
   end
 
   defp long?([], _left), do: false

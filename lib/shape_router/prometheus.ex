@@ -45,11 +45,25 @@ defmodule ShapeRouter.Prometheus do
     {[:filter, :unreadable], "filter_unreadable_total", "Changes that could not be read."},
     {[:eval, :error], "beam_eval_errors_total",
      "Clauses that raised in the filter's mode :beam."},
+    {[:operation_cache, :hit], "operation_cache_hits_total",
+     "Reads that were answered from memory."},
+    {[:operation_cache, :miss], "operation_cache_misses_total",
+     "Reads that were answered from the log."},
+    {[:operation_cache, :evict], "operation_cache_evictions_total",
+     "Operations that left a cache of the host's own."},
+    {[:sendfile, :serve], "sendfile_total", "Sealed chunks that were handed out as files."},
+    {[:sendfile, :bytes], "sendfile_bytes_total", "Bytes of those files."},
+    {[:sendfile, :fallback], "sendfile_fallbacks_total", "Reads that could not be a file."},
+    {[:chunk, :seal], "chunks_sealed_total", "Chunks that were sealed."},
+    {[:chunk, :seal_failed], "chunk_seal_failures_total",
+     "Attempts to seal a chunk that failed, and are tried again."},
     {[:limit, :reached], "limit_reached_total", "Additions that a tenant's limit refused."}
   ]
 
   @histograms [
     {:route, "route_duration_seconds", "What a call took, of one in 64."},
+    {:sendfile, "sendfile_duration_seconds",
+     "How long a sealed chunk's file was held to be sent."},
     {:rebuild, "rebuild_duration_seconds", "What a rebuild took."}
   ]
 

@@ -226,8 +226,7 @@ defmodule ShapeRouter.ShapeLog do
   def release do
     for {lease, bytes, seq, shape, started} <- Process.delete(@leases) || [] do
       :ok = Native.log_release(lease)
-      measurements = %{duration: System.monotonic_time() - started, bytes: bytes}
-      Telemetry.execute([:sendfile, :serve], measurements, %{chunk_seq: seq, shape: shape})
+      Telemetry.served(started, bytes, %{chunk_seq: seq, shape: shape})
     end
 
     :ok
@@ -245,7 +244,9 @@ defmodule ShapeRouter.ShapeLog do
       shape: log.id
     })
 
-    Telemetry.execute([:operation_cache, cache], %{count: 1}, %{shape: log.id})
+    # Asking takes a lock that a writer may hold.
+    depth = if Telemetry.told?(), do: Native.log_cache_depth(log.store, log.id)
+    Telemetry.execute([:operation_cache, cache], %{count: 1, depth: depth}, %{shape: log.id})
   end
 
   @doc false

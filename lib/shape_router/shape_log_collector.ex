@@ -174,6 +174,9 @@ defmodule ShapeRouter.ShapeLogCollector do
          :error <- Directory.get(shapes, id) do
       unknown_shape(id)
     end
+  rescue
+    # The collector ended in between.
+    ArgumentError -> closed(collector)
   end
 
   @doc "The shape with exactly this table and clause; of several, the one of the lowest id. Asks nobody."
@@ -186,6 +189,8 @@ defmodule ShapeRouter.ShapeLogCollector do
       message = "there is no shape of #{inspect(table)} #{clause}"
       {:error, %Error{code: :unknown_shape, message: message}}
     end
+  rescue
+    ArgumentError -> closed(collector)
   end
 
   @doc """
@@ -201,12 +206,16 @@ defmodule ShapeRouter.ShapeLogCollector do
     else
       _ -> :removed
     end
+  rescue
+    ArgumentError -> :removed
   end
 
   defp directory(collector) do
-    with :error <- Directory.of(collector) do
-      {:error, %Error{code: :closed, message: "the collector #{inspect(collector)} is not there"}}
-    end
+    with :error <- Directory.of(collector), do: closed(collector)
+  end
+
+  defp closed(collector) do
+    {:error, %Error{code: :closed, message: "the collector #{inspect(collector)} is not there"}}
   end
 
   defp unknown_shape(id) do

@@ -15,6 +15,13 @@ defmodule ShapeRouter.Telemetry do
   | `[:shape_router, :filter, :failed]` | `count` | `error`, `change` |
   | `[:shape_router, :filter, :refused]` | `count` | `shape`, `table`, `clause`, `error` |
   | `[:shape_router, :filter, :unreadable]` | `count` | `table`, `error` |
+  | `[:shape_router, :operation_cache, :hit]` | `count`, `depth` (operations in the cache) | `shape` |
+  | `[:shape_router, :operation_cache, :miss]` | `count`, `depth` | `shape` |
+  | `[:shape_router, :operation_cache, :evict]` | `count`, `depth` | `shape` |
+  | `[:shape_router, :sendfile, :serve]` | `duration`, `bytes` | `chunk_seq`, `shape` |
+  | `[:shape_router, :sendfile, :fallback]` | `count` | `reason`: `:not_aligned`, `:not_sealed`, `:too_small`, `:damaged`; `offset`, `shape` |
+  | `[:shape_router, :chunk, :seal]` | `count`, `bytes` | `chunk_seq`, `shape` |
+  | `[:shape_router, :chunk, :seal_failed]` | `count` | `shape`, `message` |
   | `[:shape_router, :limit, :reached]` | `count` | `tenant`, `limit`: `:max_shapes`, `:max_bytes`, `:max_routers` |
 
   A router counts by itself what its clauses raise; every ten seconds (`config :shape_router,
@@ -44,6 +51,13 @@ defmodule ShapeRouter.Telemetry do
           [:filter, :failed],
           [:filter, :refused],
           [:filter, :unreadable],
+          [:operation_cache, :hit],
+          [:operation_cache, :miss],
+          [:operation_cache, :evict],
+          [:sendfile, :serve],
+          [:sendfile, :fallback],
+          [:chunk, :seal],
+          [:chunk, :seal_failed],
           [:limit, :reached]
         ],
         do: [:shape_router | event]
@@ -68,20 +82,25 @@ defmodule ShapeRouter.Telemetry do
 
   # What a counter of this event is kept apart by.
   defp label([:filter, :difference], metadata), do: [kind: metadata.kind]
+  defp label([:sendfile, :fallback], metadata), do: [reason: metadata.reason]
   defp label([:limit, :reached], metadata), do: [tenant: metadata.tenant, limit: metadata.limit]
   defp label(_event, _metadata), do: []
 
   @doc false
   @spec tell([atom()], map(), map()) :: :ok
   def tell(event, measurements, metadata) do
-    # It was loaded when this application started, if the host has it: asking for a module that is
-    # nowhere costs a search of all paths.
-    if function_exported?(:telemetry, :execute, 3) do
+    if told?() do
       apply(:telemetry, :execute, [[:shape_router | event], measurements, metadata])
     end
 
     :ok
   end
+
+  @doc false
+  # Whether the host has `:telemetry`. It was loaded when this application started: asking for a module
+  # that is nowhere costs a search of all paths.
+  @spec told?() :: boolean()
+  def told?, do: function_exported?(:telemetry, :execute, 3)
 
   @doc false
   # The time, if this call is one of those that are told.
@@ -136,6 +155,16 @@ defmodule ShapeRouter.Telemetry do
   rescue
     # The application is not started: nobody counts.
     ArgumentError -> :ok
+  end
+
+  @doc false
+  # A chunk's file was sent, or given up.
+  @spec served(integer(), non_neg_integer(), map()) :: :ok
+  def served(started, bytes, metadata) do
+    duration = System.monotonic_time() - started
+    observe(:sendfile, [], duration)
+    count([:events, [:sendfile, :bytes], []], bytes)
+    execute([:sendfile, :serve], %{duration: duration, bytes: bytes}, metadata)
   end
 
   @doc false

@@ -70,6 +70,112 @@ defmodule ShapeRouter.Registry.TenantsTest do
     end
   end
 
+  # Ways in which a tenant's directory goes wrong while nobody has it open.
+  @damages [
+    garbled: &__MODULE__.garble/1,
+    cut: &__MODULE__.cut/1,
+    one_bit: &__MODULE__.flip/1,
+    emptied: &__MODULE__.empty/1,
+    a_file: &__MODULE__.replace/1
+  ]
+
+  def garble(directory),
+    do: for(file <- files(directory), do: File.write!(file, :binary.copy("damage", 100)))
+
+  def cut(directory) do
+    for file <- files(directory), bytes = File.read!(file) do
+      File.write!(file, binary_part(bytes, 0, div(byte_size(bytes), 2)))
+    end
+  end
+
+  def flip(directory) do
+    for file <- files(directory),
+        <<head::binary-size(20), byte, tail::binary>> <- [File.read!(file)] do
+      File.write!(file, [head, Bitwise.bxor(byte, 1), tail])
+    end
+  end
+
+  def empty(directory), do: for(file <- files(directory), do: File.write!(file, ""))
+
+  def replace(directory) do
+    File.rm_rf!(directory)
+    File.write!(directory, "not a directory")
+  end
+
+  defp files(directory),
+    do: for(file <- Path.wildcard(directory <> "/**"), File.regular?(file), do: file)
+
+  # Everybody routes and adds while those are asked for again and again.
+  @tag :tmp_dir
+  @tag timeout: 120_000
+  test "24 tenants with directories, some of them damaged: the others' stay what they are", %{
+    tmp_dir: base
+  } do
+    Application.put_env(:shape_router, Registry, base_dir: base)
+
+    for tenant <- @tenants, table <- ["todos", "users"] do
+      {:ok, router} = Registry.router(tenant, table, @columns)
+      :ok = ShapeRouter.add_shapes(router, for(n <- 1..20, do: {n, "n = #{n}"}))
+    end
+
+    directories = Map.new(@tenants, &{&1, Registry.usage(&1).directory})
+    assert directories |> Map.values() |> Enum.uniq() |> length() == 24
+    :ok = Supervisor.terminate_child(ShapeRouter.Supervisor, Registry)
+    damaged = @tenants |> Enum.take_every(4) |> Enum.zip(Stream.cycle(@damages))
+    for {tenant, {_name, damage}} <- damaged, do: damage.(directories[tenant])
+    whole = @tenants -- Enum.map(damaged, &elem(&1, 0))
+
+    before =
+      for tenant <- whole, file <- files(directories[tenant]), do: {file, File.stat!(file).inode}
+
+    {:ok, _} = Supervisor.restart_child(ShapeRouter.Supervisor, Registry)
+
+    tasks =
+      for tenant <- whole, table <- ["todos", "users"] do
+        Task.async(fn ->
+          {:ok, router} = Registry.router(tenant, table, @columns)
+
+          for n <- 1..20 do
+            assert ShapeRouter.route(router, insert(n)) == [n]
+            assert ShapeRouter.add_shape(router, 100 + n, "n = #{-n}") == :ok
+            assert ShapeRouter.route(router, insert(-n)) == [100 + n]
+          end
+        end)
+      end
+
+    for _ <- 1..5, {tenant, {name, _damage}} <- damaged, table <- ["todos", "users"] do
+      case Registry.router(tenant, table, @columns) do
+        {:error, %Error{code: code, message: message}} ->
+          assert code in [:damaged, :unknown_version, :io_error], "#{name}: #{message}"
+          # It says whose file it is.
+          assert message =~ directories[tenant]
+
+        {:ok, router} ->
+          # Of what was cut off at its end, the whole beginning may stand.
+          assert name == :cut
+          assert ShapeRouter.shapes(router) -- Enum.to_list(1..20) == []
+      end
+    end
+
+    Task.await_many(tasks, 120_000)
+    for {file, inode} <- before, File.exists?(file), do: assert(File.stat!(file).inode == inode)
+
+    # And so it is after another start; a damaged one begins anew when it was dropped.
+    :ok = Supervisor.terminate_child(ShapeRouter.Supervisor, Registry)
+    {:ok, _} = Supervisor.restart_child(ShapeRouter.Supervisor, Registry)
+
+    for tenant <- whole, table <- ["todos", "users"] do
+      {:ok, router} = Registry.router(tenant, table, @columns)
+      assert ShapeRouter.shapes(router) == Enum.to_list(1..20) ++ Enum.to_list(101..120)
+    end
+
+    for {tenant, _} <- damaged do
+      assert Registry.drop(tenant) == :ok
+      {:ok, router} = Registry.router(tenant, "todos", @columns)
+      assert ShapeRouter.shapes(router) == []
+    end
+  end
+
   @tag timeout: 120_000
   test "a thousand tenants in one VM" do
     before = resident()

@@ -35,6 +35,7 @@ defmodule ShapeRouter.Collector.Directory do
   @spec of(GenServer.server()) :: {:ok, :ets.table()} | :error
   def of(collector) do
     with pid when is_pid(pid) <- GenServer.whereis(collector),
+         true <- Process.alive?(pid),
          [{_, shapes}] <- :ets.lookup(@table, pid) do
       {:ok, shapes}
     else

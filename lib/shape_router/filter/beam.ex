@@ -44,6 +44,10 @@ defmodule ShapeRouter.Filter.Beam do
   end
 
   @impl true
+  def add_shapes(state, shapes),
+    do: Enum.reduce(shapes, state, fn {id, shape}, state -> add_shape(state, id, shape) end)
+
+  @impl true
   def remove_shape(state, id) do
     {{_shape, definition, filing, columns}, shapes} =
       case Map.pop(state.shapes, id) do

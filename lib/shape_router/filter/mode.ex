@@ -12,6 +12,8 @@ defmodule ShapeRouter.Filter.Mode do
 
   @callback new(keyword()) :: state()
   @callback add_shape(state(), shape_id(), shape :: map()) :: state()
+  @doc "All of them or, where it raises, none."
+  @callback add_shapes(state(), Enumerable.t({shape_id(), shape :: map()})) :: state()
   @callback remove_shape(state(), shape_id()) :: state()
   @callback affected(state(), event()) :: MapSet.t(shape_id())
   @doc "What a change that cannot be read concerns: everything of a table, or everything."

@@ -43,59 +43,143 @@ defmodule ShapeRouter.Filter.Native do
   end
 
   @impl true
-  def add_shape(state, id, shape) do
-    definition = Definition.read(shape, Map.get(state.declared, shape.root_table, []))
-    {place, state} = place(state, definition.identity)
-    number = Handles.put(state.handles, id, place, shape) || raise Report.duplicate(id)
+  def add_shape(state, id, shape), do: add_some(state, [{id, shape}])
+
+  # So many are read and filed at a time.
+  @at_once 4_096
+
+  @impl true
+  def add_shapes(state, shapes) do
+    # What is added so far is kept where it is found when the enumerable itself raises.
+    so_far = {__MODULE__, make_ref()}
+    Process.put(so_far, {state, []})
 
     try do
-      table = file(state, definition, number, id)
-      %{state | tables: Map.put(state.tables, definition.table, table)}
+      for some <- Stream.chunk_every(shapes, @at_once) do
+        {state, added} = Process.get(so_far)
+        state = add_some(state, some)
+        Process.put(so_far, {state, [Enum.map(some, &elem(&1, 0)) | added]})
+      end
+
+      elem(Process.get(so_far), 0)
+    catch
+      kind, reason ->
+        {state, added} = Process.get(so_far)
+        added |> Enum.concat() |> Enum.reduce(state, &remove_shape(&2, &1))
+        :erlang.raise(kind, reason, __STACKTRACE__)
+    after
+      Process.delete(so_far)
+    end
+  end
+
+  # All of them, or none.
+  defp add_some(state, shapes) do
+    {read, state} = Enum.map_reduce(shapes, state, &read/2)
+    numbered = take_numbers(state.handles, read, [])
+
+    try do
+      numbered
+      |> Enum.group_by(fn {_number, _id, definition} -> {definition.table, definition.columns} end)
+      |> Enum.reduce(state, fn {{name, columns}, shapes}, state ->
+        table = Map.get(state.tables, name, %Table{})
+        %{state | tables: Map.put(state.tables, name, file(state, table, columns, shapes))}
+      end)
     rescue
       error ->
-        Handles.delete(state.handles, id)
+        give_back(state, numbered)
         reraise error, __STACKTRACE__
     end
   end
 
-  # In the first router that has no other type for one of the clause's columns.
-  defp file(state, definition, number, id) do
-    table = Map.get(state.tables, definition.table, %Table{})
+  defp read({id, shape}, state) do
+    definition = Definition.read(shape, Map.get(state.declared, shape.root_table, []))
+    {place, state} = place(state, definition.identity)
+    {{id, shape, definition, place}, state}
+  end
 
-    case file_in(table.routers, table, definition, number) do
-      :none -> file_in_new(state, table, definition, number, id)
-      {:error, error} -> unrouted(table, definition, id, error)
+  defp take_numbers(_handles, [], taken), do: Enum.reverse(taken)
+
+  defp take_numbers(handles, [{id, shape, definition, place} | rest], taken) do
+    number =
+      try do
+        Handles.put(handles, id, place, shape) || raise Report.duplicate(id)
+      rescue
+        error ->
+          for {_number, id, _definition} <- taken, do: Handles.delete(handles, id)
+          reraise error, __STACKTRACE__
+      end
+
+    take_numbers(handles, rest, [{number, id, definition} | taken])
+  end
+
+  defp give_back(state, numbered) do
+    for {number, id, definition} <- numbered do
+      # Where it was filed before another one failed.
+      with %Table{routers: routers} <- state.tables[definition.table],
+           do: Enum.each(routers, &ShapeRouter.remove_shape(&1, number))
+
+      Handles.delete(state.handles, id)
+    end
+  end
+
+  # Shapes that read the same columns: in the first router that has no other type for one of these. Of
+  # many of which one is refused, each half is tried by itself, until that one is alone.
+  defp file(state, table, columns, shapes) do
+    case file_in(table.routers, table, columns, shapes) do
+      :none -> file_in_new(state, table, columns, shapes)
+      {:error, error} -> refused(state, table, columns, shapes, error)
       table -> table
     end
   end
 
-  defp file_in([], _table, _definition, _number), do: :none
+  defp file_in([], _table, _columns, _shapes), do: :none
 
-  defp file_in([router | rest], table, definition, number) do
-    with {:ok, table} <- declare(table, router, definition.columns),
-         :ok <- ShapeRouter.add_shape(router, number, definition.clause) do
-      %{table | counts: Map.update(table.counts, router, 1, &(&1 + 1))}
+  defp file_in([router | rest], table, columns, shapes) do
+    with {:ok, table} <- declare(table, router, columns),
+         {:added, :ok} <- {:added, add(router, shapes)} do
+      count = length(shapes)
+      %{table | counts: Map.update(table.counts, router, count, &(&1 + count))}
     else
-      {:error, %Error{code: :invalid_schema}} -> file_in(rest, table, definition, number)
+      {:added, {:error, error}} when tl(shapes) != [] -> {:error, error}
+      {:added, {:error, %Error{code: :invalid_schema}}} -> file_in(rest, table, columns, shapes)
+      {:added, error} -> error
+      {:error, %Error{code: :invalid_schema}} -> file_in(rest, table, columns, shapes)
       error -> error
     end
   end
 
-  defp file_in_new(state, table, definition, number, id) do
+  defp add(router, [{number, _id, definition}]),
+    do: ShapeRouter.add_shape(router, number, definition.clause)
+
+  defp add(router, shapes) do
+    shapes = for {number, _id, definition} <- shapes, do: {number, definition.clause}
+    ShapeRouter.add_shapes(router, shapes)
+  end
+
+  defp file_in_new(state, table, columns, [{_, _, definition} | _] = shapes) do
     name = Definition.name(definition.table)
 
     with {:ok, router} <- ShapeRouter.new(state.tenant, name, state.router_opts),
-         %Table{} = table <- file_in([router], table, definition, number) do
+         %Table{} = table <- file_in([router], table, columns, shapes) do
       Telemetry.watch(router, tenant: state.tenant, table: name)
       %{table | routers: table.routers ++ [router]}
     else
       :none ->
-        message = "its columns contradict each other: #{inspect(definition.columns)}"
-        unrouted(table, definition, id, %Error{code: :invalid_schema, message: message})
+        message = "its columns contradict each other: #{inspect(columns)}"
+        unrouted(table, shapes, %Error{code: :invalid_schema, message: message})
 
       {:error, error} ->
-        unrouted(table, definition, id, error)
+        refused(state, table, columns, shapes, error)
     end
+  end
+
+  defp refused(_state, table, _columns, [_] = shapes, error), do: unrouted(table, shapes, error)
+
+  defp refused(state, table, columns, shapes, _error) do
+    shapes
+    |> Enum.split(div(length(shapes), 2))
+    |> Tuple.to_list()
+    |> Enum.reduce(table, &file(state, &2, columns, &1))
   end
 
   # Tells a router of the columns that it was not told of.
@@ -117,9 +201,12 @@ defmodule ShapeRouter.Filter.Native do
          do: router |> Native.router_declare(columns) |> Error.result()
   end
 
-  defp unrouted(table, definition, id, error) do
-    Report.refused(id, definition, error)
-    %{table | unrouted: Map.put(table.unrouted, id, [])}
+  defp unrouted(table, shapes, error) do
+    for {_number, id, definition} <- shapes, reduce: table do
+      table ->
+        Report.refused(id, definition, error)
+        %{table | unrouted: Map.put(table.unrouted, id, [])}
+    end
   end
 
   defp place(state, identity) do

@@ -40,6 +40,22 @@ defmodule ShapeRouter.Filter.Shadow do
   end
 
   @impl true
+  def add_shapes(state, shapes) do
+    # They are gone through twice, which not every enumerable allows.
+    shapes = Enum.to_list(shapes)
+    own = add_to_host(state, shapes)
+    native = aside(state, :add_shapes, state.native, &Native.add_shapes(&1, shapes))
+    %{state | own: own, native: native}
+  end
+
+  # A host's filter may do without this function.
+  defp add_to_host(%{host: host, own: own}, shapes) do
+    if function_exported?(host, :add_shapes, 2),
+      do: host.add_shapes(own, shapes),
+      else: Enum.reduce(shapes, own, fn {id, shape}, own -> host.add_shape(own, id, shape) end)
+  end
+
+  @impl true
   def remove_shape(state, id) do
     own = state.host.remove_shape(state.own, id)
     native = aside(state, {:remove_shape, id}, state.native, &Native.remove_shape(&1, id))

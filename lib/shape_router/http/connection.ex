@@ -13,9 +13,10 @@ defmodule ShapeRouter.Http.Connection do
           headers: [{String.t(), String.t()}]
         }
 
-  # A request line and headers together; what is longer is refused, not kept.
   @most_headers 100
-  @longest_line 16_384
+  # A clause of 64 KiB, with each of its bytes escaped, is an address. On a longer line the VM closes the
+  # connection by itself.
+  @longest_line 262_144
 
   @doc "What a socket needs so that a connection can be served on it."
   @spec socket_options(timeout()) :: [:gen_tcp.option()]
@@ -104,9 +105,6 @@ defmodule ShapeRouter.Http.Connection do
       {:ok, _} ->
         {:refuse, 400, "this is no request of HTTP/1.1"}
 
-      {:error, :emsgsize} ->
-        {:refuse, 431, "the request line is longer than #{@longest_line} bytes"}
-
       {:error, _} ->
         :closed
     end
@@ -126,9 +124,6 @@ defmodule ShapeRouter.Http.Connection do
 
       {:ok, _} ->
         {:refuse, 400, "a header is malformed"}
-
-      {:error, :emsgsize} ->
-        {:refuse, 431, "a header is longer than #{@longest_line} bytes"}
 
       {:error, :timeout} ->
         {:refuse, 408, "the request did not come to its end"}

@@ -159,11 +159,19 @@ defmodule ShapeRouter.Registry.Tenant do
     with :ok <- room_for_router(state),
          :ok <- Directory.make(state.directory),
          opts = with_directory(state, table, opts),
-         {:ok, router} <- ShapeRouter.new(state.tenant, table, opts) do
+         {:ok, router} <- new_router(state.tenant, table, opts) do
       :ok = Quota.charge(state.quota, router, opts[:data_dir] == nil)
       Telemetry.watch(router, tenant: state.tenant, table: table)
       Table.put(state.tenant, table, router)
       {:ok, router}
+    end
+  end
+
+  # What is wrong with a file is of use only with the directory, which the host did not choose.
+  defp new_router(tenant, table, opts) do
+    with {:error, %Error{} = error} <- ShapeRouter.new(tenant, table, opts) do
+      where = if directory = opts[:data_dir], do: "#{directory}: ", else: ""
+      {:error, %{error | message: where <> error.message}}
     end
   end
 

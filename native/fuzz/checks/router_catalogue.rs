@@ -1,5 +1,6 @@
 //! Any bytes as a record of the journal, as a snapshot or as a manifest of a router's directory: the
-//! router opens or says which file is damaged; where it opens, a fold changes nothing that is seen.
+//! router opens or says which file is damaged; where it opens, a fold changes nothing that is seen. Or
+//! as the indexes that are stored beside a snapshot: the router opens.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 pub const RECORD: u8 = 0;
 pub const SNAPSHOT: u8 = 1;
 pub const MANIFEST: u8 = 2;
+pub const INDEXES: u8 = 3;
 
 /// What must hold for all bytes.
 pub fn check(bytes: &[u8]) {
@@ -23,6 +25,7 @@ pub fn check(bytes: &[u8]) {
         Some((&RECORD, record)) => check_record(record),
         Some((&SNAPSHOT, [shapes, snapshot @ ..])) => check_snapshot(*shapes, snapshot),
         Some((&MANIFEST, manifest)) => check_manifest(manifest),
+        Some((&INDEXES, indexes)) => check_indexes(indexes),
         _ => {}
     }
 }
@@ -35,7 +38,13 @@ pub fn config() -> Config {
 }
 
 pub fn options() -> Options {
-    Options { journal_file_bytes: 1024, fold_above_bytes: None, ..Options::default() }
+    Options {
+        journal_file_bytes: 1024,
+        fold_above_bytes: None,
+        // What was folded is loaded the next time.
+        indexes_above: Some(0),
+        ..Options::default()
+    }
 }
 
 fn open(storage: &SimStorage) -> Result<Router, Error> {
@@ -171,4 +180,53 @@ impl shape_router::catalogue::Replay for Deaf {
     fn stale(&mut self, _: u64) {}
     fn held(&mut self, _: u128, _: u64, _: Option<shape_router::catalogue::Held>) {}
     fn truncated(&mut self, _: u64, _: &[u64]) {}
+}
+
+/// The bytes with the header of `real`, a file of the same snapshot, and checksums that fit.
+fn with_checksums(bytes: &[u8], real: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    bytes.resize(bytes.len().max(64), 0);
+    bytes[..64].copy_from_slice(&real[..64]);
+    let number = |bytes: &[u8], at: usize| {
+        u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+    };
+    let (salt, mut at) = (number(&bytes, 32), 64);
+    while at + 32 <= bytes.len() {
+        let end = (at + 32).saturating_add((number(&bytes, at + 8) >> 32) as usize);
+        // Between two blocks may lie a segment.
+        if number(&bytes, at + 16) == at as u64 && end <= bytes.len() {
+            let sum = xxh3_64_with_seed(&bytes[at + 8..end], salt);
+            bytes[at..at + 8].copy_from_slice(&sum.to_le_bytes());
+            at = end;
+        } else {
+            at += 1;
+        }
+    }
+    bytes
+}
+
+/// A directory with stored indexes, their file and its bytes.
+pub fn indexed() -> (SimStorage, String, Vec<u8>) {
+    let storage = empty();
+    let router = open(&storage).expect("it is empty");
+    for (id, clause) in [(1, "a = 1"), (2, "b = 'x'"), (3, "a > 2 AND b LIKE 'x%'"), (4, "a = 2")] {
+        router.add_shape(shape_router::ShapeSpec::new(id, Some(clause))).expect("a shape");
+    }
+    router.fold().expect("it can be written");
+    router.close().expect("closed");
+    let names = storage.list().expect("a list");
+    let name = names.into_iter().find(|name| name.ends_with(".index")).expect("they are stored");
+    let bytes = storage.read(&name).expect("there");
+    (storage, name, bytes)
+}
+
+fn check_indexes(bytes: &[u8]) {
+    let (storage, name, real) = indexed();
+    storage.put(&name, with_checksums(bytes, &real));
+    let router = open(&storage).expect("everything can be derived");
+    let metrics = router.metrics();
+    if metrics.open_loaded == 0 {
+        assert_eq!((router.shapes(), metrics.open_refused), (vec![1, 2, 3, 4], 1));
+    }
+    shown(&router);
 }

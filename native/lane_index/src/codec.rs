@@ -126,6 +126,12 @@ impl<'a> Input<'a> {
         }
     }
 
+    /// What is left.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.at..]
+    }
+
     /// The next bytes, as [`put_bytes`] wrote them.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use crate::journal::{Journal, JournalOptions, JournalStart, Op};
 use crate::lookup::{Answer, answer};
 use crate::merge::{Layers, merge};
 use crate::options::{Journaling, Options};
-use crate::segment::Segment;
+use crate::segment::{Segment, SegmentMeta};
 use crate::state::{Beginning, Change, Core};
 use crate::stats::{Stats, Timer};
 use crate::storage::{Directory, Storage};
@@ -400,6 +400,48 @@ impl LaneIndex {
             return Err(Error::WrongKind { call: "load", of: "in a directory" });
         }
         crate::compaction::load(&self.core, entries)
+    }
+
+    /// Merges everything into one segment, and hands over what describes it and its bytes; `None` where
+    /// nothing is filed. Nobody may write meanwhile. An index [of that segment](Self::of_segment) is
+    /// this one.
+    ///
+    /// # Errors
+    /// As for [`LaneIndex::compact`]; [`Error::WrongKind`] where somebody writes.
+    pub fn export<T>(
+        &self,
+        with: impl FnOnce(&SegmentMeta, &[u8]) -> T,
+    ) -> Result<Option<T>, Error> {
+        self.compact()?;
+        let view = self.core.view.load_full();
+        match &*view.runs {
+            _ if view.overlays().any(|overlay| overlay.len() > 0) => {
+                Err(Error::WrongKind { call: "export", of: "that is written to" })
+            }
+            [] => Ok(None),
+            [run] => Ok(Some(with(run.segment.meta(), run.segment.bytes()))),
+            _ => Err(Error::WrongKind { call: "export", of: "that is written to" }),
+        }
+    }
+
+    /// An index without a directory that begins with a segment that lies in a file. The file stays the
+    /// caller's: the index never writes to it, nor removes it.
+    ///
+    /// # Errors
+    /// As for [`LaneIndex::in_memory`].
+    pub fn of_segment(options: Options, segment: Segment) -> Result<Self, Error> {
+        options.check()?;
+        let lanes = u16::try_from(segment.lanes()).unwrap_or(u16::MAX);
+        let beginning = Beginning {
+            hash_key: HashKey::random()?,
+            lanes,
+            disk: None,
+            runs: vec![opened_run(segment)?],
+            applied_seq: 0,
+            degraded: false,
+            quarantined: vec![],
+        };
+        Ok(Self { core: Arc::new(Core::new(options, beginning)) })
     }
 
     /// What the index says about itself.

@@ -46,6 +46,7 @@ mod program;
 mod resolve;
 mod row;
 mod schema;
+mod stored;
 mod text_cache;
 mod truth;
 mod types;

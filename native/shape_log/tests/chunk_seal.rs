@@ -11,6 +11,7 @@ use lane_index::Storage;
 use lane_index::storage::Directory;
 use lane_index::storage::simulation::SimStorage;
 use shape_log::chunk::{ChunkOptions, ChunkStore};
+use shape_log::collapse::{CollapseOptions, Plan};
 use shape_log::{Entry, EntrySource, Error, Offset, Op};
 
 fn simulated() -> Arc<dyn Storage> {
@@ -58,6 +59,37 @@ fn a_chunk_is_the_array_of_its_entries_and_is_found_by_its_start() {
     let again = open(&storage).expect("open");
     assert_eq!(again.list(), store.list());
     assert_eq!(*again.opened(), Default::default());
+}
+
+#[test]
+fn a_compacted_range_takes_the_place_of_its_chunks() {
+    let row =
+        |number: u64| format!("{{\"key\":\"1\",\"value\":{{\"n\":{number}}},\"headers\":{{}}}}");
+    let texts: Vec<String> = (1..=30).map(row).collect();
+    let entries: Vec<Entry<'_>> = (1..)
+        .zip(&texts)
+        .map(|(number, json)| Entry {
+            offset: at(number),
+            op: if number == 1 { Op::Insert } else { Op::Update },
+            key: b"1",
+            json: json.as_bytes(),
+        })
+        .collect();
+    let storage = simulated();
+    let store = open(&storage).expect("open");
+    for (number, entries) in (0..).zip(entries.chunks(10)) {
+        let (start, end) = (at(number * 10), at(number * 10 + 10));
+        store.seal(start, end, &mut entries.iter(), true).expect("seal");
+    }
+    let old = entries[..20].to_vec();
+    let plan = Plan::read(&mut old.iter(), CollapseOptions::default()).expect("ascending");
+    let mut again = old.iter();
+    let chunk = store.seal(at(0), at(20), &mut plan.collapse(&mut again), true).expect("seal");
+    assert_eq!(read(&*storage, &chunk.name()), format!("[{},{}]", row(1), row(20)).into_bytes());
+    assert_eq!((ranges(&store), chunk.count), (vec![(0, 20), (20, 30)], 2));
+    store.verify(chunk.seq).expect("whole");
+    // Who stands in the middle is given the rest from the log: no file begins there any more.
+    assert_eq!((store.find(at(10)), store.covering(at(10))), (None, Some(chunk)));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The condition indexes of a table: what is filed, and what a row looks up.
 
 use crate::filing::{Condition, Filed};
-use crate::index::{ColumnIndex, Making, Multimap, Secret, Slot};
+use crate::index::{ColumnIndex, Hashed, InfixIndex, Making, Multimap, PrefixIndex, Secret, Slot};
 use bumpalo::Bump;
 use shape_expr::{Access, Row};
 
@@ -63,6 +63,66 @@ impl Conditions {
         self.loading = false;
         let making = self.making;
         self.multimaps_mut().for_each(|index| index.end_load(making));
+    }
+
+    /// The conditions that were stored, with nothing in them yet.
+    pub fn stored(secret: Secret, making: Making) -> Self {
+        Self::new(secret.0, making)
+    }
+
+    /// The index of a column that has or gets something.
+    fn opened(&mut self, column: usize) -> &mut ColumnIndex {
+        if self.by_column.len() <= column {
+            self.by_column.resize_with(column + 1, || None);
+        }
+        if self.by_column[column].is_none() {
+            self.indexed.push(column);
+        }
+        self.by_column[column].get_or_insert_default()
+    }
+
+    /// Puts an index of hashes in place that was stored.
+    pub fn adopt_hashes(&mut self, column: usize, kind: Hashed, index: Multimap) {
+        self.opened(column).adopt_hashes(kind, index);
+    }
+
+    /// Puts an index of beginnings in place that was stored.
+    pub fn adopt_prefixes(&mut self, column: usize, index: PrefixIndex) {
+        self.opened(column).adopt_prefixes(index);
+    }
+
+    /// Puts an index of literals in place that was stored.
+    pub fn adopt_infixes(&mut self, column: usize, fold: bool, index: InfixIndex) {
+        self.opened(column).adopt_infixes(fold, index);
+        let place = InfixPlace { column, fold };
+        if !self.infixes.contains(&place) {
+            self.infixes.push(place);
+        }
+    }
+
+    /// Files a slot that was filed under these conditions, as far as they are none of the indexes that
+    /// are stored.
+    pub fn file_again(&mut self, filed: &Filed, slot: Slot) {
+        for condition in filed.conditions() {
+            match condition {
+                Condition::Element { column, kind, also, hash } => {
+                    self.opened(*column as usize).insert_element(*kind, *hash, *also, slot);
+                }
+                Condition::Words { column, low, high } => {
+                    self.opened(*column as usize).insert_words(*low, *high, slot);
+                }
+                Condition::Edges { column, edges } => {
+                    self.opened(*column as usize).insert_edges(edges, slot);
+                }
+                Condition::Hash { .. } | Condition::Prefix { .. } | Condition::Infix { .. } => {}
+            }
+        }
+    }
+
+    /// The indexes of a column, of all of them.
+    pub fn columns(&self) -> impl Iterator<Item = (usize, &ColumnIndex)> {
+        let columns = self.by_column.iter().enumerate();
+        columns.filter_map(|(column, index)| Some((column, index.as_deref()?)))
     }
 
     pub fn secret(&self) -> Secret {
@@ -133,15 +193,9 @@ impl Conditions {
             Wanted::Ready(condition) => condition.column(),
             Wanted::Prefix { column, .. } | Wanted::Infix { column, .. } => *column as usize,
         };
-        if self.by_column.len() <= column {
-            self.by_column.resize_with(column + 1, || None);
-        }
-        if self.by_column[column].is_none() {
-            self.indexed.push(column);
-        }
         let (secret, making) = (self.secret, self.making);
         let hashes = (!self.loading).then_some(making);
-        let index = self.by_column[column].get_or_insert_default();
+        let index = self.opened(column);
         match wanted {
             Wanted::Ready(condition) => {
                 match &condition {

@@ -5,8 +5,9 @@
 //! was not is routed again by whoever replays the WAL, and answered as it was the first time.
 
 use crate::catalogue::{
-    AckWriter, AddWriter, Catalogue, Copied, Declared, Figures, Held, Options, RelationChange,
-    Replay, StoredSchema, StoredShape, StoredType, Taken, removal,
+    AckWriter, AddWriter, Catalogue, Copied, Declared, Figures, GoOn, Held, IndexFigures, Manifest,
+    Options, RelationChange, Replay, StoredIndexes, StoredSchema, StoredShape, StoredType, Taken,
+    removal, snapshot::Snapshot,
 };
 use crate::error::Error;
 use crate::index::{Making, Slot};
@@ -17,6 +18,7 @@ use crate::router::{LOCKED_SHAPES, REFILED, Router, Writer};
 use crate::shapes::Shapes;
 use crate::spec::Config;
 use crate::state::Prepared;
+use crate::stored::Loaded;
 use crate::upkeep;
 use lane_index::run_after;
 use lane_index::storage::{Directory, Storage};
@@ -24,13 +26,15 @@ use parking_lot::Mutex;
 use shape_expr::{Column, ColumnType, Schema};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The catalogue of a router, and what it was told of the columns.
 pub(crate) struct Durable {
     catalogue: Arc<Catalogue>,
     /// The columns as the catalogue knows them.
     schema: Mutex<Arc<Schema>>,
+    /// How long opening took.
+    opened_in: Duration,
 }
 
 /// What the catalogue is to be told with the next record.
@@ -58,6 +62,14 @@ impl Untold {
 impl Durable {
     pub fn figures(&self) -> Figures {
         self.catalogue.figures()
+    }
+
+    pub fn index_figures(&self) -> IndexFigures {
+        self.catalogue.index_figures()
+    }
+
+    pub fn opened_in(&self) -> Duration {
+        self.opened_in
     }
 
     pub fn close(&self) -> Result<(), Error> {
@@ -104,6 +116,7 @@ impl Router {
         options: Options,
         tail: &[(u64, Vec<u8>)],
     ) -> Result<Self, Error> {
+        let start = Instant::now();
         let declared = Declared {
             schema: StoredSchema::new(&config.schema),
             primary_key: config.primary_key.clone(),
@@ -118,15 +131,9 @@ impl Router {
             None => Vec::new(),
         };
         let (asked, making) = (config.schema.clone(), config.making());
+        let settings = config.clone();
         let router = match taken.manifest() {
-            Some(manifest) => {
-                let types = manifest.key_types.as_ref().map(|types| {
-                    types.iter().filter_map(StoredType::column_type).collect::<Vec<_>>()
-                });
-                let schema = manifest.declared.schema.schema().unwrap_or(config.schema);
-                let secret = secret(manifest.hash_key());
-                Self::with_secret(Config { schema, ..config }, secret, Some(types))?
-            }
+            Some(manifest) => Self::declared(config, manifest)?,
             None => {
                 // Whatever is wrong with the settings shows before anything is written.
                 let router = Self::with_secret(config, (0, 0), None)?;
@@ -144,14 +151,31 @@ impl Router {
         let catalogue = taken.open(options, tail, &mut restore)?;
         router.state.write().shapes.skip_serials(restore.next.saturating_sub(1));
         upkeep::run(&router.state);
-        router.widen(&asked, &retyped)?;
-        if stored.is_some_and(|stored| stored != declared) {
-            catalogue.redeclare(declared)?;
-        }
+        // What the catalogue was told of the columns, if they come from it: then it has to be told of
+        // others as well.
         let schema = Mutex::new(router.state.read().schema.clone());
+        router.widen(&asked, &retyped)?;
+        if let Some(stored) = stored {
+            let declared = in_place(&stored, declared);
+            if stored != declared {
+                catalogue.redeclare(declared)?;
+            }
+        }
+        catalogue.derive_with(Box::new(move |manifest, snapshot, go_on| {
+            derived(&settings, manifest, snapshot, go_on)
+        }));
         let mut router = router;
-        router.durable = Some(Durable { catalogue, schema });
+        router.durable = Some(Durable { catalogue, schema, opened_in: start.elapsed() });
         Ok(router)
+    }
+
+    /// A router without shapes, as a manifest declares it.
+    fn declared(config: Config, manifest: &Manifest) -> Result<Self, Error> {
+        let types = manifest.key_types.as_ref();
+        let types = types.map(|types| types.iter().filter_map(StoredType::column_type).collect());
+        let schema = manifest.declared.schema.schema().unwrap_or(config.schema);
+        let secret = secret(manifest.hash_key());
+        Self::with_secret(Config { schema, ..config }, secret, Some(types))
     }
 
     /// Columns that were declared since the directory was last open come behind those that there are.
@@ -306,6 +330,20 @@ impl Router {
     }
 }
 
+/// A router that has opened a snapshot and nothing else. `None`: a clause of it was refused.
+fn derived(
+    settings: &Config,
+    manifest: &Manifest,
+    snapshot: &Snapshot,
+    go_on: &GoOn<'_>,
+) -> Result<Option<Router>, lane_index::Error> {
+    let Ok(router) = Router::declared(settings.clone(), manifest) else { return Ok(None) };
+    let mut restore = Restore::new(&router, settings.making());
+    snapshot.read_while(&mut restore, go_on)?;
+    restore.settle();
+    Ok(if restore.refused { None } else { Some(router) })
+}
+
 fn secret(hash_key: [u8; 16]) -> (u64, u64) {
     let both = u128::from_be_bytes(hash_key);
     ((both >> 64) as u64, both as u64)
@@ -360,6 +398,14 @@ fn compare(stored: &Declared, now: &Declared) -> Result<Vec<(String, String)>, E
     Ok(retyped)
 }
 
+/// What is declared now, its columns where they stood: what the catalogue says of a table names them by
+/// their places. Those that are new come behind them, as [`Router::widen`] has them.
+fn in_place(stored: &Declared, mut now: Declared) -> Declared {
+    let place = |name: &str| stored.schema.columns.iter().position(|column| column.name == name);
+    now.schema.columns.sort_by_key(|column| place(&column.name).unwrap_or(usize::MAX));
+    now
+}
+
 /// Writes down what an acknowledgement does, by serials.
 struct Ledger<'s> {
     shapes: &'s Shapes,
@@ -395,6 +441,8 @@ struct Restore<'r> {
     at: usize,
     /// No serial below this is given again.
     next: u64,
+    /// A clause was refused of a shape that is not stale.
+    refused: bool,
 }
 
 impl<'r> Restore<'r> {
@@ -404,7 +452,7 @@ impl<'r> Restore<'r> {
             state.conditions.begin_load();
             state.base = Base::loading();
         }
-        Self { router, loading: true, making, serials: Vec::new(), at: 0, next: 0 }
+        Self { router, loading: true, making, serials: Vec::new(), at: 0, next: 0, refused: false }
     }
 
     fn slot(&self, serial: u64) -> Option<Slot> {
@@ -435,6 +483,17 @@ impl<'r> Restore<'r> {
 }
 
 impl Replay for Restore<'_> {
+    fn load(&mut self, indexes: &StoredIndexes<'_>) -> Result<bool, lane_index::Error> {
+        let schema = self.router.state.read().schema.clone();
+        let loaded = Loaded::read(indexes, &mut self.router.adder.lock(), &schema, self.making)?;
+        let mut state = self.router.state.write();
+        (state.shapes, state.conditions) = (loaded.shapes, loaded.conditions);
+        state.base = loaded.base;
+        self.serials = loaded.serials;
+        self.loading = false;
+        Ok(true)
+    }
+
     fn settle(&mut self) {
         if !std::mem::replace(&mut self.loading, false) {
             return;
@@ -493,6 +552,7 @@ impl Replay for Restore<'_> {
             snapshot: shape.snapshot.cloned(),
         };
         state.publish_stored(slot, prepared, shape.stale || fails);
+        self.refused |= fails && !shape.stale;
         self.serials.push(shape.serial);
         self.at += 1;
         if self.at == LOCKED_SHAPES {

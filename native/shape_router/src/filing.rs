@@ -105,6 +105,14 @@ impl Filed {
         })
     }
 
+    /// True if all conditions are kept in indexes of hashes, which are stored as they are.
+    pub fn is_stored(&self) -> bool {
+        self.conditions().iter().all(|condition| match condition {
+            Condition::Hash { .. } | Condition::Prefix { .. } | Condition::Infix { .. } => true,
+            Condition::Element { .. } | Condition::Words { .. } | Condition::Edges { .. } => false,
+        })
+    }
+
     /// Bytes that are this filing's own.
     pub fn heap_bytes(&self) -> usize {
         let of_edges = |condition: &Condition| match condition {

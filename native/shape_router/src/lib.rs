@@ -46,6 +46,7 @@
 //! | `classify` | layers 3 and 4: the predicate gate, and the meaning of a change for a shape |
 //! | [`catalogue`] | the shapes in a directory: journal, snapshots, manifest |
 //! | `durable` | what a router tells its catalogue, and how it comes back from it |
+//! | `stored` | what is derived from a snapshot of the catalogue, stored beside it |
 //! | `reaper` | large frees, on a thread of their own |
 //! | `answer` | a change's answer: candidates walked within a budget, each through the gate |
 //! | `group` | several changes, read first and answered second |
@@ -77,6 +78,7 @@ mod shapes;
 mod sharded;
 mod spec;
 mod state;
+mod stored;
 mod transaction;
 mod upkeep;
 

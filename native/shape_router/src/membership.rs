@@ -76,6 +76,11 @@ impl Base {
         Self { said: [(); 3].map(|()| Multimap::loading()) }
     }
 
+    /// The base of what was stored of one, in the order of [`Base::multimaps`].
+    pub fn stored(said: [Multimap; 3]) -> Self {
+        Self { said }
+    }
+
     pub fn end_load(&mut self, making: Making) {
         self.said.iter_mut().for_each(|said| said.end_load(making));
     }

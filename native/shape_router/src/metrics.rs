@@ -48,6 +48,16 @@ pub struct Metrics {
     pub journal_bytes: u64,
     /// Bytes of the snapshot of the directory.
     pub snapshot_bytes: u64,
+    /// Bytes of what is stored of that snapshot's indexes; 0: nothing is.
+    pub index_bytes: u64,
+    /// How long opening the directory took, in milliseconds.
+    pub open_ms: f64,
+    /// 1 if opening found the snapshot's indexes stored and took them as they were; 0 if it derived them.
+    pub open_loaded: u64,
+    /// 1 if indexes were stored and opening could not use them: damaged, of another snapshot or version.
+    pub open_refused: u64,
+    /// 1 if the last attempt to store the snapshot's indexes failed.
+    pub index_failed: u64,
 }
 
 impl Metrics {

@@ -626,6 +626,8 @@ impl Router {
             (writer.overlay.stages() as u64, writer.acked)
         };
         let figures = self.durable.as_ref().map(Durable::figures).unwrap_or_default();
+        let indexes = self.durable.as_ref().map(Durable::index_figures).unwrap_or_default();
+        let opened_in = self.durable.as_ref().map(Durable::opened_in).unwrap_or_default();
         let state = self.state.read();
         let shapes = state.shapes.len();
         Metrics {
@@ -639,6 +641,11 @@ impl Router {
             memory_bytes: state.memory_bytes() as u64,
             journal_bytes: figures.journal_bytes,
             snapshot_bytes: figures.snapshot_bytes,
+            index_bytes: indexes.bytes,
+            open_ms: opened_in.as_secs_f64() * 1000.0,
+            open_loaded: u64::from(indexes.loaded),
+            open_refused: u64::from(indexes.refused.is_some()),
+            index_failed: u64::from(indexes.last_error.is_some()),
             ..self.counters.read()
         }
     }

@@ -50,6 +50,20 @@ pub(crate) struct NewShape {
     pub born: u64,
 }
 
+/// What a shape was that is stored.
+pub(crate) struct StoredShape {
+    pub id: u64,
+    pub serial: u64,
+    pub predicate: Option<Predicate>,
+    pub filing: Filing,
+    /// Where it is [`Filing::Kept`].
+    pub kept: Option<Filed>,
+    pub choice: bool,
+    pub known: bool,
+    pub stale: bool,
+    pub snapshot: Option<Snapshot>,
+}
+
 /// Marks of a record.
 const LIVE: u64 = 1;
 const KNOWN: u64 = 1 << 1;
@@ -85,6 +99,9 @@ impl Tags {
     }
     pub fn known(self) -> bool {
         self.has(KNOWN)
+    }
+    pub fn choice(self) -> bool {
+        self.has(CHOICE)
     }
     pub fn stale(self) -> bool {
         self.has(STALE)
@@ -291,7 +308,78 @@ impl Shapes {
 
     /// Makes a shape visible in the slot that was reserved for it.
     pub fn publish(&mut self, slot: Slot, shape: NewShape) {
-        self.serial += 1;
+        let filing = match &shape.filed {
+            Filed::Never => Filing::Never,
+            Filed::Scan => Filing::Scan,
+            // Choices depend on what was filed at the time.
+            filed if !shape.choice && filed.follows_from_clause() => Filing::Derived,
+            _ => Filing::Kept,
+        };
+        let stored = StoredShape {
+            id: shape.id,
+            serial: self.serial + 1,
+            predicate: shape.predicate,
+            filing,
+            kept: (filing == Filing::Kept).then_some(shape.filed),
+            choice: shape.choice,
+            known: shape.known,
+            stale: shape.stale,
+            snapshot: shape.snapshot,
+        };
+        self.put(slot, stored, shape.born);
+    }
+
+    /// Takes a shape that is stored into the next slot, which it returns. Serials ascend. Nothing is found
+    /// before [`Shapes::end_load`].
+    pub fn load(&mut self, shape: StoredShape) -> Slot {
+        let slot = self.records.push();
+        self.write(slot, shape, 0);
+        slot
+    }
+
+    /// Makes all shapes visible that were loaded.
+    pub fn end_load(&mut self) {
+        let Self { records, by_id, live, stale, unknown, choices, .. } = self;
+        let mut slots = [live, stale, unknown, choices];
+        let mut scanned = Vec::new();
+        for (word, together) in records.chunks.iter().flat_map(|chunk| chunk.chunks(64)).enumerate()
+        {
+            let first = (word * 64) as Slot;
+            let mut sets = [0u64; 4];
+            for (at, record) in together.iter().enumerate() {
+                let tags = record.tags;
+                let bit = |on: bool| u64::from(on) << at;
+                let current = !tags.stale();
+                sets[0] |= bit(true);
+                sets[1] |= bit(!current);
+                sets[2] |= bit(current && !tags.known() && !tags.filing().is_never());
+                sets[3] |= bit(current && tags.choice());
+                self.known += usize::from(tags.known());
+                if current && tags.filing().is_scan() {
+                    scanned.push(first + at as Slot);
+                }
+            }
+            for (set, bits) in slots.iter_mut().zip(sets) {
+                set.insert_word(first, bits);
+            }
+        }
+        let ids = records.chunks.iter().flatten().map(|record| record.id).zip(0..);
+        by_id.extend(records.len, ids, |slot| records.id(slot));
+        for slot in scanned {
+            let template = self.record(slot).and_then(|record| self.predicate(record));
+            self.scan.insert(slot, template.map(PredicateRef::template_id));
+        }
+    }
+
+    #[inline]
+    fn put(&mut self, slot: Slot, shape: StoredShape, born: u64) {
+        self.write(slot, shape, born);
+        self.list(slot);
+    }
+
+    #[inline]
+    fn write(&mut self, slot: Slot, shape: StoredShape, born: u64) {
+        self.serial = shape.serial;
         let mut tags = Tags(self.serial << SERIAL);
         tags.set(LIVE, true);
         tags.set(KNOWN, shape.known);
@@ -302,26 +390,18 @@ impl Shapes {
             Some(predicate) => self.predicates.insert(predicate),
             None => Packed { constants: 0, template: 0 },
         };
-        if shape.snapshot.is_some() || shape.born > 0 {
+        if shape.snapshot.is_some() || born > 0 {
             tags.set(RARE, true);
-            self.rare.insert(slot, Rare { snapshot: shape.snapshot, born: shape.born });
+            self.rare.insert(slot, Rare { snapshot: shape.snapshot, born });
         }
-        let filing = match &shape.filed {
-            Filed::Never => Filing::Never,
-            Filed::Scan => Filing::Scan,
-            // Choices depend on what was filed at the time.
-            filed if !shape.choice && filed.follows_from_clause() => Filing::Derived,
-            _ => Filing::Kept,
-        };
-        tags.set_filing(filing);
-        if filing == Filing::Kept {
-            self.keep(slot, shape.filed);
+        tags.set_filing(shape.filing);
+        if let Some(kept) = shape.kept {
+            self.keep(slot, kept);
         }
         let Packed { constants, template } = packed;
         if let Some(record) = self.records.get_mut(slot) {
             *record = Record { id: shape.id, constants, tags, template };
         }
-        self.list(slot);
     }
 
     fn keep(&mut self, slot: Slot, filed: Filed) {

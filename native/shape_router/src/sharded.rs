@@ -38,6 +38,41 @@ impl ByNumber {
         self.shards[shard(hash)].insert_unique(hash, slot, rehash);
     }
 
+    /// Adds so many numbers that are not there, to a table that has room for no more than as many would
+    /// take that come one by one.
+    ///
+    /// A shard gets many at a time: it lies in the processor's cache then, which all of them do not.
+    pub fn extend(
+        &mut self,
+        count: usize,
+        numbers: impl Iterator<Item = (u64, Slot)>,
+        number_of: impl Fn(Slot) -> u64,
+    ) {
+        const TOGETHER: usize = 512;
+        let Self { shards, hasher } = self;
+        let rehash = |&slot: &Slot| hasher.hash_one(number_of(slot));
+        let mut waiting: Vec<Vec<(u64, Slot)>> = Vec::new();
+        waiting.resize_with(SHARDS, || Vec::with_capacity(TOGETHER.min(count / SHARDS + 1)));
+        for shard in shards.iter_mut() {
+            shard.reserve(count / SHARDS, rehash);
+        }
+        for (number, slot) in numbers {
+            let hash = hasher.hash_one(number);
+            let shard = shard(hash);
+            waiting[shard].push((hash, slot));
+            if waiting[shard].len() == TOGETHER {
+                for (hash, slot) in waiting[shard].drain(..) {
+                    shards[shard].insert_unique(hash, slot, rehash);
+                }
+            }
+        }
+        for (shard, waiting) in shards.iter_mut().zip(waiting) {
+            for (hash, slot) in waiting {
+                shard.insert_unique(hash, slot, rehash);
+            }
+        }
+    }
+
     pub fn remove(&mut self, number: u64, slot: Slot) {
         let hash = self.hasher.hash_one(number);
         if let Ok(entry) = self.shards[shard(hash)].find_entry(hash, |&at| at == slot) {
@@ -95,11 +130,20 @@ mod tests {
     proptest! {
         /// Against plain maps, after every step.
         #[test]
-        fn are_maps(ops in prop::collection::vec((any::<bool>(), 0u64..300), 0..600)) {
+        fn are_maps(
+            at_once in 0u64..3000,
+            ops in prop::collection::vec((any::<bool>(), 0u64..300), 0..600),
+        ) {
             let (mut by_number, mut map) = (ByNumber::default(), SlotMap::default());
             let mut model: Model<u64, Slot> = Model::new();
             // A slot's number is told by the slot.
             let number_of = |slot: Slot| u64::from(slot) / 7;
+            let first = (1000..1000 + 30 * at_once).map(|number| (number, number as Slot * 7 + 3));
+            by_number.extend(30 * at_once as usize, first, number_of);
+            for number in 999..=1000 + 30 * at_once {
+                let expected = (1000..1000 + 30 * at_once).contains(&number);
+                prop_assert_eq!(by_number.get(number, number_of).is_some(), expected);
+            }
             for (add, number) in ops {
                 let slot = number as Slot * 7 + 3;
                 if add && !model.contains_key(&number) {

@@ -30,9 +30,14 @@ const CHILD: &str = "SHAPE_ROUTER_KILLED_CHILD";
 /// The shape whose rows the transactions change.
 const WATCHED: u64 = u64::MAX;
 
-/// The journal is folded all the time.
+/// The journal is folded all the time, and the indexes of every snapshot are stored.
 fn options() -> Options {
-    Options { journal_file_bytes: 512, fold_above_bytes: Some(2 << 10), ..Options::default() }
+    Options {
+        journal_file_bytes: 512,
+        fold_above_bytes: Some(2 << 10),
+        indexes_above: Some(0),
+        ..Options::default()
+    }
 }
 
 /// What a writer has done, and what is there of it.

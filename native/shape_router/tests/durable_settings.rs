@@ -86,6 +86,47 @@ fn columns_that_came_since_are_accepted() {
     assert_eq!(open(&disk, config()).err().unwrap().code(), "mismatch");
 }
 
+/// Once a Relation message told the columns, those that are declared later must be remembered as well,
+/// and no column may come to stand elsewhere, in whatever order they are declared.
+#[test]
+fn columns_that_came_after_a_relation_are_remembered() {
+    for folds in [false, true] {
+        let disk = SimStorage::new();
+        let router = open(&disk, config()).unwrap();
+        // Its clause is compiled before the relation is told, also when all of it is read again.
+        router.add_shape(ShapeSpec::new(2, Some("a = 5"))).unwrap();
+        let relation = relation(&[("id", 20), ("a", 20), ("b", 25)]);
+        let told = Change { relation: Some(&relation), ..Change::new(Op::Relation) };
+        txn(&router, Transaction::at(1), &[told], u64::MAX);
+        ack(&router, 1);
+        if folds {
+            router.fold().unwrap();
+        }
+        router.close().unwrap();
+        let wider = || columns(&[("c", "int8"), ("id", "int8"), ("a", "int8"), ("b", "text")]);
+        let router = open(&disk, wider()).unwrap();
+        router.add_shape(ShapeSpec::new(1, Some("c = 5"))).unwrap();
+        for round in 0..3 {
+            let explained = |id| router_filed(&disk, wider(), id);
+            if round == 0 {
+                router.close().unwrap();
+            }
+            assert_eq!(explained(1), ("equality", "c".to_owned()), "folds {folds}, {round}");
+            assert_eq!(explained(2), ("equality", "a".to_owned()), "folds {folds}, {round}");
+        }
+    }
+}
+
+/// Opens a router, and tells how a shape of it is filed; folds it before it is closed.
+fn router_filed(disk: &SimStorage, config: Config, id: u64) -> (&'static str, String) {
+    let router = open(disk, config).unwrap();
+    let explained = router.explain(id).unwrap();
+    router.fold().unwrap();
+    router.close().unwrap();
+    let column = explained.conditions.first().map(|c| c.column.clone());
+    (explained.filed, column.unwrap_or_default())
+}
+
 #[test]
 fn an_open_table_remembers_what_clauses_taught() {
     let disk = SimStorage::new();

@@ -12,7 +12,7 @@ mod router_catalogue;
 use durable_support::{Act, History, act};
 use lane_index::storage::Storage;
 use lane_index::storage::simulation::SimStorage;
-use router_catalogue::{MANIFEST, RECORD, SNAPSHOT};
+use router_catalogue::{INDEXES, MANIFEST, RECORD, SNAPSHOT};
 use shape_router::Router;
 use std::fs;
 use std::path::Path;
@@ -54,6 +54,7 @@ fn seeds() -> Vec<Vec<u8>> {
         seeds.push([&[SNAPSHOT, router.len() as u8], &*snapshot].concat());
         seeds.push([&[MANIFEST], &*disk.read("manifest.json").unwrap()].concat());
     }
+    seeds.push([&[INDEXES], &*router_catalogue::indexed().2].concat());
     seeds
 }
 

@@ -5,7 +5,7 @@
 mod common;
 
 use common::*;
-use shape_router::{Budget, RouteOptions, Router, Scratch, ShapeSpec};
+use shape_router::{Budget, Class, RouteOptions, Router, Scratch, ShapeSpec};
 
 fn row(a: i64, b: &str) -> Carried {
     Carried::whole(&Record { id: 1, a: Some(a), b: Some(b.to_owned()) })
@@ -114,6 +114,89 @@ fn a_hundred_thousand_hits_come_in_parts_and_cost_only_their_rows() {
     assert!(cost(&router, &row(7, "")).0 < 20);
     assert_eq!(cost(&router, &row(8, "")).1, 100_000);
     in_small_parts(&router, &row(8, ""), Budget::SCHEDULER_SLICE);
+}
+
+/// Finding them is one step, which counts half a unit each; all that follows is cut.
+#[test]
+fn a_million_hits_cost_only_their_rows() {
+    const SHAPES: u64 = 1_000_000;
+    let router = router();
+    for first in (0..SHAPES).step_by(50_000) {
+        let specs = (first..first + 50_000).map(|id| ShapeSpec::new(id, Some("a = 7")));
+        router.add_shapes(specs).unwrap();
+    }
+    router.add_shape(ShapeSpec::new(SHAPES, Some("a = 8"))).unwrap();
+    for (apart, hits) in [(row(6, ""), 0), (row(8, ""), 1)] {
+        let (units, found) = cost(&router, &apart);
+        assert!(units < 60 && found == hits, "a row apart takes {units} units");
+    }
+    let hot = row(7, "");
+    let mut calls = Vec::new();
+    let (all, _) = in_parts(Budget::SCHEDULER_SLICE, |scratch, budget, cursor| {
+        let change = insert(&hot);
+        let options = RouteOptions::default();
+        let progress = router.route(&change, options, scratch, budget, cursor).unwrap();
+        calls.push(budget.spent());
+        progress
+    });
+    assert_eq!(all.len() as u64, SHAPES);
+    assert!(calls[0] <= SHAPES / 2 + Budget::SCHEDULER_SLICE, "{} units", calls[0]);
+    assert!(calls[1..].iter().all(|&units| units < 2 * Budget::SCHEDULER_SLICE));
+}
+
+/// With a literal within, regexes are found by it; without one, each is evaluated for each row, in parts.
+#[test]
+fn ten_thousand_distinct_regexes_keep_within_the_budget_and_leave_others_alone() {
+    for (pattern, text) in [("^x{i}[a-c]+$", "x42abc"), ("^[a-c]{{n}}[xyz]?$", "abcabc")] {
+        let router = router();
+        let clause = |i: u64| {
+            let pattern = pattern.replace("{n}", &(1 + i % 200).to_string());
+            format!("b ~ '{}' AND a < {i}", pattern.replace("{i}", &i.to_string()))
+        };
+        add(&router, 0, &(0..10_000).map(clause).collect::<Vec<_>>());
+        router.add_shape(ShapeSpec::new(20_000, Some("a = 7"))).unwrap();
+        router.add_shape(ShapeSpec::new(20_001, Some("b = 'apart'"))).unwrap();
+        let hits = cost(&router, &row(-1, text)).1;
+        assert!(hits >= 1, "{pattern}");
+        in_small_parts(&router, &row(-1, text), Budget::SCHEDULER_SLICE);
+        assert_eq!(cost(&router, &row(20_000, "apart")).1, 1, "{pattern}");
+        assert_eq!(cost(&router, &row(7, "APART")).1, 1, "{pattern}");
+        for id in 0..10_000 {
+            router.remove_shape(id).unwrap();
+        }
+        let (units, found) = cost(&router, &row(7, "apart"));
+        assert!(units < 60 && found == 2, "{pattern}: {units} units");
+    }
+}
+
+#[test]
+fn shapes_that_always_raise_are_named_and_counted_and_concern_nobody_else() {
+    let router = router();
+    router.add_shape(ShapeSpec::new(1, Some("a = 1"))).unwrap();
+    router.add_shape(ShapeSpec::new(2, Some("a = 2"))).unwrap();
+    let raises = |i: u64| format!("1 / (a - a) = {i}");
+    add(&router, 1_000, &(0..1_000).map(raises).collect::<Vec<_>>());
+    // Filed where an index holds the rest: only rows that come so far raise.
+    add(&router, 5_000, &["b = 'hot' AND 1 / (a - a) = 1".to_owned()]);
+    let routed = |record: &Carried| {
+        let (mut scratch, mut budget) = (Scratch::default(), Budget::unlimited());
+        let options = RouteOptions { classify: true, ..RouteOptions::default() };
+        let change = insert(record);
+        router.route(&change, options, &mut scratch, &mut budget, None).unwrap();
+        scratch.routed().to_vec()
+    };
+    let before = router.metrics().eval_errors;
+    let answer = routed(&row(1, "hot"));
+    assert_eq!(answer.len(), 1_002);
+    assert_eq!((answer[0].id, answer[0].class), (1, Class::Insert));
+    assert!(answer[1..].iter().all(|routed| routed.class == Class::Unknown && routed.id >= 1_000));
+    assert_eq!(router.metrics().eval_errors - before, 1_001);
+    assert_eq!(routed(&row(3, "cold")).len(), 1_000);
+    in_small_parts(&router, &row(2, "cold"), 5_000);
+    for id in (1_000..2_000).chain([5_000]) {
+        router.remove_shape(id).unwrap();
+    }
+    assert_eq!(routed(&row(1, "hot")).len(), 1);
 }
 
 #[test]

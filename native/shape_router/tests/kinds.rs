@@ -5,11 +5,13 @@
 mod common;
 
 use common::in_parts;
+use lane_index::storage::simulation::SimStorage;
 use proptest::prelude::*;
 use shape_expr::{Column, Compiler, Datum, Options, Predicate, Row, RowSource, Schema, Vm};
 use shape_router::{Change, Config, KeyParts, Keys, Op, RouteOptions, Router, ShapeSpec};
 use shape_router::{Class, Transaction};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 const COLUMNS: &[(&str, &str)] = &[
     ("id", "int8"),
@@ -150,6 +152,9 @@ enum Step {
     Crowd(String, u8),
     Remove(usize),
     Rebuild,
+    /// Close and open again a router that has a directory; with its journal folded, and so the indexes
+    /// stored, or without.
+    Reopen(bool),
     Insert(Record, u64),
     Update(Record, Record),
     Transact(Record),
@@ -161,6 +166,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (atom(), 10u8..60).prop_map(|(clause, times)| Step::Crowd(clause, times)),
         6 => (0usize..10_000).prop_map(Step::Remove),
         1 => Just(Step::Rebuild),
+        2 => any::<bool>().prop_map(Step::Reopen),
         4 => (record(), prop_oneof![Just(1u64), Just(100), Just(u64::MAX)])
             .prop_map(|(record, units)| Step::Insert(record, units)),
         3 => (record(), record()).prop_map(|(old, new)| Step::Update(old, new)),
@@ -188,8 +194,20 @@ fn says(predicate: &Predicate, schema: &Schema, record: &dyn RowSource) -> Says 
     }
 }
 
+fn open(config: &Config, disk: &SimStorage) -> Router {
+    let options = shape_router::catalogue::Options {
+        fold_above_bytes: None,
+        indexes_above: Some(0),
+        ..Default::default()
+    };
+    Router::open_in(config.clone(), Arc::new(disk.clone()), options).unwrap()
+}
+
 struct World {
     router: Router,
+    /// Where the router lies, if it is not in memory.
+    disk: Option<SimStorage>,
+    config: Config,
     order: Vec<usize>,
     schema: Schema,
     compiler: Compiler,
@@ -200,14 +218,20 @@ struct World {
 
 impl World {
     /// `lanes`: indexes lie in lane indexes from their first entry on, not in a list.
-    fn new(order: Vec<usize>, lanes: bool) -> Self {
+    fn new(order: Vec<usize>, lanes: bool, durable: bool) -> Self {
         let schema = schema(&order);
         let mut config = Config { primary_key: vec!["id".into()], ..Config::new(schema.clone()) };
         if lanes {
             config.short_list = 0;
         }
+        let disk = durable.then(SimStorage::new);
         Self {
-            router: Router::new(config).unwrap(),
+            router: match &disk {
+                None => Router::new(config.clone()).unwrap(),
+                Some(disk) => open(&config, disk),
+            },
+            disk,
+            config,
             order,
             schema,
             compiler: Compiler::new(Options::default()).unwrap(),
@@ -215,6 +239,20 @@ impl World {
             next: 1,
             lsn: 10,
         }
+    }
+
+    fn reopen(&mut self, fold: bool) {
+        let Some(disk) = &self.disk else { return };
+        if fold {
+            self.router.fold().unwrap();
+        }
+        let stored = self.router.metrics().index_bytes > 0;
+        let none = self.shapes.is_empty();
+        assert!(stored || !fold || none, "indexes are stored with each fold that has shapes");
+        self.router.close().unwrap();
+        self.router = open(&self.config, disk);
+        let metrics = self.router.metrics();
+        assert_eq!((metrics.open_loaded, metrics.open_refused), (u64::from(stored), 0));
     }
 
     fn add(&mut self, clauses: &[String]) {
@@ -275,8 +313,8 @@ impl World {
     }
 }
 
-fn run(steps: &[Step], order: Vec<usize>, lanes: bool) -> Result<(), TestCaseError> {
-    let mut world = World::new(order, lanes);
+fn run(steps: &[Step], order: Vec<usize>, lanes: bool, durable: bool) -> Result<(), TestCaseError> {
+    let mut world = World::new(order, lanes, durable);
     for step in steps {
         match step {
             Step::Add(clauses) => world.add(clauses),
@@ -296,6 +334,7 @@ fn run(steps: &[Step], order: Vec<usize>, lanes: bool) -> Result<(), TestCaseErr
                 }
             }
             Step::Rebuild => world.router.rebuild().unwrap(),
+            Step::Reopen(fold) => world.reopen(*fold),
             Step::Insert(record, units) => {
                 let row = world.row(record);
                 let change = Change { new: Some(&row), ..Change::new(Op::Insert) };
@@ -349,7 +388,8 @@ proptest! {
         steps in proptest::collection::vec(step(), 1..25),
         order in Just((0..COLUMNS.len()).collect::<Vec<_>>()).prop_shuffle(),
         lanes in any::<bool>(),
+        durable in any::<bool>(),
     ) {
-        run(&steps, order, lanes)?;
+        run(&steps, order, lanes, durable)?;
     }
 }

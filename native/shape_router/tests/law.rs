@@ -144,6 +144,7 @@ impl Home {
                 let options = Options {
                     journal_file_bytes: 1000,
                     fold_above_bytes: None,
+                    indexes_above: Some(0),
                     ..Options::default()
                 };
                 Router::open_in(self.config.clone(), Arc::new(disk.clone()), options).unwrap()
@@ -161,6 +162,10 @@ impl Home {
         live: &BTreeMap<u64, Subscriber>,
     ) -> Result<Router, TestCaseError> {
         let Some(disk) = &self.disk else { return Ok(router) };
+        if cut.is_none_or(|cut| cut % 2 == 0) {
+            // And its indexes are stored.
+            router.fold().unwrap();
+        }
         if cut.is_none() {
             router.close().unwrap();
         }

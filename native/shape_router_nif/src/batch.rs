@@ -6,6 +6,7 @@ use crate::change::{Reader, TermChange};
 use crate::error::{NifError, reply};
 use crate::handle::{Local, RouterHandle, with_local};
 use crate::router::{options, route_with};
+use crate::timeslice::{self, READING};
 use rustler::{Encoder, Env, Term};
 use shape_router::{Budget, Change, GROUP, RouteOptions};
 use smallvec::SmallVec;
@@ -20,7 +21,10 @@ fn router_route_batch<'a>(
     flags: u32,
 ) -> Term<'a> {
     let batch = Batch { env, handle, options: options(flags) };
-    reply(env, with_local(|local| batch.answer(local, changes)))
+    let budget = &mut Budget::slice();
+    let answers = with_local(|local| batch.answer(local, changes, budget));
+    timeslice::taken(env, budget);
+    reply(env, answers)
 }
 
 #[derive(Clone, Copy)]
@@ -35,9 +39,13 @@ fn not_a_list(_: rustler::Error) -> NifError {
 }
 
 impl<'a> Batch<'a, '_> {
-    fn answer(&self, local: &mut Local, changes: Term<'a>) -> Result<Term<'a>, NifError> {
+    fn answer(
+        &self,
+        local: &mut Local,
+        changes: Term<'a>,
+        budget: &mut Budget,
+    ) -> Result<Term<'a>, NifError> {
         let Self { env, handle, options } = *self;
-        let budget = &mut Budget::slice();
         let in_turn = |answers: Term<'a>| answers.list_reverse().map_err(not_a_list);
         let nothing = Term::list_new_empty(env);
         let (mut rest, mut answers, mut index) = (changes, nothing, 0);
@@ -94,7 +102,7 @@ impl<'a> Batch<'a, '_> {
         for (at, (term, out)) in group.iter().zip(&mut read).enumerate() {
             reader.read(*term, out).map_err(place(at))?;
             // Reading a change costs something too, even if nothing is found.
-            budget.spend(10);
+            budget.spend(READING);
         }
         let changes: SmallVec<[Change<'_>; GROUP]> =
             read[..group.len()].iter_mut().map(TermChange::as_change).collect();

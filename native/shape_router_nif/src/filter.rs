@@ -8,6 +8,7 @@ use crate::router::{HEAVY_UNITS, Part, used};
 use crate::row::MapRow;
 use crate::schema::schema;
 use crate::terms::Terms;
+use crate::timeslice;
 use rustler::{Atom, Encoder, Env, ResourceArc, Term, TermType};
 use shape_expr::{Datum, RowSource};
 use shape_router::{Budget, Change, Cursor, Op, RouteOptions};
@@ -49,7 +50,7 @@ impl Filter<'_> {
         budget: &mut Budget,
         cursor: Option<Cursor>,
     ) -> Result<Term<'a>, NifError> {
-        with_local(|local| {
+        let answered = with_local(|local| {
             let (keys, arena, scratch) = local.parts(self.router);
             let row = |term: Term<'a>| match term.get_type() {
                 TermType::Map => Ok(Some(WholeRow(MapRow::new(term, keys, arena)))),
@@ -75,7 +76,9 @@ impl Filter<'_> {
             let progress =
                 router.route(&change, RouteOptions::default(), scratch, budget, cursor)?;
             Ok(Part::new(self.terms.list(env, scratch.ids()), progress).encode(env))
-        })
+        });
+        timeslice::taken(env, budget);
+        answered
     }
 
     fn proceed<'a>(

@@ -30,12 +30,15 @@
 //! | `notify` | telling a process from threads of the library |
 //! | `operation_cache` | the newest operations of a shape |
 //! | `lanes` | the LSM index of `ShapeRouter.Index.LsmEqualityIndex` |
+//! | `timeslice` | a call's work counts against its process's turn |
+//! | `clock` | what a thread has worked, for the benchmarks |
 //! | `pin` | the library stays in memory |
 
 mod answer;
 mod atoms;
 mod batch;
 mod change;
+mod clock;
 mod columns;
 mod durable;
 mod error;
@@ -58,6 +61,7 @@ mod schema;
 mod source;
 mod structure;
 mod terms;
+mod timeslice;
 mod transaction;
 mod value;
 mod value_key;

@@ -105,6 +105,13 @@ fn log_read<'a>(
     reply(env, handle.with(read))
 }
 
+/// How many operations of a log are in memory, to be read again.
+#[rustler::nif]
+fn log_cache_depth<'a>(env: Env<'a>, handle: &StoreHandle, log: u64) -> Term<'a> {
+    let depth = handle.with(|store| Ok(store.cache(log)?.map_or(0, |cache| cache.stats(0).size)));
+    reply(env, depth.map(|depth| depth.encode(env)))
+}
+
 /// The file may go.
 #[rustler::nif]
 fn log_release<'a>(env: Env<'a>, lease: &LeaseHandle) -> Term<'a> {

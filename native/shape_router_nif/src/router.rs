@@ -7,6 +7,7 @@ use crate::error::{NifError, reply};
 use crate::handle::{CursorHandle, Local, RouterHandle, with_local};
 use crate::param::params;
 use crate::schema::schema;
+use crate::timeslice;
 use bumpalo::Bump;
 use rustler::{Atom, Encoder, Env, ResourceArc, Term, TermType};
 use shape_expr::Options;
@@ -217,7 +218,10 @@ fn route<'a>(
     budget: &mut Budget,
     cursor: Option<Cursor>,
 ) -> Result<Part<'a>, NifError> {
-    with_local(|local| route_with(env, handle, local, change, options(flags), budget, cursor))
+    let options = options(flags);
+    let part = with_local(|local| route_with(env, handle, local, change, options, budget, cursor));
+    timeslice::taken(env, budget);
+    part
 }
 
 pub(crate) fn route_with<'a>(
@@ -292,6 +296,10 @@ fn router_metrics<'a>(env: Env<'a>, handle: &RouterHandle) -> Term<'a> {
         ("memory_bytes", m.memory_bytes),
         ("journal_bytes", m.journal_bytes),
         ("snapshot_bytes", m.snapshot_bytes),
+        ("index_bytes", m.index_bytes),
+        ("index_failed", m.index_failed),
+        ("open_loaded", m.open_loaded),
+        ("open_refused", m.open_refused),
     ];
     let floats = [
         ("avg_route_us", m.avg_route_us),
@@ -299,6 +307,7 @@ fn router_metrics<'a>(env: Env<'a>, handle: &RouterHandle) -> Term<'a> {
         ("presence_hit_rate", m.presence_hit_rate()),
         ("false_positive_rate", m.false_positive_rate()),
         ("bytes_per_shape", m.bytes_per_shape()),
+        ("open_ms", m.open_ms),
     ];
     let pairs = integers.iter().map(|(name, value)| (name.encode(env), value.encode(env)));
     let pairs =

@@ -6,6 +6,7 @@ use crate::change::{Reader, TermChange};
 use crate::error::{NifError, reply};
 use crate::handle::{CursorHandle, RouterHandle, with_local};
 use crate::router::{HEAVY_UNITS, Part, in_order, used};
+use crate::timeslice::{self, READING};
 use rustler::{Encoder, Env, ResourceArc, Term};
 use shape_router::{Budget, Transaction};
 
@@ -63,7 +64,7 @@ fn route<'a>(
             if budget.is_exhausted() {
                 return Ok(None);
             }
-            budget.spend(10);
+            budget.spend(READING);
             let (keys, arena, scratch) = local.parts(handle);
             let mut read = TermChange::default();
             Reader::new(&handle.router, keys, arena).with_keys().read(change, &mut read)?;
@@ -79,6 +80,7 @@ fn route<'a>(
             Ok(Some(Part::new(answer::list(env, scratch, missing, true), progress)))
         })
     })?;
+    timeslice::taken(env, &budget);
     if !answers.is_tuple() {
         handle.router.finish_txn(transaction)?;
     }

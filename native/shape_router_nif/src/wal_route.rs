@@ -5,6 +5,7 @@ use crate::atoms;
 use crate::error::{NifError, reply};
 use crate::handle::{CursorHandle, Local, RouterHandle, with_local};
 use crate::router::{HEAVY_UNITS, Part, options, used};
+use crate::timeslice::{self, READING};
 use parking_lot::Mutex;
 use pg_wal::decode::{Message, Streaming};
 use rustler::{Atom, Binary, Encoder, Env, Resource, ResourceArc, Term};
@@ -198,14 +199,14 @@ fn route<'a>(
     let in_turn = |answers: Term<'a>| answers.list_reverse().map_err(not_a_list);
     let empty = Term::list_new_empty(env);
     let (mut rest, mut answers) = (messages, empty);
-    with_local(|local| {
+    let answered = with_local(|local| {
         while !rest.is_empty_list() {
             let (item, tail) = rest.list_get_cell().map_err(not_a_list)?;
             if budget.is_exhausted() {
                 let from = (index, skip, atoms::nil());
                 return Ok((atoms::more(), in_turn(answers)?, rest, from, empty).encode(env));
             }
-            budget.spend(10);
+            budget.spend(READING);
             let bytes = Binary::from_term(item).map_err(not_a_list)?;
             let place = |e: NifError| e.at(format_args!("message {index}"));
             let message = connection.follow(bytes.as_slice(), &targets, mode).map_err(place)?;
@@ -223,7 +224,9 @@ fn route<'a>(
         }
         connection.finish(&targets)?;
         in_turn(answers)
-    })
+    });
+    timeslice::taken(env, &budget);
+    answered
 }
 
 /// What a message's answer needs besides the connection.

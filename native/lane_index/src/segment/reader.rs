@@ -4,19 +4,20 @@
 //! directory is checked for sense. Even so all reads are bounds-checked: a file that was forged
 //! together with its checksums can give wrong answers, but no undefined behaviour.
 
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
 use super::elias_fano::{EliasFano, Layout};
 use super::entries::Entries;
-use super::format::{Footer, Header, Record, damaged, position};
+use super::format::{Footer, Header, PAGE, Record, damaged, position};
 use super::held::Held;
 use super::tables::{Blocks, Found, Table, Tables};
 use super::{OpenOptions, SegmentMeta};
 use crate::ids::Posting;
-use crate::{Error, Mapped, Storage};
+use crate::storage::AlignedBytes;
+use crate::{Error, Mapped, ReadAt, Storage};
 
 /// How much of a cold part is read at once to verify it.
 const VERIFY_BYTES: usize = 256 << 10;
@@ -62,6 +63,22 @@ impl Deref for Heap {
 // SAFETY: the bytes are on the heap, and nothing here changes the vector.
 unsafe impl Mapped for Heap {}
 
+/// A part of a file.
+struct Part {
+    whole: Box<dyn Mapped>,
+    range: Range<usize>,
+}
+
+impl Deref for Part {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.whole[self.range.clone()]
+    }
+}
+
+// SAFETY: the bytes are some of those of another such value, always the same ones.
+unsafe impl Mapped for Part {}
+
 impl Segment {
     /// Opens the segment that `meta` describes, verifying every byte of it.
     ///
@@ -79,24 +96,51 @@ impl Segment {
         let map = storage.map(&meta.name, options.mmap)?;
         let segment = Segment::interpret(meta.clone(), map)?;
         if options.mmap {
-            let file = storage.open(&meta.name)?;
-            let mut buffer = vec![0; VERIFY_BYTES];
-            for cold in &segment.cold {
-                let Record { cold_at, end, cold_checksum, .. } = cold.record;
-                let mut state = Xxh3Default::new();
-                let mut at = cold_at;
-                while at < end {
-                    let part = &mut buffer[..(end - at).min(VERIFY_BYTES as u64) as usize];
-                    file.read_exact_at(part, at)?;
-                    state.update(part);
-                    at += part.len() as u64;
-                }
-                segment.check_cold(cold_at, cold_checksum == state.digest())?;
-            }
+            segment.verify_cold(&*storage.open(&meta.name)?, 0)?;
         } else {
             segment.verify_cold_in_place()?;
         }
         Ok(segment)
+    }
+
+    /// Opens a segment that lies within a file, from the byte `at` on, which is a multiple of the page.
+    /// `meta.name` names the file.
+    ///
+    /// Without `mmap` only the bytes of the segment are read into memory.
+    ///
+    /// # Errors
+    /// As for [`Segment::open`].
+    pub fn open_within(
+        storage: &dyn Storage,
+        at: u64,
+        meta: &SegmentMeta,
+        options: OpenOptions,
+    ) -> Result<Segment, Error> {
+        let file = storage.open(&meta.name)?;
+        let end = at.checked_add(meta.bytes).filter(|end| *end <= file.len());
+        if !at.is_multiple_of(PAGE) || end.is_none() {
+            return Err(damaged(&meta.name, at as usize, "a segment beyond the end of the file"));
+        }
+        if !options.mmap {
+            let mut bytes = AlignedBytes::zeroed(meta.bytes as usize);
+            file.read_exact_at(bytes.as_mut(), at)?;
+            let segment = Segment::interpret(meta.clone(), Box::new(bytes))?;
+            segment.verify_cold_in_place()?;
+            return Ok(segment);
+        }
+        let whole = storage.map(&meta.name, true)?;
+        let range = at as usize..(at + meta.bytes) as usize;
+        if whole.get(range.clone()).is_none() {
+            return Err(damaged(&meta.name, at as usize, "the file has become shorter"));
+        }
+        let segment = Segment::interpret(meta.clone(), Box::new(Part { whole, range }))?;
+        segment.verify_cold(&*file, at)?;
+        Ok(segment)
+    }
+
+    /// All bytes of it, as a file has them.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.file()
     }
 
     pub(super) fn from_bytes(meta: SegmentMeta, bytes: Vec<u8>) -> Result<Segment, Error> {
@@ -153,6 +197,24 @@ impl Segment {
         let cold = records.into_iter();
         let cold = cold.map(|record| Cold { record, layout: record.cold_layout() }).collect();
         Ok(Segment { meta, tables, cold, firsts, lanes: header.lanes })
+    }
+
+    /// Verifies the cold parts by reading them from the file, in which the segment begins at `start`.
+    fn verify_cold(&self, file: &dyn ReadAt, start: u64) -> Result<(), Error> {
+        let mut buffer = vec![0; VERIFY_BYTES];
+        for cold in &self.cold {
+            let Record { cold_at, end, cold_checksum, .. } = cold.record;
+            let mut state = Xxh3Default::new();
+            let mut at = cold_at;
+            while at < end {
+                let part = &mut buffer[..(end - at).min(VERIFY_BYTES as u64) as usize];
+                file.read_exact_at(part, start + at)?;
+                state.update(part);
+                at += part.len() as u64;
+            }
+            self.check_cold(cold_at, cold_checksum == state.digest())?;
+        }
+        Ok(())
     }
 
     fn verify_cold_in_place(&self) -> Result<(), Error> {

@@ -31,6 +31,11 @@ pub(crate) enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub struct Numeric<'a>(&'a [i16]);
 
+/// Can a numeric have so many words?
+pub(crate) fn is_whole(words: usize) -> bool {
+    words >= HEADER
+}
+
 impl<'a> Numeric<'a> {
     /// From words made by [`NumericVar::words`].
     pub(crate) fn from_words(words: &'a [i16]) -> Numeric<'a> {

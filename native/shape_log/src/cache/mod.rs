@@ -342,7 +342,7 @@ impl Drop for Inner {
 /// The size of a block for these operations. It grows with what the cache holds, so that of a block that
 /// is half evicted only a part of the cache is wasted, and that a quiet shape takes little.
 fn block_size(writer: &Writer, operations: &[(Offset, &[u8])]) -> usize {
-    let held = (writer.bytes + writer.count * OVERHEAD) / 4;
+    let held = (writer.bytes + writer.count * OVERHEAD) / 8;
     let mut needed = operations.iter().map(|(_, json)| json.len() + OVERHEAD);
     let first = needed.next().unwrap_or(0);
     let mut all = first;

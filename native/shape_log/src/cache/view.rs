@@ -33,9 +33,14 @@ impl View {
         let mut floor = self.floor;
         for (index, block) in self.blocks.iter().enumerate() {
             let held = block.published();
-            let gone = expired.map_or(0, |time| held.come_by(time));
             // Operations may have come and gone since `held`.
-            let gone = gone.max(block.evicted().min(held.len()));
+            let evicted = block.evicted().min(held.len());
+            let gone = match expired {
+                Some(time) if evicted < held.len() && held.time(evicted) <= time => {
+                    held.come_by(time)
+                }
+                _ => evicted,
+            };
             floor = if gone == 0 { block.floor() } else { held.offset(gone - 1) };
             if gone < held.len() {
                 return Oldest { floor, place: Some((index, gone)) };

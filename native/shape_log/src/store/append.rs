@@ -124,7 +124,7 @@ impl LogStore {
             let payload = appender.redo.finish();
             let mut progress = shared.progress.lock();
             progress.check_records(records)?;
-            let seq = shared.journal()?.write_bytes(payload)?;
+            let seq = shared.write(payload)?;
             let first_seq = appender.pending.as_ref().map_or(seq, |pending| pending.first_seq);
             records.iter().for_each(|record| progress.note(record, first_seq - 1));
             progress.in_flight = Some(first_seq);
@@ -227,7 +227,7 @@ impl LogStore {
         let payload = appender.redo.finish();
         let mut progress = shared.progress.lock();
         progress.check_records(records)?;
-        let seq = shared.journal()?.write_bytes(payload)?;
+        let seq = shared.write(payload)?;
         // A transaction that is coming in must be read from its beginning, or not at all.
         let first = progress.pending_first.unwrap_or(seq);
         records.iter().for_each(|record| progress.note(record, first - 1));
@@ -349,12 +349,24 @@ impl Shared {
         self.progress.lock().abandon();
     }
 
+    /// Writes a frame.
+    fn write(&self, payload: &[u8]) -> Result<u64, Error> {
+        let journal = self.journal()?;
+        journal.write_bytes(payload).map_err(|error| {
+            // Nothing is written by this; it says whether the journal still takes anything.
+            if journal.write_bytes(&[]).is_err() {
+                self.fail(&error);
+            }
+            error.into()
+        })
+    }
+
     /// Writes a change of the catalogue, which is to be made right after, and [taken
     /// in](Shared::taken_in) then.
     pub fn write_catalogue(&self, appender: &mut Appender) -> Result<u64, Error> {
         let payload = appender.redo.finish();
         let mut progress = self.progress.lock();
-        let seq = self.journal()?.write_bytes(payload)?;
+        let seq = self.write(payload)?;
         progress.in_flight = Some(seq);
         drop(progress);
         self.redo_bytes.fetch_add(payload.len() as u64, Ordering::Relaxed);

@@ -88,7 +88,7 @@ impl Shared {
         let redo_bytes = self.redo_bytes.load(Ordering::Relaxed);
         // The redo log must reach as far as the checkpoint, or its numbers would be given twice: where
         // what is written counts as durable, it need not yet.
-        self.journal()?.sync()?;
+        self.journal()?.sync().inspect_err(|error| self.fail(error))?;
         self.flush_with(&mut buffer, None)?;
         // Before the table is made, so that what is buried later is still in it.
         let buried = self.graveyard.lock().len();

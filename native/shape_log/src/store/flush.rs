@@ -41,8 +41,7 @@ impl Shared {
             return Ok(());
         }
         self.counters.waits.fetch_add(1, Ordering::Relaxed);
-        self.journal()?.sync()?;
-        self.publish();
+        self.sync()?;
         self.make_room_again(appender)
     }
 

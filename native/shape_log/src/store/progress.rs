@@ -130,7 +130,7 @@ impl Shared {
     /// Makes everything durable that was written.
     pub fn sync(&self) -> Result<(), Error> {
         self.check()?;
-        self.journal()?.sync()?;
+        self.journal()?.sync().inspect_err(|error| self.fail(error))?;
         self.publish();
         Ok(())
     }
@@ -139,7 +139,7 @@ impl Shared {
     pub fn wait(&self, seq: u64) -> Result<(), Error> {
         loop {
             self.check()?;
-            self.journal()?.acknowledge(seq)?;
+            self.journal()?.acknowledge(seq).inspect_err(|error| self.fail(error))?;
             self.publish();
             let Fsync::Interval(interval) = self.options.fsync else { return Ok(()) };
             if self.journal()?.durable_seq() >= seq {

@@ -138,8 +138,8 @@ fn commit(shared: &Shared) {
         };
         match result {
             Ok(()) => shared.publish(),
-            // The journal refuses everything from now on, and so says it to whoever appends.
-            Err(_) => return,
+            // The journal refuses everything from now on.
+            Err(error) => return shared.fail(&error),
         }
     }
 }

@@ -440,7 +440,7 @@ impl World {
                 self.store().abandon();
                 self.pending = None;
             }
-            52..60 => self.check_some_read(),
+            52..60 => self.check_some_read()?,
             62..65 => {
                 self.store().seal()?;
             }
@@ -568,8 +568,8 @@ impl World {
     }
 
     /// Reads some log from some offset on, with some limits.
-    pub fn check_some_read(&mut self) {
-        let Some(log) = self.some_log() else { return };
+    pub fn check_some_read(&mut self) -> Result<(), Error> {
+        let Some(log) = self.some_log() else { return Ok(()) };
         let expected = self.expected().logs[&log].clone();
         let watermark = self.store().durable_lsn();
         let mut rows = expected.rows.clone();
@@ -585,7 +585,7 @@ impl World {
         let found = read(self.store(), log, after, limits);
         if expected.awaits_snapshot {
             assert!(matches!(found, Err(Error::AwaitsSnapshot { .. })), "{found:?}");
-            return;
+            return Ok(());
         }
         rows.retain(|row| row.0 > after);
         let (mut entries, mut bytes) = (0, 0);
@@ -596,7 +596,8 @@ impl World {
         };
         let fitting = rows.iter().map(fits).take_while(|fits| *fits).count();
         rows.truncate(fitting);
-        assert_eq!(found.expect("it is there"), rows, "log {log} after {after} {limits:?}");
+        assert_eq!(found?, rows, "log {log} after {after} {limits:?}");
+        Ok(())
     }
 
     /// Compares everything that can be seen.

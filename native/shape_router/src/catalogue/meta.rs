@@ -141,7 +141,7 @@ impl StoredSchema {
         }
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         // Nothing in it is a map with other keys than texts, so it always can be written.
         serde_json::to_vec(self).unwrap_or_default()
     }

@@ -14,19 +14,23 @@
 //! | `meta` | the table: columns, relation |
 //! | `snapshot` | the file of a snapshot |
 //! | `fold` | a new snapshot from the last one and the journal |
+//! | `indexes` | what is derived from a snapshot, stored beside it |
 //! | `held_back` | records that somebody else makes durable first |
 //! | `manifest` | which files a directory consists of |
 
 mod clause;
 mod fold;
 mod held_back;
+mod indexes;
 mod manifest;
 mod meta;
 mod record;
-mod shape;
-mod snapshot;
+pub(crate) mod shape;
+pub(crate) mod snapshot;
 
 pub use crate::membership::Held;
+pub use crate::stored::StoredIndexes;
+pub use indexes::IndexFigures;
 pub use lane_index::codec::Bad;
 pub use manifest::{Declared, Manifest};
 pub use meta::{Meta, RelationChange, StoredColumn, StoredSchema, StoredType};
@@ -34,21 +38,27 @@ pub use record::{AckWriter, AddWriter, Replay, read_record, removal};
 pub use shape::StoredShape;
 pub use snapshot::SnapshotEntry;
 
+use crate::stored::{self, Source};
 use fold::{Came, Delta};
 use held_back::HeldBack;
+use indexes::Derive;
+pub(crate) use indexes::GoOn;
 use lane_index::journal::{Fsync, Journal, JournalOptions, JournalStart, Place};
 use lane_index::lock::DirectoryLock;
 use lane_index::storage::{Storage, Transfer, names};
 use lane_index::{Error, HashKey, run_after, sealed};
 use parking_lot::{Mutex, RwLock};
 use snapshot::{Snapshot, SnapshotWriter};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// What the files of the journal start with.
 pub const JOURNAL_MAGIC: [u8; 8] = *b"SHAPJRNL";
+
+/// How long a fold waits for another one to end before it asks again.
+const BUSY: Duration = Duration::from_millis(50);
 
 /// How a catalogue is kept.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +72,9 @@ pub struct Options {
     /// The journal is folded into a snapshot when it is longer than this, and than the snapshot. Default
     /// 4 MiB; `None`: only when asked to.
     pub fold_above_bytes: Option<u64>,
+    /// Of a snapshot of more shapes than this the indexes are stored beside it, so that opening need
+    /// not derive them. Default 10,000; `None`: of none, and what is stored is not read.
+    pub indexes_above: Option<u64>,
     /// Records are held back until they are [released](Catalogue::release): for a caller with a journal
     /// of its own, in which they become durable together with what else happened. Default `false`.
     pub hold_back: bool,
@@ -74,6 +87,7 @@ impl Default for Options {
             mmap: true,
             journal_file_bytes: 1 << 20,
             fold_above_bytes: Some(4 << 20),
+            indexes_above: Some(10_000),
             hold_back: false,
         }
     }
@@ -148,8 +162,11 @@ impl Taken {
         let manifest = manifest.ok_or_else(|| Error::Missing { path: path(), why })?;
         let owner = xxh3_64(&manifest.hash_key());
         let applied = manifest.applied_seq;
+        let mut indexes = IndexFigures::default();
         if let Some(entry) = &manifest.snapshot {
-            Snapshot::open(&*storage, entry, applied, owner, options.mmap)?.read(replay)?;
+            let snapshot = Snapshot::open(&*storage, entry, applied, owner, options.mmap)?;
+            let source = Source::new(entry, applied, owner);
+            indexes = indexes::read(&*storage, &snapshot, source, &options, replay)?;
         }
         let mut journal_bytes = 0;
         let start = JournalStart {
@@ -171,7 +188,7 @@ impl Taken {
         )?;
         journal_bytes += write_tail(&journal, tail, replay)?;
         replay.settle();
-        sweep(&*storage, &manifest)?;
+        sweep(&*storage, &manifest, &indexes)?;
         let held_back = options.hold_back.then(|| Mutex::new(HeldBack::after(journal.last_seq())));
         let catalogue = Arc::new(Catalogue {
             storage,
@@ -185,6 +202,8 @@ impl Taken {
             folding: Mutex::new(()),
             fold_queued: AtomicBool::new(false),
             closing: AtomicBool::new(false),
+            derive: OnceLock::new(),
+            indexes: Mutex::new(indexes),
         });
         catalogue.tick_later();
         catalogue.fold_if_due();
@@ -225,18 +244,20 @@ fn write_tail(
 }
 
 /// Removes files of ours that nothing refers to.
-fn sweep(storage: &dyn Storage, manifest: &Manifest) -> Result<(), Error> {
+fn sweep(storage: &dyn Storage, manifest: &Manifest, indexes: &IndexFigures) -> Result<(), Error> {
     let current = manifest.snapshot.as_ref().map(|snapshot| snapshot.number);
     let mut removed = false;
     for name in storage.list()? {
-        let unneeded = match snapshot::number(&name) {
-            Some(number) => current != Some(number),
-            None => match names::kind(&name) {
+        let unneeded = match (snapshot::number(&name), stored::number(&name)) {
+            (Some(number), _) => current != Some(number),
+            // One that was refused as well: what comes in its place is made of the snapshot.
+            (None, Some(number)) => current != Some(number) || indexes.refused.is_some(),
+            (None, None) => match names::kind(&name) {
                 names::Kind::Journal(number) => manifest.journal.is_some_and(|j| number < j),
                 names::Kind::Temporary => true,
-                _ => name
-                    .strip_suffix(names::TEMPORARY)
-                    .is_some_and(|of| snapshot::number(of).is_some()),
+                _ => name.strip_suffix(names::TEMPORARY).is_some_and(|of| {
+                    snapshot::number(of).is_some() || stored::number(of).is_some()
+                }),
             },
         };
         if unneeded {
@@ -274,6 +295,9 @@ pub struct Catalogue {
     folding: Mutex<()>,
     fold_queued: AtomicBool,
     closing: AtomicBool,
+    /// Opens a snapshot, so that what is derived of it can be stored.
+    derive: OnceLock<Box<Derive>>,
+    indexes: Mutex<IndexFigures>,
 }
 
 struct State {
@@ -410,19 +434,30 @@ impl Catalogue {
         }
         let snapshot = self.state.lock().manifest.snapshot.as_ref().map_or(0, |s| s.bytes);
         if length > snapshot && !self.fold_queued.swap(true, Ordering::AcqRel) {
-            let catalogue = Arc::downgrade(self);
-            run_after(Duration::ZERO, move || {
-                let Some(catalogue) = catalogue.upgrade() else { return };
-                let folded = catalogue.fold();
-                if let Err(error) = &folded {
-                    // Not again and again: a disk that is full stays so for a while.
-                    let length = catalogue.journal_bytes.load(Ordering::Relaxed);
-                    catalogue.retry_above.store(length + length / 2, Ordering::Relaxed);
-                    catalogue.state.lock().last_error = Some(error.to_string());
-                }
-                catalogue.fold_queued.store(false, Ordering::Release);
-            });
+            self.fold_after(Duration::ZERO);
         }
+    }
+
+    fn fold_after(self: &Arc<Self>, delay: Duration) {
+        let catalogue = Arc::downgrade(self);
+        run_after(delay, move || {
+            let Some(catalogue) = catalogue.upgrade() else { return };
+            let Some(folding) = catalogue.folding.try_lock() else {
+                // Somebody folds, or stores indexes, which may take seconds: these threads have other
+                // work than to wait for it.
+                return catalogue.fold_after(BUSY);
+            };
+            let folded = catalogue.fold_locked();
+            drop(folding);
+            catalogue.store_indexes_soon();
+            if let Err(error) = &folded {
+                // Not again and again: a disk that is full stays so for a while.
+                let length = catalogue.journal_bytes.load(Ordering::Relaxed);
+                catalogue.retry_above.store(length + length / 2, Ordering::Relaxed);
+                catalogue.state.lock().last_error = Some(error.to_string());
+            }
+            catalogue.fold_queued.store(false, Ordering::Release);
+        });
     }
 
     fn tick_later(self: &Arc<Self>) {
@@ -438,14 +473,17 @@ impl Catalogue {
         });
     }
 
-    /// Makes a snapshot of everything that was written, and the journal short. Others write meanwhile.
+    /// Makes a snapshot of everything that was written, and the journal short; and stores its indexes.
+    /// Others write meanwhile.
     ///
     /// # Errors
     /// An error before the manifest is replaced leaves everything as it was; after one from there on,
     /// nothing more is written. What makes the old snapshot or the journal unreadable.
     pub fn fold(&self) -> Result<(), Error> {
         let _folding = self.folding.lock();
-        self.fold_locked()
+        self.fold_locked()?;
+        self.store_indexes();
+        Ok(())
     }
 
     fn fold_locked(&self) -> Result<(), Error> {
@@ -509,6 +547,7 @@ impl Catalogue {
         self.retry_above.store(0, Ordering::Relaxed);
         // What is left over now is swept on the next open too.
         if let Some(old) = before.snapshot {
+            self.forget_indexes(old.number);
             self.storage.remove(&old.name())?;
         }
         journal.release(next.journal.unwrap_or(0))?;
@@ -537,7 +576,11 @@ impl Catalogue {
     pub fn redeclare(&self, declared: Declared) -> Result<(), Error> {
         let _folding = self.folding.lock();
         let before = self.state.lock().manifest.clone();
-        self.commit(&Manifest { declared, generation: before.generation + 1, ..before })
+        let snapshot = before.snapshot.as_ref().map(|entry| entry.number);
+        self.commit(&Manifest { declared, generation: before.generation + 1, ..before })?;
+        // Columns may stand in another order from the next opening on.
+        snapshot.into_iter().for_each(|snapshot| self.forget_indexes(snapshot));
+        Ok(())
     }
 
     fn current(&self, manifest: &Manifest) -> Result<Option<Snapshot>, Error> {
@@ -571,6 +614,7 @@ impl Catalogue {
             let name = entry.name();
             copied.snapshot = Some(self.storage.link_into(&name, target, &name)?);
             copied.bytes = entry.bytes;
+            self.copy_indexes(entry.number, target)?;
         }
         // The manifest comes last: an interrupted copy has none, and is refused wherever it is opened.
         write_manifest(target, &manifest)?;

@@ -3,6 +3,8 @@
 use super::meta::{RelationChange, StoredSchema};
 use super::shape::{ShapeWriter, StoredShape, read_shapes};
 use crate::membership::Held;
+use crate::stored::StoredIndexes;
+use lane_index::Error;
 use lane_index::codec::{Bad, Input, put, put_bytes};
 use lane_index::journal::PAYLOAD_UNIT;
 
@@ -17,6 +19,14 @@ pub trait Replay {
     /// So far shapes came, and nothing of what was told was changed; from here on it may be. Told again
     /// and again.
     fn settle(&mut self) {}
+    /// Takes what is stored instead of what the snapshot would tell of shapes and keys; whether it did.
+    /// The table was told.
+    ///
+    /// # Errors
+    /// Why it could not: then nothing was taken, and everything is told.
+    fn load(&mut self, _indexes: &StoredIndexes<'_>) -> Result<bool, Error> {
+        Ok(false)
+    }
     /// The columns are these from now on.
     fn schema(&mut self, schema: StoredSchema);
     /// The table's definition, as a Relation message told it.

@@ -35,7 +35,7 @@ const LSN: u8 = 1 << 3;
 const XIDS: u8 = 1 << 4;
 
 /// A serial has so many bits less than a word that a router's record of a shape has room beside it.
-pub(super) const MOST_SERIALS: u64 = 1 << 55;
+pub(crate) const MOST_SERIALS: u64 = 1 << 55;
 
 /// What stands for a clause: none, one whose frame follows, or from here on the number of a frame.
 const NO_CLAUSE: u64 = 0;
@@ -93,23 +93,48 @@ impl ShapeWriter {
             }
         }
         if !shape.params.is_empty() {
-            put(out, shape.params.len() as u64);
-            shape.params.iter().for_each(|param| put_param(out, param));
+            put_params(out, shape.params);
         }
-        match shape.snapshot {
-            None => {}
-            Some(Snapshot::Lsn(lsn)) => put(out, *lsn),
-            Some(Snapshot::Xids { xmin, xmax, xip }) => {
-                put(out, *xmin);
-                put(out, *xmax);
-                put(out, xip.len() as u64);
-                xip.iter().for_each(|xid| put(out, *xid));
-            }
+        if let Some(snapshot) = shape.snapshot {
+            put_snapshot(out, snapshot);
         }
         self.count += 1;
         self.last_id = shape.id;
         self.next_serial = shape.serial.wrapping_add(1);
     }
+}
+
+pub(crate) fn put_params(out: &mut Vec<u8>, params: &[Param<'_>]) {
+    put(out, params.len() as u64);
+    params.iter().for_each(|param| put_param(out, param));
+}
+
+pub(crate) fn params<'a>(input: &mut Input<'a>) -> Result<Vec<Param<'a>>, Bad> {
+    let count = input.count(1)?;
+    (0..count).map(|_| param(input)).collect()
+}
+
+pub(crate) fn put_snapshot(out: &mut Vec<u8>, snapshot: &Snapshot) {
+    match snapshot {
+        Snapshot::Lsn(lsn) => put(out, *lsn),
+        Snapshot::Xids { xmin, xmax, xip } => {
+            put(out, *xmin);
+            put(out, *xmax);
+            put(out, xip.len() as u64);
+            xip.iter().for_each(|xid| put(out, *xid));
+        }
+    }
+}
+
+/// What [`put_snapshot`] has written of a snapshot of this kind.
+pub(crate) fn snapshot(input: &mut Input<'_>, by_xids: bool) -> Result<Snapshot, Bad> {
+    if !by_xids {
+        return Ok(Snapshot::Lsn(input.number()?));
+    }
+    let (xmin, xmax) = (input.number()?, input.number()?);
+    let count = input.count(1)?;
+    let xip = (0..count).map(|_| input.number()).collect::<Result<_, _>>()?;
+    Ok(Snapshot::Xids { xmin, xmax, xip })
 }
 
 fn put_param(out: &mut Vec<u8>, param: &Param<'_>) {
@@ -183,23 +208,10 @@ pub(super) fn read_shapes<'a, E: From<Bad>>(
                 true
             }
         };
-        let mut params = Vec::new();
-        if flags & PARAMS != 0 {
-            let count = input.count(1)?;
-            params.reserve_exact(count);
-            for _ in 0..count {
-                params.push(param(input)?);
-            }
-        }
+        let params = if flags & PARAMS != 0 { params(input)? } else { Vec::new() };
         let snapshot = match flags & (LSN | XIDS) {
             0 => None,
-            LSN => Some(Snapshot::Lsn(input.number()?)),
-            _ => {
-                let (xmin, xmax) = (input.number()?, input.number()?);
-                let count = input.count(1)?;
-                let xip = (0..count).map(|_| input.number()).collect::<Result<_, _>>()?;
-                Some(Snapshot::Xids { xmin, xmax, xip })
-            }
+            flag => Some(snapshot(input, flag == XIDS)?),
         };
         each(&StoredShape {
             serial,

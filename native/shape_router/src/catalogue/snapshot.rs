@@ -4,6 +4,7 @@
 //! serial, what they say of keys by key and serial, and an end that counts the blocks. Written from
 //! the first byte to the last, read so, and never changed. `docs/formats.md` has the bytes.
 
+use super::GoOn;
 use super::meta::Meta;
 use super::record::Replay;
 use super::shape::{ShapeWriter, StoredShape, read_shapes};
@@ -46,6 +47,10 @@ pub struct SnapshotEntry {
 }
 
 impl SnapshotEntry {
+    pub(crate) fn salt(&self) -> u64 {
+        u64::from_str_radix(&self.salt, 16).unwrap_or_default()
+    }
+
     /// Its file.
     #[must_use]
     pub fn name(&self) -> String {
@@ -202,7 +207,7 @@ impl SnapshotWriter {
 const NEW_KEY: u8 = 1 << 7;
 
 /// A snapshot that is read.
-pub(super) struct Snapshot {
+pub(crate) struct Snapshot {
     path: String,
     bytes: Box<dyn Mapped>,
     salt: u64,
@@ -277,7 +282,13 @@ impl Snapshot {
 
     /// Tells everything. What was told before an error may not be used.
     pub fn read(&self, replay: &mut impl Replay) -> Result<(), Error> {
+        self.read_while(replay, &|| Ok(()))
+    }
+
+    /// As [`Snapshot::read`], as long as `go_on` says nothing against it.
+    pub fn read_while(&self, replay: &mut impl Replay, go_on: &GoOn<'_>) -> Result<(), Error> {
         self.blocks(|kind, count, payload| {
+            go_on()?;
             match kind {
                 META => tell(self.meta_of(payload)?, replay),
                 SHAPES => read_shapes(&mut Input::new(payload), count, |shape| {
@@ -288,6 +299,16 @@ impl Snapshot {
                     replay.held(key, serial, Some(held));
                     Ok(())
                 })?,
+            }
+            Ok(())
+        })
+    }
+
+    /// Verifies everything, as reading it would, and tells the table.
+    pub fn verify(&self, replay: &mut impl Replay) -> Result<(), Error> {
+        self.blocks(|kind, _, payload| {
+            if kind == META {
+                tell(self.meta_of(payload)?, replay);
             }
             Ok(())
         })

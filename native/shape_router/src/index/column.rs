@@ -102,6 +102,24 @@ impl ColumnIndex {
         words + self.edges.as_ref().map_or(0, IntervalTree::len)
     }
 
+    /// Puts an index of hashes in place that was stored.
+    pub fn adopt_hashes(&mut self, kind: Hashed, index: Multimap) {
+        self.filed += index.entries();
+        self.hashed[kind as usize] = Some(index);
+    }
+
+    /// Puts an index of beginnings in place that was stored.
+    pub fn adopt_prefixes(&mut self, index: PrefixIndex) {
+        self.filed += index.lengths().iter().map(|length| length.1 as usize).sum::<usize>();
+        self.prefixes = Some(index);
+    }
+
+    /// Puts an index of literals in place that was stored.
+    pub fn adopt_infixes(&mut self, fold: bool, index: InfixIndex) {
+        self.filed += index.lengths().iter().map(|filed| *filed as usize).sum::<usize>();
+        self.infixes[usize::from(fold)] = Some(index);
+    }
+
     pub fn insert_hash(&mut self, kind: Hashed, hash: u64, slot: Slot, making: Option<Making>) {
         self.filed += 1;
         let index = &mut self.hashed[kind as usize];

@@ -55,6 +55,16 @@ impl Edge {
         Self(bytes.iter().copied().chain([side]).collect())
     }
 
+    /// An edge of the bytes that [`Edge::bytes`] gave.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+
+    /// What it consists of.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     fn parts(&self) -> Option<(&[u8], u8)> {
         self.0.split_last().map(|(side, bytes)| (bytes, *side))
     }

@@ -36,8 +36,15 @@ const SIFT: usize = 1 << 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Gram {
     /// Its place in [`LENGTHS`].
-    length: u8,
-    hash: u64,
+    pub length: u8,
+    pub hash: u64,
+}
+
+impl Gram {
+    /// A gram that was taken apart; `None`: there is none of such a length.
+    pub fn new(length: u8, hash: u64) -> Option<Self> {
+        (usize::from(length) < LENGTHS.len()).then_some(Self { length, hash })
+    }
 }
 
 /// The bytes that a literal is sought by.
@@ -86,6 +93,16 @@ pub(crate) struct InfixIndex {
 impl InfixIndex {
     pub fn new(making: Making) -> Self {
         Self { index: Multimap::new(making), lengths: [0; LENGTHS.len()] }
+    }
+
+    /// The index of what was stored of one: its hashes, and how many literals have grams of each length.
+    pub fn stored(index: Multimap, lengths: [u32; LENGTHS.len()]) -> Self {
+        Self { index, lengths }
+    }
+
+    /// How many literals have grams of each length.
+    pub fn lengths(&self) -> &[u32; LENGTHS.len()] {
+        &self.lengths
     }
 
     /// What a literal is, or would be, filed under.

@@ -23,9 +23,10 @@ mod slot_set;
 pub(crate) use column::{ColumnIndex, Elements, Hashed, Secret};
 pub(crate) use edge::{Edge, edges, words};
 pub(crate) use element::{Mark, mark};
+pub(crate) use infix::InfixIndex;
 pub(crate) use infix::{Gram, has_choice as infix_has_choice};
-pub(crate) use multimap::{Making, Multimap, SMALL, Walk};
-pub(crate) use prefix::Beginning;
+pub(crate) use multimap::{Making, Multimap, Parts, SMALL, Walk};
+pub(crate) use prefix::{Beginning, PrefixIndex};
 pub(crate) use scan_list::ScanList;
 pub(crate) use slot_set::SlotSet;
 

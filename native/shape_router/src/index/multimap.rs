@@ -13,7 +13,7 @@
 use super::Slot;
 use ahash::RandomState;
 use hashbrown::HashMap;
-use lane_index::{LaneIndex, Op, Options};
+use lane_index::{LaneIndex, Op, Options, Segment};
 use std::sync::Arc;
 
 /// So many entries are a list, where nothing else is wished.
@@ -43,9 +43,26 @@ impl Default for Making {
 
 /// A new lane index; `None` where none can be had.
 fn lanes(lanes: Option<u16>) -> Option<LaneIndex> {
+    LaneIndex::in_memory(options(lanes)).ok()
+}
+
+fn options(lanes: Option<u16>) -> Options {
     // Writers hold the state's lock: they are not to be refused because merges are behind.
-    let options = Options { lanes, backlog_limit: Some(usize::MAX), ..Options::default() };
-    LaneIndex::in_memory(options).ok()
+    Options { lanes, backlog_limit: Some(usize::MAX), ..Options::default() }
+}
+
+/// What a multimap consists of where it was stored.
+pub(crate) struct Parts {
+    /// How many hashes there are,
+    pub keys: usize,
+    /// and how many slots, each counted under each of its hashes.
+    pub entries: usize,
+    /// The short list, ascending.
+    pub small: Vec<(u64, Slot)>,
+    /// How many slots the hashes have that have many.
+    pub long: Vec<(u64, u32)>,
+    /// What the lane index has.
+    pub segment: Option<Segment>,
 }
 
 /// A multimap from hashes to slots.
@@ -77,6 +94,27 @@ impl Multimap {
             found: Vec::new(),
             making,
         }
+    }
+
+    /// The multimap that was stored.
+    pub fn of_parts(making: Making, parts: Parts) -> Result<Self, lane_index::Error> {
+        let Parts { keys, entries, small, long, segment } = parts;
+        let of_segment = |segment| LaneIndex::of_segment(options(making.lanes), segment);
+        let lanes = segment.map(of_segment).transpose()?.map(Arc::new);
+        let long = long.into_iter().collect();
+        Ok(Self { small, lanes, long, keys, entries, ..Self::new(making) })
+    }
+
+    /// The short list, ascending.
+    pub fn small(&self) -> &[(u64, Slot)] {
+        &self.small
+    }
+
+    /// How many slots the hashes have that have many, ascending by hash.
+    pub fn long(&self) -> Vec<(u64, u32)> {
+        let mut long: Vec<_> = self.long.iter().map(|(hash, count)| (*hash, *count)).collect();
+        long.sort_unstable();
+        long
     }
 
     pub fn making(&self) -> Making {

@@ -41,6 +41,16 @@ impl PrefixIndex {
         Self { index: Multimap::new(making), lengths: Vec::new() }
     }
 
+    /// The index of what was stored of one: its hashes, and its lengths.
+    pub fn stored(index: Multimap, lengths: Vec<(u32, u32)>) -> Self {
+        Self { index, lengths }
+    }
+
+    /// Lengths, ascending, with how many beginnings are filed under each.
+    pub fn lengths(&self) -> &[(u32, u32)] {
+        &self.lengths
+    }
+
     /// What a beginning is, or would be, filed under.
     pub fn place(&self, secret: (u64, u64), prefix: &[u8]) -> Beginning {
         let own = prefix.len() as u32;

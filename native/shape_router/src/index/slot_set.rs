@@ -23,6 +23,21 @@ impl SlotSet {
         self.summary[word / 64] |= 1 << (word % 64);
     }
 
+    /// Adds up to 64 slots, the first of them a multiple of 64, by a bit each.
+    pub fn insert_word(&mut self, first: Slot, bits: u64) {
+        let word = first as usize / 64;
+        if bits == 0 {
+            return;
+        }
+        if self.words.len() <= word {
+            self.words.resize(word + 1, 0);
+            self.summary.resize(word / 64 + 1, 0);
+        }
+        self.len += (bits & !self.words[word]).count_ones() as usize;
+        self.words[word] |= bits;
+        self.summary[word / 64] |= 1 << (word % 64);
+    }
+
     pub fn remove(&mut self, slot: Slot) {
         let at = slot as usize / 64;
         let Some(word) = self.words.get_mut(at) else { return };
@@ -92,8 +107,14 @@ mod tests {
         fn is_a_set(
             ops in prop::collection::vec((any::<bool>(), prop_oneof![0u32..70, 4000u32..4200, 0u32..70_000]), 0..200),
             from in 0u32..70_000,
+            words in prop::collection::vec((0u32..1100, any::<u64>()), 0..4),
         ) {
             let (mut set, mut model) = (SlotSet::default(), BTreeSet::new());
+            for (word, bits) in words {
+                set.insert_word(64 * word, bits);
+                model.extend((0..64).filter(|bit| bits >> bit & 1 == 1).map(|bit| 64 * word + bit));
+                prop_assert_eq!(set.len(), model.len());
+            }
             for (add, slot) in ops {
                 if add {
                     set.insert(slot);

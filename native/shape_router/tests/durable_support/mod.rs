@@ -228,9 +228,15 @@ pub fn remembered(acts: &[Act]) -> Router {
     router
 }
 
-/// Nothing happens in the background, and files are short, so that there are many.
+/// Nothing happens in the background, and files are short, so that there are many. Indexes are stored
+/// of every snapshot.
 pub fn options() -> Options {
-    Options { journal_file_bytes: 600, fold_above_bytes: None, ..Options::default() }
+    Options {
+        journal_file_bytes: 600,
+        fold_above_bytes: None,
+        indexes_above: Some(0),
+        ..Options::default()
+    }
 }
 
 /// How many histories of a kind to try: more with `SHAPE_ROUTER_LONG=1`.

@@ -16,7 +16,10 @@ defmodule Host.Collector do
   def differences, do: GenServer.call(__MODULE__, :differences)
 
   @impl true
-  def init(opts), do: {:ok, Filter.new(stack_id: opts[:stack_id])}
+  def init(opts) do
+    filter = Filter.new(stack_id: opts[:stack_id])
+    {:ok, Filter.add_shapes(filter, opts[:shapes])}
+  end
 
   @impl true
   def handle_call({:add_shape, id, shape}, _from, filter) do

@@ -8,10 +8,9 @@ defmodule Host.Day do
 
   def run do
     opts = Application.get_env(:host, Collector)
-    {:ok, _} = Collector.start_link(opts)
-
-    for user <- 1..500,
-        do: :ok = Collector.add_shape("user-#{user}", Shape.new("user_id", "=", user, :int8))
+    # What there was before the restart.
+    users = Stream.map(1..500, &{"user-#{&1}", Shape.new("user_id", "=", &1, :int8)})
+    {:ok, _} = Collector.start_link([shapes: users] ++ opts)
 
     for price <- 1..20,
         do: :ok = Collector.add_shape("price-#{price}", Shape.new("price", ">", price, :numeric))
