@@ -210,10 +210,23 @@ defmodule ShapeRouter do
   @spec add_shape(t(), id(), String.t() | nil, [key()] | :unknown, keyword()) ::
           :ok | {:error, Error.t()}
   def add_shape(router, id, where, keys \\ :unknown, opts \\ []) do
-    with {:ok, shape} <- shape(id, where, [{:keys, keys} | opts]) do
-      Quota.add(router, [id], fn -> router |> Native.router_add([shape]) |> Error.result() end)
+    with {:ok, shape} <- shape(id, where, keys, opts) do
+      Quota.add(router, [id], fn -> add_one(router, shape) end)
     end
   end
+
+  # What neither parses nor waits needs no other scheduler, which takes longer to change than the rest.
+  defp add_one(router, shape) do
+    case Native.router_add_one(router, shape) do
+      :dirty -> router |> Native.router_add([shape]) |> Error.result()
+      other -> Error.result(other)
+    end
+  end
+
+  defp shape(id, where, keys, []) when is_binary(where) or is_nil(where),
+    do: {:ok, {id, where, keys, [], nil}}
+
+  defp shape(id, where, keys, opts), do: shape(id, where, [{:keys, keys} | opts])
 
   @doc """
   Adds many shapes, each `{id, where}` or `{id, where, opts}` with the options of `add_shape/5` and
@@ -278,28 +291,33 @@ defmodule ShapeRouter do
   """
   @spec route(t(), change(), keyword()) :: [id()] | [{id(), op()}] | {:error, Error.t()}
   def route(router, change, opts \\ []) do
-    with flags when is_integer(flags) <- flags(opts) do
-      case Telemetry.sample() do
-        nil -> route_flags(router, change, flags)
-        started -> sampled(router, change, flags, started)
-      end
+    case flags(opts) do
+      flags when is_integer(flags) ->
+        case Native.router_route(router, change, flags) do
+          ids when is_list(ids) -> ids
+          other -> whole(other, router, change, flags)
+        end
+
+      error ->
+        error
     end
   end
 
-  defp sampled(router, change, flags, started) do
-    answer = route_flags(router, change, flags)
+  defp whole(ids, _router, _change, _flags) when is_list(ids), do: ids
+
+  # The library tells which calls are measured: to count them here would take longer than to route.
+  defp whole({:sampled, started, answer}, router, change, flags) do
+    answer = whole(answer, router, change, flags)
     hits = if is_list(answer), do: length(answer), else: 0
+    started = System.convert_time_unit(started, :nanosecond, :native)
     Telemetry.routed(started, hits, %{source: :router})
     answer
   end
 
-  defp route_flags(router, change, flags) do
-    case Native.router_route(router, change, flags) do
-      ids when is_list(ids) -> ids
-      {how, cursor, part} -> continue(how, router, change, flags, cursor, part)
-      error -> Error.result(error)
-    end
-  end
+  defp whole({how, cursor, part}, router, change, flags),
+    do: continue(how, router, change, flags, cursor, part)
+
+  defp whole(error, _router, _change, _flags), do: Error.result(error)
 
   # The parts have no id in common, but each is sorted by itself.
   defp continue(how, router, change, flags, cursor, parts) do

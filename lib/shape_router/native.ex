@@ -49,6 +49,7 @@ defmodule ShapeRouter.Native do
   def router_sync(_router), do: nif()
   def router_snapshot(_router, _directory), do: nif()
   def router_add(_router, _shapes), do: nif()
+  def router_add_one(_router, _shape), do: nif()
   def router_remove(_router, _id), do: nif()
   def router_remove_dirty(_router, _id), do: nif()
   def router_route(_router, _change, _flags), do: nif()

@@ -7,7 +7,7 @@ defmodule ShapeRouter.Telemetry do
 
   | event | measurements | metadata |
   |---|---|---|
-  | `[:shape_router, :route]` (one call in 64 of each process) | `duration` (native time unit), `hits` | `source`: `:router`, `:filter` |
+  | `[:shape_router, :route]` (one call in 64) | `duration` (native time unit), `hits` | `source`: `:router`, `:filter` |
   | `[:shape_router, :rebuild, :start]` | `system_time` | `router` |
   | `[:shape_router, :rebuild, :stop]` | `duration` | `router`, `result` |
   | `[:shape_router, :eval, :error]` | `count` | `table`, and `tenant` or `error` |

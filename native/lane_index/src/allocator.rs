@@ -11,6 +11,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 const LARGE: usize = 128 << 10;
 /// What every mapping is aligned to, at least.
 const PAGE: usize = 4096;
+/// A large page. Blocks of so many bytes lie in large pages where the system has them: random reads in
+/// small ones take as long to find the page as to read the memory.
+#[cfg(target_os = "linux")]
+const HUGE_PAGE: usize = 2 << 20;
 
 /// The system's allocator for small blocks; large ones are mapped, and unmapped when they are freed, so
 /// that what a process has is what it uses. On systems other than Linux it is the system's for all.
@@ -87,11 +91,44 @@ unsafe impl GlobalAlloc for Allocator {
 
 #[cfg(target_os = "linux")]
 mod system {
-    use rustix::mm::{MapFlags, MremapFlags, ProtFlags, mmap_anonymous, mremap, munmap};
+    use super::{HUGE_PAGE, PAGE};
+    use rustix::mm::{
+        Advice, MapFlags, MremapFlags, ProtFlags, madvise, mmap_anonymous, mremap, munmap,
+    };
     use std::ptr;
 
     /// A new mapping; null where there is no memory.
     pub(super) fn map(size: usize) -> *mut u8 {
+        if size >= HUGE_PAGE { map_huge(size) } else { map_some(size) }
+    }
+
+    /// One that begins at a large page.
+    #[cold]
+    fn map_huge(size: usize) -> *mut u8 {
+        let size = size.next_multiple_of(PAGE);
+        let Some(room) = size.checked_add(HUGE_PAGE - PAGE) else { return ptr::null_mut() };
+        let mapped = map_some(room);
+        if mapped.is_null() {
+            return mapped;
+        }
+        let before = mapped.align_offset(HUGE_PAGE).min(room - size);
+        // SAFETY: both parts lie within the new mapping, on both sides of the block, in whole pages. The
+        // advice does not change what is read from the block.
+        unsafe {
+            let block = mapped.add(before);
+            if before > 0 {
+                unmap(mapped, before);
+            }
+            if room - size > before {
+                unmap(block.add(size), room - size - before);
+            }
+            // It is as good without.
+            let _refused = madvise(block.cast(), size, Advice::LinuxHugepage);
+            block
+        }
+    }
+
+    fn map_some(size: usize) -> *mut u8 {
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: the system chooses the address, so that no mapping that there is changes.
         let mapped = unsafe { mmap_anonymous(ptr::null_mut(), size, access, MapFlags::PRIVATE) };
@@ -144,7 +181,13 @@ mod tests {
 
     /// Sizes on both sides of what is mapped.
     fn size() -> impl Strategy<Value = usize> {
-        prop_oneof![1_usize..2000, LARGE - 3..LARGE + 3, LARGE..8 * LARGE]
+        prop_oneof![
+            1_usize..2000,
+            LARGE - 3..LARGE + 3,
+            LARGE..8 * LARGE,
+            HUGE_PAGE - 3..HUGE_PAGE + PAGE + 3,
+            HUGE_PAGE..3 * HUGE_PAGE,
+        ]
     }
 
     proptest! {

@@ -34,7 +34,9 @@ impl View {
         if self.runs.iter().map(|run| run.bytes).sum::<u64>() < CACHED {
             for (at, hash) in hashes.iter().enumerate() {
                 self.get(*hash, out.begin());
-                out.end(at);
+                if !out.end(at) {
+                    return;
+                }
             }
             return;
         }
@@ -53,7 +55,9 @@ impl View {
             for (at, hash) in hashes.iter().enumerate() {
                 let found = |run: usize, _: &_| probes[run * hashes.len() + at].found();
                 self.join(*hash, out.begin(), found);
-                out.end(group * GROUP + at);
+                if !out.end(group * GROUP + at) {
+                    return;
+                }
             }
         }
     }
@@ -63,8 +67,8 @@ impl View {
 pub(crate) trait Sink {
     /// What the ids of the next key are appended to.
     fn begin(&mut self) -> &mut Vec<u32>;
-    /// They are there. It is key `at`.
-    fn end(&mut self, at: usize);
+    /// They are there. It is key `at`. Whether to go on.
+    fn end(&mut self, at: usize) -> bool;
 }
 
 /// All into one list.
@@ -75,16 +79,18 @@ impl Sink for &mut Vec<u32> {
     }
 
     #[inline(always)]
-    fn end(&mut self, _: usize) {}
+    fn end(&mut self, _: usize) -> bool {
+        true
+    }
 }
 
-/// Those of each key that has any to a function.
+/// Those of each key that has any to a function, as long as that says so.
 pub(crate) struct Found<'a, F> {
     pub ids: &'a mut Vec<u32>,
     pub found: F,
 }
 
-impl<F: FnMut(usize, &[u32])> Sink for Found<'_, F> {
+impl<F: FnMut(usize, &[u32]) -> bool> Sink for Found<'_, F> {
     #[inline(always)]
     fn begin(&mut self) -> &mut Vec<u32> {
         self.ids.clear();
@@ -92,9 +98,7 @@ impl<F: FnMut(usize, &[u32])> Sink for Found<'_, F> {
     }
 
     #[inline(always)]
-    fn end(&mut self, at: usize) {
-        if !self.ids.is_empty() {
-            (self.found)(at, self.ids);
-        }
+    fn end(&mut self, at: usize) -> bool {
+        self.ids.is_empty() || (self.found)(at, self.ids)
     }
 }

@@ -105,7 +105,21 @@ impl LaneIndex {
         &self,
         hashes: &[u64],
         ids: &mut Vec<u32>,
-        found: impl FnMut(usize, &[u32]),
+        mut found: impl FnMut(usize, &[u32]),
+    ) -> Answer {
+        self.get_batch_while(hashes, ids, |at, ids| {
+            found(at, ids);
+            true
+        })
+    }
+
+    /// As [`LaneIndex::get_batch`], as long as `found` says so.
+    #[inline]
+    pub fn get_batch_while(
+        &self,
+        hashes: &[u64],
+        ids: &mut Vec<u32>,
+        found: impl FnMut(usize, &[u32]) -> bool,
     ) -> Answer {
         let view = self.core.view.load();
         view.get_each(hashes, Found { ids, found });

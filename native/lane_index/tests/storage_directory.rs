@@ -164,6 +164,22 @@ fn a_directory_within_is_durable_once_the_one_above_is_synced() {
 }
 
 #[test]
+fn all_within_a_directory_can_be_synced_at_once() {
+    for seed in 0..32 {
+        let disk = SimDisk::new();
+        let outer = disk.directory("outer");
+        let inner = outer.inside("inner").expect("subdirectory");
+        inner.create("file").expect("create").write_all(b"bytes").expect("write");
+        assert!(outer.sync_all_within().expect("sync"));
+        let found = outer.crash(seed).inside("inner").expect("inner");
+        assert_eq!(found.read("file").as_deref(), Some(&b"bytes"[..]));
+    }
+    let folder = tempfile::tempdir().expect("folder");
+    let real = Directory::open(folder.path()).expect("directory");
+    assert_eq!(real.sync_all_within().expect("sync"), cfg!(target_os = "linux"));
+}
+
+#[test]
 fn a_cut_that_was_not_synced_may_not_have_happened() {
     let mut found = std::collections::BTreeSet::new();
     for seed in 0..256 {

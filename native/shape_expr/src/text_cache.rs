@@ -105,18 +105,21 @@ impl TextCache {
         self.young.get_mut(key)
     }
 
-    /// The clause by a variant: its template and its constants.
+    /// The clause by a variant: its template and its constants. `light`: by one alone whose constants are
+    /// made at once, on whatever stack.
     pub(crate) fn find(
         &mut self,
         key: &[u8],
         tokens: &Tokens<'_>,
         schema: u64,
         zone: &Zone,
+        light: bool,
     ) -> Option<(Arc<Template>, Constants)> {
         let mut scratch = std::mem::take(&mut self.scratch);
         let found = self.entry(key).and_then(|entry| {
             let skeleton = entry.skeletons.iter().find(|skeleton| skeleton.fits(tokens))?;
-            let fits = |variant: &&Variant| variant.fits(schema, tokens);
+            let fits =
+                |variant: &&Variant| variant.fits(schema, tokens) && (!light || variant.is_light());
             skeleton.variants.iter().filter(fits).find_map(|variant| {
                 let template = variant.template.upgrade()?;
                 Some((template, variant.constants(skeleton, tokens, zone, &mut scratch)?))

@@ -380,15 +380,18 @@ impl State {
     /// The newest offset up to `watermark`.
     pub fn newest(&mut self, watermark: u64) -> Offset {
         self.settle(watermark);
-        let visible = self.tail.iter().rev().find(|block| block.tx <= watermark);
-        visible.map_or(self.flushed.last, Block::last)
+        let visible = self.tail.partition_point(|block| block.tx <= watermark);
+        let last = visible.checked_sub(1).and_then(|last| self.tail.get(last));
+        last.map_or(self.flushed.last, Block::last)
     }
 
     /// The blocks in memory up to `watermark` that end behind `offset`.
     pub fn blocks_after(&mut self, offset: Offset, watermark: u64) -> Vec<Block> {
         self.settle(watermark);
-        let blocks = self.tail.iter().take_while(|block| block.tx <= watermark);
-        blocks.filter(|block| block.last() > offset).cloned().collect()
+        // Transactions and offsets ascend, and there may be many blocks.
+        let end = self.tail.partition_point(|block| block.tx <= watermark);
+        let start = self.tail.partition_point(|block| block.last() <= offset).min(end);
+        self.tail.range(start..end).cloned().collect()
     }
 
     pub fn has_tail(&self) -> bool {
@@ -400,7 +403,9 @@ impl State {
         if self.removed {
             return Recent::Nothing;
         }
-        let blocks: Vec<Block> = self.tail.iter().filter(|block| block.tx == tx).cloned().collect();
+        let start = self.tail.partition_point(|block| block.tx < tx);
+        let end = self.tail.partition_point(|block| block.tx <= tx);
+        let blocks: Vec<Block> = self.tail.range(start..end).cloned().collect();
         let in_file = self.spilled.map_or(self.flushed.last, |spill| spill.extent.last);
         if in_file.tx == tx {
             let last = blocks.last().map_or(in_file, Block::last);
@@ -409,7 +414,7 @@ impl State {
         if blocks.is_empty() {
             return Recent::Nothing;
         }
-        let earlier = self.tail.iter().rev().find(|block| block.tx < tx);
+        let earlier = start.checked_sub(1).and_then(|earlier| self.tail.get(earlier));
         let mut before = earlier.map_or(in_file, Block::last);
         if !matches!(self.snapshot, Snapshot::None) {
             // The rows of the snapshot part are never in a cache.
@@ -572,6 +577,9 @@ impl State {
         state.snapshot_is_kept = matches!(state.snapshot, Snapshot::Ready(..));
         state.floor = Offset::new(input.number()?, input.number()?);
         state.next_number = input.number()?;
+        if state.next_number > crate::segment::LONGEST {
+            return input.bad("a number that no segment can have");
+        }
         let count = input.count(11)?;
         let mut end = state.floor;
         for _ in 0..count {

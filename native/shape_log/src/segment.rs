@@ -112,6 +112,9 @@ enum What {
     Version(u32),
 }
 
+/// No file is longer, and no number higher: sums of them cannot overflow.
+pub(crate) const LONGEST: u64 = 1 << 48;
+
 /// How far something goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Extent {
@@ -135,12 +138,12 @@ impl Extent {
     }
 
     pub fn decode(input: &mut Input<'_>) -> Result<Self, Bad> {
-        Ok(Self {
-            bytes: input.number()?,
-            entries: input.number()?,
-            json_bytes: input.number()?,
-            last: Offset::new(input.number()?, input.number()?),
-        })
+        let [bytes, entries, json_bytes] = [input.number()?, input.number()?, input.number()?];
+        if bytes.max(entries).max(json_bytes) > LONGEST {
+            return input.bad("a file that is longer than any can be");
+        }
+        let last = Offset::new(input.number()?, input.number()?);
+        Ok(Self { bytes, entries, json_bytes, last })
     }
 }
 

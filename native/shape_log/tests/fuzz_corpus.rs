@@ -6,6 +6,8 @@
 mod chunk_index;
 #[path = "../../fuzz/checks/collapse.rs"]
 mod collapse;
+#[path = "../../fuzz/checks/log_redo.rs"]
+mod log_redo;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -98,4 +100,38 @@ fn the_corpus_of_compaction_holds() {
         ("spaces", b" {\"headers\" : 1 , \"value\":{ \"a\" : [ ] } ,\"key\":[]} \n{\"key\":0,\"headers\":0,\"value\":{}}".to_vec()),
     ];
     replay("collapse", &seeds, 2_000, collapse::check);
+}
+
+#[test]
+fn the_corpus_of_redo_records_holds() {
+    let frames = |records: &[&[u8]]| {
+        let mut bytes = Vec::new();
+        for record in records {
+            bytes.extend_from_slice(&(record.len() as u16).to_le_bytes());
+            bytes.extend_from_slice(record);
+        }
+        bytes
+    };
+    // Kind; LSN, fragment, last; records; entries: log, operation, kind, key, JSON.
+    let whole = b"\x01\x05\x00\x01\x01\x03\x09\x01r\x02\x01\x00\x01\x01k\x02{}\x02\x07\x82";
+    let first = b"\x01\x06\x00\x00\x00\x01\x01\x00\x02\x01k\x02{}";
+    let second = b"\x01\x06\x01\x01\x00\x01\x01\x05\x02\x01k\x02{}";
+    let created = b"\x02\x02\x00\x01d";
+    let awaiting = b"\x02\x03\x01\x00";
+    let seeds = [
+        ("created", frames(&[created, whole])),
+        ("unknown-log", frames(&[whole])),
+        ("fragments", frames(&[created, first, awaiting, second])),
+        ("cut-off", frames(&[created, first])),
+        ("begun-again", frames(&[first, first, second])),
+        ("out-of-turn", frames(&[second])),
+        ("removed", frames(&[created, whole, b"\x03\x02", created, first, second])),
+        ("snapshot", frames(&[awaiting, b"\x04\x03\x40\x00\x00\x00\x00"])),
+        ("no-snapshot", frames(&[awaiting, b"\x04\x03\xff\x01\x02\x03\x00\x05"])),
+        ("records", frames(&[b"\x05\x02\x01\x01\x01a\x02\x01\x01b"])),
+        ("twice", frames(&[created, created])),
+        ("empty", Vec::new()),
+        ("nothing", frames(&[b""])),
+    ];
+    replay("log_redo", &seeds, 60, log_redo::check);
 }

@@ -77,3 +77,30 @@ fn an_opening_that_is_cut_off_can_be_done_again() {
         world.check();
     }
 }
+
+#[test]
+fn a_checkpoint_of_many_logs_outlives_power_cuts() {
+    for seed in 0..12 {
+        let directory = SimDisk::new().directory("logs");
+        let options = shape_log::Options { memory_bytes: 1 << 20, ..small() };
+        let mut world = World::new(Arc::new(directory.clone()), options, seed);
+        world.open().expect("a new one");
+        for log in 1..60 {
+            world.create_log(log).expect("create");
+        }
+        let mut directory = directory;
+        for round in 0..4 {
+            for _ in 0..40 {
+                world.transact().expect("transact");
+            }
+            world.store().checkpoint().expect("checkpoint");
+            world.settle();
+            for _ in 0..world.rng.usize(..20) {
+                world.transact().expect("transact");
+            }
+            directory = cut(&mut world, &directory, seed * 10 + round);
+            world.open().expect("whatever was left can be opened");
+        }
+        world.check();
+    }
+}

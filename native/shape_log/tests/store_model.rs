@@ -3,6 +3,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lane_index::Fsync;
 use lane_index::storage::simulation::SimDisk;
@@ -43,5 +44,12 @@ fn a_store_is_what_was_done_to_it() {
 fn a_store_that_trusts_the_system_is_too() {
     for seed in 0..20 {
         history(seed, Fsync::Never);
+    }
+}
+
+#[test]
+fn a_store_that_syncs_now_and_then_is_too() {
+    for seed in 0..4 {
+        history(seed, Fsync::Interval(Duration::from_millis(1)));
     }
 }

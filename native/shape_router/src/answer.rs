@@ -1,9 +1,9 @@
 //! A change's answer: candidates walked within a budget, each through the gate.
 
 use crate::budget::Budget;
-use crate::candidates::{self, Cursor};
+use crate::candidates::{self, Cursor, Rest};
 use crate::change::{Change, Op};
-use crate::classify::{Class, Context, RouteOptions};
+use crate::classify::{Class, Context, RouteOptions, Rows};
 use crate::index::Slot;
 use crate::key::KeyHash;
 use crate::membership::{Held, Membership};
@@ -17,6 +17,9 @@ use shape_expr::Vm;
 
 /// What an evaluation raises that goes beyond its limits.
 const LIMIT_EXCEEDED: &str = "54000";
+
+/// Candidates that are not gone through on a scheduler at hand: each takes about 5 ns before it is looked at.
+const MANY: usize = 100_000;
 
 /// What a transaction's change does besides being answered.
 #[derive(Default)]
@@ -36,7 +39,8 @@ pub(crate) struct Request<'a> {
     pub transaction: Option<Transaction>,
 }
 
-/// Answers a change, or as much of it as the budget allows, into `scratch`.
+/// Answers a change, or as much of it as the budget allows, into `scratch`; `tally` is empty before.
+#[inline]
 pub(crate) fn answer<'a>(
     state: &'a State,
     request: Request<'a>,
@@ -44,36 +48,52 @@ pub(crate) fn answer<'a>(
     budget: &mut Budget,
     cursor: Option<Cursor>,
     effects: &mut Effects,
-) -> (Progress, Tally) {
-    let Scratch { arena, slots, routed, missing } = scratch;
-    let mut answering = Answering::new(arena, state, request);
-    answering.tally.first = cursor.is_none();
-    let serial = cursor.as_ref().map_or(state.shapes.serial(), |c| c.serial);
-    let mut resumed = cursor.filter(|c| c.collected).map(|c| (c.slots, c.done));
+    tally: &mut Tally,
+) -> Progress {
+    let Scratch { arena, slots, routed, missing, .. } = scratch;
+    let rows = Rows::new(arena, state, request.change);
+    tally.first = cursor.is_none();
+    let serial = cursor.as_ref().map_or(state.shapes.serial(), |c| c.0.serial);
+    let mut resumed = cursor.filter(|c| c.0.collected).map(|c| (c.0.slots, c.0.done));
+    if resumed.is_none() {
+        if is_too_much(state, &rows, budget) {
+            tally.more = true;
+            let rest = Rest { slots: Vec::new(), done: 0, collected: false, serial };
+            return Progress::Heavy(Cursor(Box::new(rest)));
+        }
+        budget.spend(2 + candidates::look_up(state, request.change.op, &rows, slots));
+        if slots.len() > MANY && !budget.is_patient() {
+            // To sort and to check them alone takes more than a slice.
+            slots.clear();
+            tally.more = true;
+            let rest = Rest { slots: Vec::new(), done: 0, collected: false, serial };
+            return Progress::Heavy(Cursor(Box::new(rest)));
+        }
+        let tracking = request.transaction.is_some();
+        if slots.is_empty() && candidates::only_indexed(state, request.change, tracking) {
+            return Progress::Done;
+        }
+    }
+    let mut answering = Answering::new(arena, state, request, rows);
     let (list, start): (&[Slot], usize) = match &mut resumed {
         Some((list, done)) => (list, *done),
         None => {
-            if answering.is_too_much(budget) {
-                answering.tally.more = true;
-                let cursor = Cursor { slots: Vec::new(), done: 0, collected: false, serial };
-                return (Progress::Heavy(cursor), answering.tally);
-            }
-            answering.collect(slots, budget);
+            answering.complete(slots, budget);
             (slots, 0)
         }
     };
     let out = Out { routed, missing, effects };
-    let Walked { done, heavy } = answering.walk(list, start, serial, budget, out);
-    let tally = &mut answering.tally;
+    let Walked { done, heavy } = answering.walk(list, start, serial, budget, out, tally);
     if done == list.len() {
-        return (Progress::Done, *tally);
+        return Progress::Done;
     }
     tally.more = true;
     let rest = match resumed {
-        Some((list, _)) => Cursor { slots: list, done, collected: true, serial },
-        None => Cursor { slots: slots[done..].to_vec(), done: 0, collected: true, serial },
+        Some((list, _)) => Rest { slots: list, done, collected: true, serial },
+        None => Rest { slots: slots[done..].to_vec(), done: 0, collected: true, serial },
     };
-    (if heavy { Progress::Heavy(rest) } else { Progress::More(rest) }, *tally)
+    let cursor = Cursor(Box::new(rest));
+    if heavy { Progress::Heavy(cursor) } else { Progress::More(cursor) }
 }
 
 /// Where an answer goes.
@@ -95,41 +115,28 @@ pub(crate) struct Answering<'a> {
     change: &'a Change<'a>,
     transaction: Option<Transaction>,
     context: Context<'a>,
-    pub tally: Tally,
 }
 
 impl<'a> Answering<'a> {
-    pub fn new(arena: &'a Bump, state: &'a State, request: Request<'a>) -> Self {
+    // Inlined, as `Context::prepare` is: what they make is large, and would be copied at every return.
+    #[inline(always)]
+    pub fn new(arena: &'a Bump, state: &'a State, request: Request<'a>, rows: Rows<'a>) -> Self {
         let Request { change, options, membership, transaction } = request;
         let tracking = transaction.is_some();
-        let context = Context::prepare(arena, state, change, options, membership, tracking);
-        let tally = Tally { first: true, ..Tally::default() };
-        Self { state, change, transaction, context, tally }
+        let context = Context::prepare(arena, state, change, rows, options, membership, tracking);
+        Self { state, change, transaction, context }
     }
 
-    /// Reads what the look-ups need of the rows, and asks for what they will read.
-    pub fn prefetch(&self) {
-        for row in [&self.context.new, &self.context.old].into_iter().flatten() {
-            self.state.conditions.prefetch(row.row());
-        }
-    }
-
-    /// Whether finding the candidates could take longer than a call on a normal scheduler may.
-    pub fn is_too_much(&self, budget: &Budget) -> bool {
-        !budget.is_patient()
-            && candidates::units(self.state, &self.context) > Budget::SCHEDULER_SLICE
-    }
-
-    /// Leaves the candidates in `slots`.
-    pub fn collect(&self, slots: &mut Vec<Slot>, budget: &mut Budget) {
+    /// Makes the candidates of the slots that were looked up.
+    pub fn complete(&self, slots: &mut Vec<Slot>, budget: &mut Budget) {
         if relation_concerns_nobody(self.state, self.change) {
             return;
         }
         let tracking = self.transaction.is_some();
-        let units = candidates::collect(self.state, &self.context, tracking, slots);
+        candidates::complete(self.state, &self.context, tracking, slots);
         // Of so many that no cache holds them, each took about 5 ns to find, to sort and to check.
         let a_unit = if slots.len() > 4096 { 2 } else { 32 };
-        budget.spend(2 + units + slots.len() as u64 / a_unit);
+        budget.spend(slots.len() as u64 / a_unit);
     }
 
     /// Looks at the candidates from `start` on, as far as the budget goes.
@@ -140,8 +147,9 @@ impl<'a> Answering<'a> {
         serial: u64,
         budget: &mut Budget,
         out: Out<'_>,
+        tally: &mut Tally,
     ) -> Walked {
-        let Self { state, change, transaction, context, tally } = self;
+        let Self { state, change, transaction, context } = self;
         let (state, change, tracking) = (*state, *change, transaction.is_some());
         let vm = &mut Vm::new(budget.evaluation());
         let (mut done, mut heavy) = (start, false);
@@ -204,6 +212,11 @@ impl<'a> Answering<'a> {
         out.routed.sort_unstable();
         Walked { done, heavy }
     }
+}
+
+/// Whether finding the candidates could take longer than a call on a normal scheduler may.
+pub(crate) fn is_too_much(state: &State, rows: &Rows<'_>, budget: &Budget) -> bool {
+    !budget.is_patient() && candidates::units(state, rows) > Budget::SCHEDULER_SLICE
 }
 
 fn relation_concerns_nobody(state: &State, change: &Change<'_>) -> bool {

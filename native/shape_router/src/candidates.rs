@@ -1,48 +1,71 @@
 //! Layers 1 and 2: which shapes could a change concern?
 
-use crate::change::Op;
-use crate::classify::{Context, OldRow};
+use crate::change::{Change, Op};
+use crate::classify::{Context, OldRow, Rows};
 use crate::filing::Filing;
 use crate::index::Slot;
 use crate::shapes::Tags;
 use crate::state::State;
 
-/// Where an answer that took more than one call's budget goes on.
+/// Where an answer that took more than one call's budget goes on. In a box: most answers are whole, and
+/// say so in few bytes.
 #[derive(Debug)]
-pub struct Cursor {
+pub struct Cursor(pub(crate) Box<Rest>);
+
+/// What is left of an answer.
+#[derive(Debug)]
+pub(crate) struct Rest {
     /// The candidates, and how many of them are done.
-    pub(crate) slots: Vec<Slot>,
-    pub(crate) done: usize,
+    pub slots: Vec<Slot>,
+    pub done: usize,
     /// False: finding them would have taken too long.
-    pub(crate) collected: bool,
+    pub collected: bool,
     /// A slot whose shape came later than this is not meant.
-    pub(crate) serial: u64,
+    pub serial: u64,
 }
 
 /// About how many units of the budget it takes to find the candidates, where that may be many.
-pub(crate) fn units(state: &State, change: &Context<'_>) -> u64 {
-    let rows = [&change.new, &change.old].into_iter().flatten();
-    rows.map(|row| state.conditions.infix_units(row.row())).sum()
+pub(crate) fn units(state: &State, rows: &Rows<'_>) -> u64 {
+    if !state.conditions.has_infixes() {
+        return 0;
+    }
+    rows.each().map(|row| state.conditions.infix_units(row)).sum()
 }
 
-/// Leaves in `out` every slot whose shape the change may belong to, each once.
+/// Layer 1: whether shapes beside those that an index finds could be concerned. Where that is not so, and
+/// no index finds one, nothing more needs to be known of the change.
+#[inline]
+pub(crate) fn only_indexed(state: &State, change: &Change<'_>, tracking: bool) -> bool {
+    let rows_tell = match change.op {
+        Op::Insert => true,
+        Op::Update | Op::Delete => change.old.is_some(),
+        Op::Truncate | Op::Relation => false,
+    };
+    let shapes = &state.shapes;
+    rows_tell && !tracking && shapes.scan().len() == 0 && shapes.stale().len() == 0
+}
+
+/// Appends the slots that are filed under one of the rows' values. How much work it was to find them, in
+/// units of the budget.
+#[inline]
+pub(crate) fn look_up(state: &State, op: Op, rows: &Rows<'_>, out: &mut Vec<Slot>) -> u64 {
+    if op == Op::Truncate || op == Op::Relation {
+        return 0;
+    }
+    rows.each().map(|row| state.conditions.look_up(row, out)).sum()
+}
+
+/// Makes of the slots that were [looked up](look_up) every slot whose shape the change may belong to,
+/// each once.
 ///
 /// `tracking`: membership is written after the answer, so that every shape that holds the row's old
-/// key must be looked at, whatever its clause says of the row. How much work it was to find them, in
-/// units of the budget.
-pub(crate) fn collect(
-    state: &State,
-    change: &Context<'_>,
-    tracking: bool,
-    out: &mut Vec<Slot>,
-) -> u64 {
+/// key must be looked at, whatever its clause says of the row.
+pub(crate) fn complete(state: &State, change: &Context<'_>, tracking: bool, out: &mut Vec<Slot>) {
     let shapes = &state.shapes;
     if change.op == Op::Truncate || change.op == Op::Relation {
         out.extend(shapes.live().iter());
-        return 0;
+        return;
     }
-    let rows = [&change.new, &change.old].into_iter().flatten();
-    let units = rows.map(|row| state.conditions.look_up(row.row(), out)).sum();
     let old_unknown = change.old.is_none() && change.op != Op::Insert;
     let everything = old_unknown && change.key_old.is_none();
     if tracking || old_unknown {
@@ -56,7 +79,7 @@ pub(crate) fn collect(
         let never = |tags: Tags| tags.filing() == Filing::Never && !tags.stale();
         let rest = shapes.live().iter().filter(|&s| !shapes.tags(s).is_some_and(never));
         out.extend(rest);
-        return units;
+        return;
     }
     distinct(out);
     let ignored = change.op == Op::Update && change.options.old_row == OldRow::Ignore;
@@ -71,7 +94,6 @@ pub(crate) fn collect(
         shapes.scan().append_to(out);
     }
     out.extend(shapes.stale().iter());
-    units
 }
 
 /// Puts slots in order and leaves each once. Many of them are not sorted but marked in a set of bits,

@@ -82,7 +82,7 @@ pub(crate) struct Decision {
     pub error: Option<EvalError>,
 }
 
-/// What a change's keys and rows are read with.
+/// What a change's keys are read with.
 #[derive(Clone, Copy)]
 struct Unread<'a> {
     arena: &'a Bump,
@@ -90,12 +90,37 @@ struct Unread<'a> {
     change: &'a Change<'a>,
 }
 
-impl<'a> Unread<'a> {
-    /// A row of this source. It lies in the arena, where it need not be dropped: as a value it would be
-    /// copied from hand to hand, which takes longer than most changes need of it.
-    fn row(&self, source: &'a dyn RowSource) -> &'a mut Bulk<'a> {
-        let Self { arena, state, .. } = *self;
-        arena.alloc_with(|| Bulk::new(Row::new(arena, &state.schema, source)))
+/// A row of this source. It lies in the arena, where it need not be dropped: as a value it would be
+/// copied from hand to hand, which takes longer than most changes need of it.
+#[inline(always)]
+fn row<'a>(arena: &'a Bump, state: &'a State, source: &'a dyn RowSource) -> &'a mut Bulk<'a> {
+    arena.alloc_with(|| Bulk::new(Row::new(arena, &state.schema, source)))
+}
+
+/// The rows of a change, as far as they are known. Their columns are decoded when they are asked for.
+pub(crate) struct Rows<'a> {
+    new: Option<&'a mut Bulk<'a>>,
+    old: Option<&'a mut Bulk<'a>>,
+    new_source: Option<&'a dyn RowSource>,
+}
+
+impl<'a> Rows<'a> {
+    #[inline(always)]
+    pub fn new(arena: &'a Bump, state: &'a State, change: &'a Change<'a>) -> Self {
+        let new_source: Option<&'a dyn RowSource> = match (change.new, change.old) {
+            (Some(new), Some(old)) => Some(arena.alloc(Merged { new, old })),
+            (new, _) => new,
+        };
+        Self {
+            new: new_source.map(|source| row(arena, state, source)),
+            old: change.old.map(|source| row(arena, state, source)),
+            new_source,
+        }
+    }
+
+    #[inline(always)]
+    pub fn each(&self) -> impl Iterator<Item = &Row<'a>> {
+        [&self.new, &self.old].into_iter().flatten().map(|bulk| bulk.row())
     }
 }
 
@@ -121,24 +146,23 @@ pub(crate) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
+    #[inline(always)]
     pub fn prepare(
         arena: &'a Bump,
         state: &'a State,
         change: &'a Change<'a>,
+        rows: Rows<'a>,
         options: RouteOptions,
         membership: Membership<'a>,
         tracking: bool,
     ) -> Self {
-        let new_source: Option<&'a dyn RowSource> = match (change.new, change.old) {
-            (Some(new), Some(old)) => Some(arena.alloc(Merged { new, old })),
-            (new, _) => new,
-        };
+        let Rows { new, old, new_source } = rows;
         let unread = Unread { arena, state, change };
         let mut context = Self {
             op: change.op,
             options,
-            new: new_source.map(|source| unread.row(source)),
-            old: change.old.map(|source| unread.row(source)),
+            new,
+            old,
             key_row: None,
             unread: Some(unread),
             key_new: None,
@@ -158,6 +182,7 @@ impl<'a> Context<'a> {
     }
 
     /// Reads the keys, if that is not done yet.
+    #[inline(never)]
     fn read_keys(&mut self) {
         let Some(unread) = self.unread.take() else { return };
         let Unread { arena, state, change } = unread;
@@ -181,9 +206,9 @@ impl<'a> Context<'a> {
             self.key_row = Some(match old_parts {
                 Some(parts) if parts.as_slice().len() == state.key_columns.len() => {
                     let parts = arena.alloc_slice_copy(parts.as_slice());
-                    unread.row(arena.alloc(KeyRow { columns: &state.key_columns, parts }))
+                    row(arena, state, arena.alloc(KeyRow { columns: &state.key_columns, parts }))
                 }
-                _ => unread.row(&NoRow),
+                _ => row(arena, state, &NoRow),
             });
         }
     }

@@ -146,13 +146,26 @@ impl Conditions {
         self.indexed.iter().map(look_up).sum()
     }
 
-    /// Reads what a row's look-up needs of it, and asks for what that will read.
-    pub fn prefetch(&self, row: &Row<'_>) {
-        for &column in &self.indexed {
-            if let Some(index) = self.column(column) {
-                index.prefetch(self.secret, row, column);
+    /// [`Conditions::look_up`] in the columns of which there is more than an index of values.
+    pub fn look_up_apart(&self, row: &Row<'_>, out: &mut Vec<Slot>) -> u64 {
+        let look_up = |&column: &usize| match self.column(column) {
+            Some(index) if index.only_equal().is_none() => {
+                index.look_up(self.secret, row, column, out)
             }
-        }
+            _ => 0,
+        };
+        self.indexed.iter().map(look_up).sum()
+    }
+
+    /// The columns of which there is an index of values, and nothing else.
+    pub fn only_equal(&self) -> impl Iterator<Item = (usize, &Multimap)> {
+        let only = |&column: &usize| Some((column, self.column(column)?.only_equal()?));
+        self.indexed.iter().filter_map(only)
+    }
+
+    /// Whether [`Conditions::infix_units`] may be more than 0.
+    pub fn has_infixes(&self) -> bool {
+        !self.infixes.is_empty()
     }
 
     /// About how many units of the budget it takes to seek literals in a row's texts.

@@ -1,7 +1,8 @@
 //! How a shape is filed, and the path of one decision.
 
+use crate::candidates;
 use crate::change::Change;
-use crate::classify::{Class, Context, RouteOptions, verdict};
+use crate::classify::{Class, Context, RouteOptions, Rows, verdict};
 use crate::filing::Filed;
 use crate::membership::Membership;
 use crate::scratch::Scratch;
@@ -92,8 +93,10 @@ pub(crate) fn why<'a>(
     let vm = &mut Vm::default();
     let membership = Membership::new(&state.base, None);
     let options = RouteOptions { classify: true, ..RouteOptions::default() };
-    let mut context = Context::prepare(arena, state, change, options, membership, false);
-    crate::candidates::collect(state, &context, false, slots);
+    let rows = Rows::new(arena, state, change);
+    candidates::look_up(state, change.op, &rows, slots);
+    let mut context = Context::prepare(arena, state, change, rows, options, membership, false);
+    candidates::complete(state, &context, false, slots);
     let candidate = slots.contains(&slot);
     let mut say = |row: Option<&mut shape_expr::Bulk<'a>>| {
         let row = row?;

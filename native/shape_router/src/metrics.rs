@@ -1,6 +1,5 @@
 //! Counters that cost nothing that shows: striped by thread, and times sampled.
 
-use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -141,12 +140,18 @@ impl Default for Counters {
     }
 }
 
-thread_local! {
-    static STRIPE: usize = {
+/// What counting needs to know of a thread. It comes with the [scratch](crate::Scratch): to look it up
+/// by the thread would take longer than to count.
+pub(crate) struct Meter {
+    stripe: usize,
+    calls: u32,
+}
+
+impl Default for Meter {
+    fn default() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        NEXT.fetch_add(1, Relaxed) % STRIPES
-    };
-    static CALLS: Cell<u32> = const { Cell::new(0) };
+        Self { stripe: NEXT.fetch_add(1, Relaxed) % STRIPES, calls: 0 }
+    }
 }
 
 fn bucket(ns: u64) -> usize {
@@ -162,16 +167,15 @@ fn bucket_end_ns(bucket: usize) -> f64 {
 
 impl Counters {
     /// A clock for this call, if it is one of the sampled.
-    pub fn start(&self) -> Option<Instant> {
-        CALLS.with(|calls| {
-            let n = calls.get().wrapping_add(1);
-            calls.set(n);
-            n.is_multiple_of(64).then(Instant::now)
-        })
+    #[inline]
+    pub fn start(&self, meter: &mut Meter) -> Option<Instant> {
+        meter.calls = meter.calls.wrapping_add(1);
+        meter.calls.is_multiple_of(64).then(Instant::now)
     }
 
-    pub fn record(&self, tally: Tally, started: Option<Instant>) {
-        let stripe = &self.stripes[STRIPE.with(|s| *s)];
+    #[inline]
+    pub fn record(&self, meter: &Meter, tally: &Tally, started: Option<Instant>) {
+        let stripe = &self.stripes[meter.stripe];
         if tally.first {
             stripe.changes.fetch_add(1, Relaxed);
             if tally.candidates > 0 {
@@ -202,8 +206,14 @@ impl Counters {
     }
 
     /// Records the calls of a group; its time is sampled as that of one of them.
-    pub fn record_group(&self, changes: u64, total: &Tally, started: Option<Instant>) {
-        let stripe = &self.stripes[STRIPE.with(|s| *s)];
+    pub fn record_group(
+        &self,
+        meter: &Meter,
+        changes: u64,
+        total: &Tally,
+        started: Option<Instant>,
+    ) {
+        let stripe = &self.stripes[meter.stripe];
         let counts = [
             (&stripe.changes, changes),
             (&stripe.with_candidates, total.with_candidates),
@@ -223,6 +233,7 @@ impl Counters {
         }
     }
 
+    #[cold]
     fn sample(&self, took: Duration) {
         let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.histogram[bucket(ns)].fetch_add(1, Relaxed);

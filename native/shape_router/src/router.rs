@@ -13,7 +13,7 @@ use crate::explain::{self, Explanation, Reason};
 use crate::index::{Making, Slot};
 use crate::key::KeyHasher;
 use crate::membership::{self, Base, Held, Membership, Overlay};
-use crate::metrics::{Counters, Metrics};
+use crate::metrics::{Counters, Metrics, Tally};
 use crate::relation::{self, Relation};
 use crate::scratch::Scratch;
 use crate::shapes::Shapes;
@@ -173,6 +173,42 @@ impl Router {
     /// If its clause is refused, its id is taken, a key is none of this table, or a limit is reached.
     pub fn add_shape(&self, spec: ShapeSpec<'_>) -> Result<(), Error> {
         self.add_shapes([spec])
+    }
+
+    /// Adds a shape if that takes some microseconds and waits for nobody: in memory, while nobody else adds
+    /// or routes a transaction, with a clause that differs from a known one in plain literals alone, and
+    /// without keys to record. `None`: nothing happened, and [`Router::add_shape`] will tell.
+    ///
+    /// # Errors
+    /// As [`Router::add_shape`].
+    pub fn try_add_shape(&self, spec: &ShapeSpec<'_>) -> Option<Result<(), Error>> {
+        let has_keys = matches!(&spec.keys, Keys::Known(keys) if !keys.is_empty());
+        if self.durable.is_some() || self.max_bytes.is_some() || has_keys {
+            return None;
+        }
+        if let Err(error) = self.check_open() {
+            return Some(Err(error));
+        }
+        let mut compiler = self.adder.try_lock()?;
+        let writer = self.writer.try_lock()?;
+        let schema = self.state.read().schema.clone();
+        let predicate = match spec.clause {
+            Some(clause) => Some(compiler.compile_known(clause, &schema, &spec.params)?),
+            None => None,
+        };
+        let keys = matches!(spec.keys, Keys::Known(_)).then(Vec::new);
+        let prepared = Prepared { id: spec.id, predicate, keys, snapshot: spec.snapshot.clone() };
+        if let Err(error) = self.check(std::slice::from_ref(&prepared)) {
+            return Some(Err(error));
+        }
+        let mut state = self.state.write();
+        let slot = state.shapes.reserve(spec.id);
+        state.publish(slot, prepared, &schema, writer.overlay.born());
+        state.refile(REFILED);
+        drop(state);
+        drop((writer, compiler));
+        upkeep::run(&self.state);
+        Some(Ok(()))
     }
 
     /// Adds shapes: all of them, or none. Readers see them one after the other.
@@ -395,14 +431,14 @@ impl Router {
         self.check_open()?;
         check(change)?;
         scratch.reset();
-        let started = self.counters.start();
+        let started = self.counters.start(&mut scratch.meter);
         let state = self.state.read();
         let membership = Membership::new(&state.base, None);
         let request = Request { change, options, membership, transaction: None };
-        let mut none = Effects::default();
-        let (progress, tally) = answer(&state, request, scratch, budget, cursor, &mut none);
+        let (mut none, mut tally) = (Effects::default(), Tally::default());
+        let progress = answer(&state, request, scratch, budget, cursor, &mut none, &mut tally);
         drop(state);
-        self.counters.record(tally, started);
+        self.counters.record(&scratch.meter, &tally, started);
         Ok(progress)
     }
 
@@ -426,7 +462,7 @@ impl Router {
         self.check_open()?;
         check(change)?;
         scratch.reset();
-        let started = self.counters.start();
+        let started = self.counters.start(&mut scratch.meter);
         let mut writer = self.writer.lock();
         let writer = &mut *writer;
         let replay = transaction.lsn <= writer.acked;
@@ -444,7 +480,7 @@ impl Router {
                 writer.overlay.truncate(transaction);
             }
         }
-        let mut effects = Effects::default();
+        let (mut effects, mut tally) = (Effects::default(), Tally::default());
         let state = self.state.read();
         let request = Request {
             change,
@@ -452,7 +488,7 @@ impl Router {
             membership: Membership::new(&state.base, Some(&writer.overlay)),
             transaction: Some(transaction),
         };
-        let (progress, tally) = answer(&state, request, scratch, budget, cursor, &mut effects);
+        let progress = answer(&state, request, scratch, budget, cursor, &mut effects, &mut tally);
         drop(state);
         if !replay {
             for (key, slot, held) in effects.held {
@@ -478,7 +514,7 @@ impl Router {
                 }
             }
         }
-        self.counters.record(tally, started);
+        self.counters.record(&scratch.meter, &tally, started);
         Ok(progress)
     }
 

@@ -1,6 +1,7 @@
 //! Memory that routing calls use again and again.
 
 use crate::classify::Class;
+use crate::metrics::Meter;
 use bumpalo::Bump;
 
 /// One shape of an answer.
@@ -19,6 +20,7 @@ pub struct Scratch {
     pub(crate) slots: Vec<u32>,
     pub(crate) routed: Vec<Routed>,
     pub(crate) missing: Vec<usize>,
+    pub(crate) meter: Meter,
 }
 
 impl Scratch {

@@ -123,6 +123,11 @@ const EMPTY: Record = Record { id: 0, constants: 0, tags: Tags(0), template: 0 }
 
 /// So many records are allocated together: adding a shape never copies those that there are.
 const CHUNK: usize = 4096;
+/// Beyond as many records as a large chunk has, chunks are large: as large as the pages in which a
+/// processor finds the way to a random record without a further look-up.
+const LARGE_CHUNK: usize = 16 * CHUNK;
+const SMALL_CHUNKS: usize = LARGE_CHUNK / CHUNK;
+const _: () = assert!(LARGE_CHUNK * size_of::<Record>() == 2 << 20);
 
 /// What few shapes have.
 struct Rare {
@@ -176,21 +181,38 @@ struct Records {
 }
 
 impl Records {
+    /// The chunk of a slot, and its place there.
+    #[inline]
+    fn place(slot: Slot) -> (usize, usize) {
+        let slot = slot as usize;
+        if slot < LARGE_CHUNK {
+            (slot / CHUNK, slot % CHUNK)
+        } else {
+            (SMALL_CHUNKS - 1 + slot / LARGE_CHUNK, slot % LARGE_CHUNK)
+        }
+    }
+
     #[inline]
     fn get(&self, slot: Slot) -> Option<&Record> {
-        self.chunks.get(slot as usize / CHUNK)?.get(slot as usize % CHUNK)
+        let (chunk, at) = Self::place(slot);
+        self.chunks.get(chunk)?.get(at)
     }
 
     fn get_mut(&mut self, slot: Slot) -> Option<&mut Record> {
-        self.chunks.get_mut(slot as usize / CHUNK)?.get_mut(slot as usize % CHUNK)
+        let (chunk, at) = Self::place(slot);
+        self.chunks.get_mut(chunk)?.get_mut(at)
     }
 
     /// An empty record more.
     fn push(&mut self) -> Slot {
-        if self.chunks.last().is_none_or(|last| last.len() == CHUNK) {
+        if Self::place(self.len as Slot).1 == 0 {
             // The first one grows as it fills: many tables have few shapes.
-            let first = self.chunks.is_empty();
-            self.chunks.push(if first { Vec::new() } else { Vec::with_capacity(CHUNK) });
+            let room = match self.chunks.len() {
+                0 => 0,
+                1..SMALL_CHUNKS => CHUNK,
+                _ => LARGE_CHUNK,
+            };
+            self.chunks.push(Vec::with_capacity(room));
         }
         if let Some(last) = self.chunks.last_mut() {
             last.push(EMPTY);
@@ -245,6 +267,14 @@ impl Shapes {
     #[inline]
     fn predicate(&self, record: &Record) -> Option<PredicateRef<'_>> {
         if record.tags.has(CLAUSE) { self.predicates.get(record.packed()) } else { None }
+    }
+
+    /// Asks for a shape's record.
+    #[inline]
+    pub fn prefetch(&self, slot: Slot) {
+        if let Some(record) = self.records.get(slot) {
+            lane_index::prefetch(record);
+        }
     }
 
     /// What a shape's record says in bits.
@@ -568,5 +598,24 @@ impl Shapes {
             + sets.iter().map(|s| s.memory_bytes()).sum::<usize>()
             + self.free.capacity() * size_of::<Slot>()
             + self.dead.capacity() * size_of::<Dead>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_found_in_small_chunks_and_in_large_ones() {
+        let mut records = Records::default();
+        let count = (2 * LARGE_CHUNK + 3) as Slot;
+        for id in 0..count {
+            let slot = records.push();
+            assert_eq!(slot, id);
+            records.get_mut(slot).expect("it was pushed").id = u64::from(id);
+        }
+        assert!((0..count).all(|slot| records.id(slot) == u64::from(slot)));
+        assert!(records.get(count).is_none());
+        assert_eq!(records.chunks.len(), SMALL_CHUNKS + 2);
     }
 }

@@ -1,6 +1,7 @@
 //! An answer as terms.
 
 use crate::atoms;
+use crate::bare::Bare;
 use rustler::{Encoder, Env, Term};
 use shape_router::{Class, Routed, Scratch};
 
@@ -22,13 +23,11 @@ pub(crate) fn parts<'a, 'n>(
     name: impl Fn(usize) -> Option<&'n str>,
     classify: bool,
 ) -> Term<'a> {
-    let mut list = Term::list_new_empty(env);
     if !classify {
-        for routed in routed.iter().rev() {
-            list = list.list_prepend(routed.id);
-        }
-        return list;
+        let any = Bare::new(atoms::nil().to_term(env));
+        return any.list(routed.iter().rev().map(|routed| routed.id)).term();
     }
+    let mut list = Term::list_new_empty(env);
     let mut incomplete = None;
     for routed in routed.iter().rev() {
         let op = match routed.class {

@@ -32,6 +32,6 @@ rustler::atoms! {
     read_amplification, resident_bytes, segment_bytes,
     // explanations
     filed, conditions, template, program, membership, known, equality, null, element, json, range, prefix, infix,
-    several, scan, never, stale,
+    sampled, several, scan, never, stale,
     candidate, new, old, class,
 }

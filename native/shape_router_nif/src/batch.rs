@@ -2,6 +2,7 @@
 
 use crate::answer;
 use crate::atoms;
+use crate::bare::Bare;
 use crate::change::{Reader, TermChange};
 use crate::error::{NifError, reply};
 use crate::handle::{Local, RouterHandle, with_local};
@@ -100,7 +101,7 @@ impl<'a> Batch<'a, '_> {
         let place = |at: usize| move |e: NifError| e.at(format_args!("change {}", first + at));
         let mut read: [TermChange<'_, 'a>; GROUP] = std::array::from_fn(|_| TermChange::default());
         for (at, (term, out)) in group.iter().zip(&mut read).enumerate() {
-            reader.read(*term, out).map_err(place(at))?;
+            reader.read(Bare::new(*term), out).map_err(place(at))?;
             // Reading a change costs something too, even if nothing is found.
             budget.spend(READING);
         }

@@ -5,6 +5,7 @@
 //! from what it has.
 
 use crate::atoms;
+use crate::bare::Bare;
 use crate::columns::{ColumnKeys, Kind};
 use crate::error::NifError;
 use crate::row::MapRow;
@@ -33,7 +34,8 @@ pub(crate) struct TermChange<'r, 't> {
     key: Option<KeyParts<'r>>,
     old_key: Option<KeyParts<'r>>,
     changed: Option<ColumnSet>,
-    relation: Option<Relation>,
+    /// In a box, since it is large and rare.
+    relation: Option<Box<Relation>>,
 }
 
 impl<'r, 't> TermChange<'r, 't> {
@@ -43,7 +45,7 @@ impl<'r, 't> TermChange<'r, 't> {
         let mut change = Change::new(self.op.unwrap_or(Op::Truncate));
         change.new = self.new.as_ref().map(|row| row as _);
         change.old = self.old.as_ref().map(|row| row as _);
-        change.relation = self.relation.as_ref();
+        change.relation = self.relation.as_deref();
         if self.key.is_some() {
             change.key = self.key.take();
         }
@@ -59,23 +61,30 @@ impl<'r, 't> TermChange<'r, 't> {
 
 /// A map's fields: no more are looked up than the map has.
 struct Fields<'t> {
-    map: Term<'t>,
-    left: usize,
+    map: Bare<'t>,
+    taken: usize,
+    /// How many there are, once that is asked.
+    size: Option<usize>,
 }
 
 impl<'t> Fields<'t> {
-    fn new(map: Term<'t>) -> Option<Self> {
-        Some(Self { map, left: map.map_size().ok()? })
+    fn new(map: Bare<'t>) -> Self {
+        Self { map, taken: 0, size: None }
     }
 
     /// A field's value; `None` also for nil. Each field is asked for once.
-    fn take(&mut self, key: Atom) -> Option<Term<'t>> {
-        if self.left == 0 {
-            return None;
-        }
-        let value = self.map.map_get(key).ok()?;
-        self.left -= 1;
-        (value.as_c_arg() != atoms::nil().as_c_arg()).then_some(value)
+    #[inline]
+    fn take(&mut self, key: Atom) -> Option<Bare<'t>> {
+        let value = self.map.get(key)?;
+        self.taken += 1;
+        if value.is(atoms::nil()) { None } else { Some(value) }
+    }
+
+    /// The same of a field that mostly is not there: a map of which all fields were taken is not
+    /// searched.
+    fn take_rare(&mut self, key: Atom) -> Option<Bare<'t>> {
+        let size = *self.size.get_or_insert_with(|| self.map.term().map_size().unwrap_or(0));
+        if self.taken < size { self.take(key) } else { None }
     }
 }
 
@@ -90,23 +99,25 @@ impl<'r> Reader<'r> {
     }
 
     /// Reads a change into `out`, which is empty before.
+    #[inline]
     pub fn read<'t: 'r>(
         &self,
-        term: Term<'t>,
+        term: Bare<'t>,
         out: &mut TermChange<'r, 't>,
     ) -> Result<(), NifError> {
-        let Some(mut fields) = Fields::new(term) else {
-            return Err(NifError::new("invalid_change", "a change is a map or a struct"));
-        };
+        let mut fields = Fields::new(term);
         if let Some(op) = fields.take(atoms::op()) {
             return self.read_op(op, &mut fields, out);
+        }
+        if !term.is_map() {
+            return Err(NifError::new("invalid_change", "a change is a map or a struct"));
         }
         if let Some(name) = fields.take(atoms::__struct__()) {
             return self.read_struct(name, &mut fields, out);
         }
         let new = fields.take(atoms::new_record());
         let old = fields.take(atoms::old_record());
-        let old_key = fields.take(atoms::old_key());
+        let old_key = fields.take_rare(atoms::old_key());
         let Some(op) = Change::infer_op(new.is_some(), old.is_some(), old_key.is_some()) else {
             let message = "a change without op needs new_record, old_record or old_key";
             return Err(NifError::new("invalid_change", message));
@@ -114,13 +125,14 @@ impl<'r> Reader<'r> {
         self.read_rows(op, [new, old, old_key], &mut fields, out)
     }
 
+    #[inline]
     fn read_op<'t: 'r>(
         &self,
-        op: Term<'t>,
+        op: Bare<'t>,
         fields: &mut Fields<'t>,
         out: &mut TermChange<'r, 't>,
     ) -> Result<(), NifError> {
-        let is = |atom: Atom| op.as_c_arg() == atom.as_c_arg();
+        let is = |atom: Atom| op.is(atom);
         let op = if is(atoms::insert()) {
             let new = fields.take(atoms::new_record());
             return self.read_rows(Op::Insert, [new, None, None], fields, out);
@@ -133,43 +145,44 @@ impl<'r> Reader<'r> {
             return Ok(());
         } else if is(atoms::relation()) {
             out.op = Some(Op::Relation);
-            out.relation = Some(relation(|key| fields.take(key))?);
+            out.relation = Some(Box::new(relation(|key| fields.take(key).map(Bare::term))?));
             return Ok(());
         } else {
-            return Err(unknown_op(op));
+            return Err(unknown_op(op.term()));
         };
         let new = if op == Op::Delete { None } else { fields.take(atoms::new_record()) };
         let old = fields.take(atoms::old_record());
-        let old_key = fields.take(atoms::old_key());
+        let old_key = fields.take_rare(atoms::old_key());
         self.read_rows(op, [new, old, old_key], fields, out)
     }
 
+    #[inline]
     fn read_rows<'t: 'r>(
         &self,
         op: Op,
-        [new, old, old_key]: [Option<Term<'t>>; 3],
+        [new, old, old_key]: [Option<Bare<'t>>; 3],
         fields: &mut Fields<'t>,
         out: &mut TermChange<'r, 't>,
     ) -> Result<(), NifError> {
         out.op = Some(op);
         if let Some(term) = new {
-            out.new = Some(self.row(term, "new_record")?);
+            self.row(term, "new_record", &mut out.new)?;
         }
         if let Some(term) = old {
-            out.old = Some(self.row(term, "old_record")?);
+            self.row(term, "old_record", &mut out.old)?;
         }
         if let Some(term) = old_key {
-            out.old_key = Some(self.key(term)?);
+            out.old_key = Some(self.key(term.term())?);
         }
         if (op != Op::Insert || self.with_keys)
-            && let Some(term) = fields.take(atoms::pk())
+            && let Some(term) = fields.take_rare(atoms::pk())
         {
-            out.key = Some(self.key(term)?);
+            out.key = Some(self.key(term.term())?);
         }
         if op == Op::Update
-            && let Some(term) = fields.take(atoms::changed_columns())
+            && let Some(term) = fields.take_rare(atoms::changed_columns())
         {
-            out.changed = self.changed(term)?;
+            out.changed = self.changed(term.term())?;
         }
         Ok(())
     }
@@ -177,26 +190,27 @@ impl<'r> Reader<'r> {
     /// The structs of `ShapeRouter.Changes`, known by their fields.
     fn read_struct<'t: 'r>(
         &self,
-        name: Term<'t>,
+        name: Bare<'t>,
         fields: &mut Fields<'t>,
         out: &mut TermChange<'r, 't>,
     ) -> Result<(), NifError> {
-        if fields.map.map_get(atoms::columns()).is_ok_and(|columns| !is_nil(columns)) {
+        if fields.map.get(atoms::columns()).is_some_and(|columns| !columns.is(atoms::nil())) {
             out.op = Some(Op::Relation);
-            out.relation = Some(relation(|key| fields.take(key))?);
+            out.relation = Some(Box::new(relation(|key| fields.take(key).map(Bare::term))?));
             return Ok(());
         }
         if let Some(term) = fields.take(atoms::record()) {
-            out.new = Some(self.row(term, "record")?);
+            self.row(term, "record", &mut out.new)?;
         }
         if let Some(term) = fields.take(atoms::old_record()) {
-            out.old = Some(self.row(term, "old_record")?);
+            self.row(term, "old_record", &mut out.old)?;
         }
         // Elsewhere `old_key` is a text that stands for the key; only its values can be used.
-        if let Some(term) = fields.take(atoms::old_key()).filter(|t| !t.is_binary()) {
-            out.old_key = Some(self.key(term)?);
+        if let Some(term) = fields.take(atoms::old_key()).filter(|t| !t.term().is_binary()) {
+            out.old_key = Some(self.key(term.term())?);
         }
-        let is_update = || name.atom_to_string().is_ok_and(|name| name.ends_with(".UpdatedRecord"));
+        let is_update =
+            || name.term().atom_to_string().is_ok_and(|name| name.ends_with(".UpdatedRecord"));
         out.op = Some(match (out.new.is_some(), out.old.is_some() || out.old_key.is_some()) {
             (true, true) => Op::Update,
             (true, false) if is_update() => Op::Update,
@@ -207,12 +221,18 @@ impl<'r> Reader<'r> {
         Ok(())
     }
 
-    #[inline]
-    fn row<'t: 'r>(&self, term: Term<'t>, name: &str) -> Result<MapRow<'r, 't>, NifError> {
-        if term.is_map() {
-            return Ok(MapRow::new(term, self.keys, self.arena));
+    #[inline(always)]
+    fn row<'t: 'r>(
+        &self,
+        term: Bare<'t>,
+        name: &str,
+        out: &mut Option<MapRow<'r, 't>>,
+    ) -> Result<(), NifError> {
+        if !term.is_map() {
+            return Err(not_a_map(term.term(), name));
         }
-        Err(NifError::new("invalid_change", format!("{name} is not a map: {term:?}")))
+        *out = Some(MapRow::new(term, self.keys, self.arena));
+        Ok(())
     }
 
     /// A key: one value, a list (or tuple) of values in the primary key's order, or a map by name.
@@ -232,7 +252,7 @@ impl<'r> Reader<'r> {
                     .collect())
             }
             TermType::Map if term.map_get(atoms::__struct__()).is_err() => {
-                let row = MapRow::new(term, self.keys, self.arena);
+                let row = MapRow::new(Bare::new(term), self.keys, self.arena);
                 let positions = self.router.primary_key();
                 let positions = positions.iter().filter_map(|name| self.keys.position(name));
                 Ok(positions.map(|column| row.value(column)).collect())
@@ -283,13 +303,15 @@ impl<'r> Reader<'r> {
     }
 }
 
+#[cold]
+fn not_a_map(term: Term<'_>, name: &str) -> NifError {
+    NifError::new("invalid_change", format!("{name} is not a map: {term:?}"))
+}
+
+#[cold]
 fn unknown_op(op: Term<'_>) -> NifError {
     let what = if op.is_atom() { "unknown op" } else { "op is not an atom:" };
     NifError::new("invalid_change", format!("{what} {op:?}"))
-}
-
-fn is_nil(term: Term<'_>) -> bool {
-    term.as_c_arg() == atoms::nil().as_c_arg()
 }
 
 /// `%{id:, schema:, table:, columns: [%{name:, type_oid:, typmod:, key?:}]}`.

@@ -1,7 +1,8 @@
 //! How a table's columns are named in records: by atoms or by strings.
 
+use crate::bare::Bare;
 use crate::name_terms::NameTerms;
-use rustler::{Atom, Env, Term};
+use rustler::Atom;
 use shape_expr::{Column, Schema, Type};
 use std::sync::OnceLock;
 
@@ -94,20 +95,21 @@ impl ColumnKeys {
     }
 
     /// A column's value in a record with string keys.
-    pub fn get_by_string<'a>(&self, map: Term<'a>, column: usize) -> Option<Term<'a>> {
+    #[inline]
+    pub fn get_by_string<'a>(&self, map: Bare<'a>, column: usize) -> Option<Bare<'a>> {
         self.terms.get_from(map, column)
     }
 
     /// A column's value in a record with atom keys.
-    pub fn get_by_atom<'a>(&self, env: Env<'a>, map: Term<'a>, column: usize) -> Option<Term<'a>> {
+    pub fn get_by_atom<'a>(&self, map: Bare<'a>, column: usize) -> Option<Bare<'a>> {
         let key = self.columns.get(column)?;
         let atom = match key.atom.get() {
             Some(atom) => *atom,
             None => {
-                let atom = Atom::existing_from_str(env, &key.name).ok()?;
+                let atom = Atom::existing_from_str(map.env(), &key.name).ok()?;
                 *key.atom.get_or_init(|| atom)
             }
         };
-        map.map_get(atom).ok()
+        map.get(atom)
     }
 }

@@ -1,12 +1,13 @@
 //! Routers in a directory: opened and copied off the scheduler.
 
 use crate::atoms;
+use crate::direct::NewRouter;
 use crate::error::{NifError, reply};
 use crate::handle::RouterHandle;
 use crate::router::{SettingTerms, config};
 use lane_index::Fsync;
 use lane_index::storage::Directory;
-use rustler::{Atom, Binary, Encoder, Env, NewBinary, ResourceArc, Term};
+use rustler::{Atom, Binary, Encoder, Env, NewBinary, Term};
 use shape_router::Router;
 use shape_router::catalogue::Options;
 use std::sync::Arc;
@@ -44,7 +45,8 @@ fn router_open<'a>(
     let open = || -> Result<Term<'a>, NifError> {
         let options = Options { fsync: fsync(how.0)?, mmap: how.1, ..Options::default() };
         let router = Router::open(config(table, settings)?, directory, options)?;
-        Ok((atoms::ok(), ResourceArc::new(RouterHandle::new(router, table))).encode(env))
+        Ok((atoms::ok(), NewRouter::new(RouterHandle::new(router, table)).into_term(env))
+            .encode(env))
     };
     reply(env, open())
 }
@@ -66,7 +68,8 @@ fn router_open_held_back<'a>(
         let storage = Directory::open(directory).map_err(shape_router::Error::from)?;
         let router =
             Router::open_after(config(table, settings)?, Arc::new(storage), options, &tail)?;
-        Ok((atoms::ok(), ResourceArc::new(RouterHandle::new(router, table))).encode(env))
+        Ok((atoms::ok(), NewRouter::new(RouterHandle::new(router, table)).into_term(env))
+            .encode(env))
     };
     reply(env, open())
 }

@@ -3,50 +3,66 @@
 use crate::atoms;
 use rustler::{Atom, Encoder, Env, Term};
 
-/// What went wrong, ready to be told to Erlang.
+/// What went wrong, ready to be told to Erlang. In a box, so that results are small.
 #[derive(Debug)]
-pub(crate) struct NifError {
-    pub code: &'static str,
-    pub message: String,
-    pub position: Option<usize>,
-    pub sqlstate: Option<String>,
+pub(crate) struct NifError(Box<Told>);
+
+#[derive(Debug)]
+struct Told {
+    code: &'static str,
+    message: String,
+    position: Option<usize>,
+    sqlstate: Option<String>,
 }
 
 impl NifError {
+    #[cold]
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), position: None, sqlstate: None }
+        let message = message.into();
+        Self(Box::new(Told { code, message, position: None, sqlstate: None }))
+    }
+
+    /// The same error, with where in the text it is.
+    pub fn with_position(mut self, position: Option<usize>) -> Self {
+        self.0.position = position;
+        self
+    }
+
+    /// The same error, with PostgreSQL's code for it.
+    pub fn with_sqlstate(mut self, sqlstate: Option<&str>) -> Self {
+        self.0.sqlstate = sqlstate.map(str::to_owned);
+        self
     }
 
     pub fn argument(message: impl Into<String>) -> Self {
         Self::new("invalid_argument", message)
     }
 
+    /// Whether PostgreSQL's code for it is this one.
+    pub fn has_sqlstate(&self, sqlstate: &str) -> bool {
+        self.0.sqlstate.as_deref() == Some(sqlstate)
+    }
+
     /// The same error, with where it was met in front.
     pub fn at(mut self, place: impl std::fmt::Display) -> Self {
-        self.message = format!("{place}: {}", self.message);
+        self.0.message = format!("{place}: {}", self.0.message);
         self
     }
 }
 
 impl From<shape_router::Error> for NifError {
     fn from(error: shape_router::Error) -> Self {
-        Self {
-            code: error.code(),
-            message: error.to_string(),
-            position: error.position(),
-            sqlstate: error.sqlstate().map(str::to_owned),
-        }
+        Self::new(error.code(), error.to_string())
+            .with_position(error.position())
+            .with_sqlstate(error.sqlstate())
     }
 }
 
 impl From<shape_expr::Error> for NifError {
     fn from(error: shape_expr::Error) -> Self {
-        Self {
-            code: error.code(),
-            message: error.to_string(),
-            position: error.position(),
-            sqlstate: error.sqlstate().map(str::to_owned),
-        }
+        Self::new(error.code(), error.to_string())
+            .with_position(error.position())
+            .with_sqlstate(error.sqlstate())
     }
 }
 
@@ -80,7 +96,7 @@ impl From<pg_wal::Error> for NifError {
             pg_wal::Error::InvalidOption { .. } => ("invalid_argument", None),
             _ => ("source_error", None),
         };
-        Self { code, message: error.to_string(), position, sqlstate: None }
+        Self::new(code, error.to_string()).with_position(position)
     }
 }
 
@@ -96,8 +112,9 @@ impl From<wal_change::Error> for NifError {
 
 impl Encoder for NifError {
     fn encode<'a>(&self, env: Env<'a>) -> Term<'a> {
-        let code = Atom::from_str(env, self.code).unwrap_or_else(|_| atoms::error());
-        (atoms::error(), (code, &self.message, self.position, self.sqlstate.as_deref())).encode(env)
+        let Told { code, message, position, sqlstate } = &*self.0;
+        let code = Atom::from_str(env, code).unwrap_or_else(|_| atoms::error());
+        (atoms::error(), (code, message, position, sqlstate.as_deref())).encode(env)
     }
 }
 

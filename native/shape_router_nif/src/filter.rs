@@ -2,6 +2,7 @@
 //! that are declared as shapes bring them.
 
 use crate::atoms;
+use crate::bare::Bare;
 use crate::error::{NifError, reply};
 use crate::handle::{CursorHandle, RouterHandle, with_local};
 use crate::router::{HEAVY_UNITS, Part, used};
@@ -53,7 +54,7 @@ impl Filter<'_> {
         let answered = with_local(|local| {
             let (keys, arena, scratch) = local.parts(self.router);
             let row = |term: Term<'a>| match term.get_type() {
-                TermType::Map => Ok(Some(WholeRow(MapRow::new(term, keys, arena)))),
+                TermType::Map => Ok(Some(WholeRow(MapRow::new(Bare::new(term), keys, arena)))),
                 TermType::Atom if term == atoms::nil().to_term(env) => Ok(None),
                 _ => Err(NifError::new("invalid_change", format!("a record is no map: {term:?}"))),
             };
@@ -98,13 +99,13 @@ impl Filter<'_> {
 #[rustler::nif]
 fn filter_route<'a>(
     env: Env<'a>,
-    router: ResourceArc<RouterHandle>,
-    terms: ResourceArc<Terms>,
+    router: &RouterHandle,
+    terms: &Terms,
     op: Atom,
     new: Term<'a>,
     old: Term<'a>,
 ) -> Term<'a> {
-    let filter = Filter { router: &router, terms: &terms };
+    let filter = Filter { router, terms };
     reply(env, filter.route(env, (op, new, old), &mut Budget::slice(), None))
 }
 
@@ -112,26 +113,26 @@ fn filter_route<'a>(
 #[rustler::nif]
 fn filter_continue<'a>(
     env: Env<'a>,
-    router: ResourceArc<RouterHandle>,
-    terms: ResourceArc<Terms>,
+    router: &RouterHandle,
+    terms: &Terms,
     rows: (Atom, Term<'a>, Term<'a>),
-    cursor: ResourceArc<CursorHandle>,
+    cursor: &CursorHandle,
 ) -> Term<'a> {
-    let filter = Filter { router: &router, terms: &terms };
-    reply(env, filter.proceed(env, rows, &cursor, Budget::slice()))
+    let filter = Filter { router, terms };
+    reply(env, filter.proceed(env, rows, cursor, Budget::slice()))
 }
 
 /// The next part of an answer that was `{:heavy, cursor, part}`.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn filter_continue_heavy<'a>(
     env: Env<'a>,
-    router: ResourceArc<RouterHandle>,
-    terms: ResourceArc<Terms>,
+    router: &RouterHandle,
+    terms: &Terms,
     rows: (Atom, Term<'a>, Term<'a>),
-    cursor: ResourceArc<CursorHandle>,
+    cursor: &CursorHandle,
 ) -> Term<'a> {
-    let filter = Filter { router: &router, terms: &terms };
-    reply(env, filter.proceed(env, rows, &cursor, Budget::new(HEAVY_UNITS)))
+    let filter = Filter { router, terms };
+    reply(env, filter.proceed(env, rows, cursor, Budget::new(HEAVY_UNITS)))
 }
 
 #[rustler::nif]
@@ -175,11 +176,7 @@ fn terms_bytes(terms: ResourceArc<Terms>) -> usize {
 
 /// `router_declare(router, [{name, type}])`: columns of a router that was made without its columns.
 #[rustler::nif(schedule = "DirtyCpu")]
-fn router_declare<'a>(
-    env: Env<'a>,
-    handle: ResourceArc<RouterHandle>,
-    columns: Term<'a>,
-) -> Term<'a> {
+fn router_declare<'a>(env: Env<'a>, handle: &RouterHandle, columns: Term<'a>) -> Term<'a> {
     let declare = || -> Result<Term<'a>, NifError> {
         let declared = schema("", columns)?;
         handle.router.declare(declared.columns().iter().cloned())?;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wal_change::{TableName, Target};
 
-/// A router, as Erlang holds it.
+/// A router, as Erlang [holds](crate::direct) it.
 pub(crate) struct RouterHandle {
     /// Tells routers apart; never given twice.
     number: u64,
@@ -22,9 +22,6 @@ pub(crate) struct RouterHandle {
     /// The names of its columns, and the version of the schema that they are of.
     keys: Mutex<(u64, Arc<ColumnKeys>)>,
 }
-
-#[rustler::resource_impl]
-impl Resource for RouterHandle {}
 
 // A panic while a lock is held leaves it unlocked (parking_lot does not poison), and every critical
 // section of the router leaves a state that later calls can read.
@@ -43,6 +40,7 @@ pub(crate) struct Local {
     pub scratch: Scratch,
     arena: Bump,
     cached: Option<Cached>,
+    calls: u32,
 }
 
 thread_local! {
@@ -55,13 +53,18 @@ impl Local {
     pub fn parts(&mut self, handle: &RouterHandle) -> (&ColumnKeys, &Bump, &mut Scratch) {
         let version = handle.router.schema_version();
         let fits = |c: &Cached| c.number == handle.number && c.version == version;
-        let cached = match self.cached.take() {
-            Some(cached) if fits(&cached) => cached,
-            _ => handle.refreshed(version),
-        };
-        let cached = self.cached.insert(cached);
+        if !self.cached.as_ref().is_some_and(fits) {
+            self.cached = None;
+        }
+        let cached = self.cached.get_or_insert_with(|| handle.refreshed(version));
         self.arena.reset();
         (&cached.keys, &self.arena, &mut self.scratch)
+    }
+
+    /// Whether this call is the one in 64 that telemetry is told of.
+    pub fn is_sampled(&mut self) -> bool {
+        self.calls = self.calls.wrapping_add(1);
+        self.calls.is_multiple_of(64)
     }
 
     /// Memory for what is read of a change, and for what is answered.
@@ -107,6 +110,7 @@ impl RouterHandle {
         Target { number: self.number, table: &self.table, router: &self.router }
     }
 
+    #[cold]
     fn refreshed(&self, version: u64) -> Cached {
         let mut keys = self.keys.lock();
         if keys.0 != version {

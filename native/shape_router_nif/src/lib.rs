@@ -20,8 +20,11 @@
 //! | `source` | the replication connection |
 //! | `wal` | the transactions that it brings -> terms |
 //! | `wal_route` | a connection's bytes -> answers |
+//! | `wal_group` | rows' bytes in groups |
 //! | `terms` | which number stands for which term |
 //! | `filter` | what `ShapeRouter.Filter` asks of a router |
+//! | `bare` | terms in two machine words
+//! | `direct` | calls without what takes time in others; routers as resources |
 //! | `handle` | what Erlang holds: routers, cursors, predicates |
 //! | `value_key` | a value -> the bytes that all values equal to it have |
 //! | `log_entry` | a change's term -> what is logged of it |
@@ -36,10 +39,12 @@
 
 mod answer;
 mod atoms;
+mod bare;
 mod batch;
 mod change;
 mod clock;
 mod columns;
+mod direct;
 mod durable;
 mod error;
 mod filter;
@@ -66,6 +71,7 @@ mod transaction;
 mod value;
 mod value_key;
 mod wal;
+mod wal_group;
 mod wal_route;
 
 /// One allocator for all of the library: what its indexes replace goes back to the system.

@@ -294,7 +294,7 @@ impl Writer<'_> {
         let formatted = |text: std::fmt::Arguments<'_>| {
             let mut out = bumpalo::collections::String::new_in(self.arena);
             let _ = out.write_fmt(text);
-            Ok(Some(&*out.into_bump_str()))
+            Ok(Some(out.into_bump_str()))
         };
         match value::datum(term, Kind::ANY, self.arena) {
             Datum::Null => Ok(None),

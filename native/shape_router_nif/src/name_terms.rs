@@ -1,5 +1,6 @@
 //! Names as string terms that are made once: to look up in maps of any process.
 
+use crate::bare::Bare;
 use parking_lot::Mutex;
 use rustler::sys::ErlNifTerm;
 use rustler::{NewBinary, OwnedEnv, Term};
@@ -21,12 +22,11 @@ impl NameTerms {
     }
 
     /// The value that a map has under a name.
-    pub fn get_from<'a>(&self, map: Term<'a>, index: usize) -> Option<Term<'a>> {
-        let raw = *self.raw.get(index)?;
-        // SAFETY: the term was made in the environment that `self` keeps and nobody clears, so its
-        // memory outlives this call. It leaves this function in no way: it is only compared with the
-        // map's keys, whatever environment they live in, and the value that is found is the map's own.
-        let name = unsafe { Term::new(map.get_env(), raw) };
-        map.map_get(name).ok()
+    #[inline]
+    pub fn get_from<'a>(&self, map: Bare<'a>, index: usize) -> Option<Bare<'a>> {
+        let name = *self.raw.get(index)?;
+        // SAFETY: the term was made in the environment that `self` keeps and nobody clears, so that its
+        // memory outlives this call.
+        unsafe { map.get_by(name) }
     }
 }

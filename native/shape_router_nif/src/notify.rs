@@ -17,11 +17,14 @@ struct Shared {
     changed: Condvar,
 }
 
+/// A chunk's number and its bytes; or why there is none.
+type Sealed = Result<(u64, u64), String>;
+
 #[derive(Default)]
 struct News {
     durable: Option<u64>,
-    /// Of which log, and what was sealed: its number and its bytes; or why nothing was.
-    sealed: Vec<(u64, Result<(u64, u64), String>)>,
+    /// Of which log, and what was sealed.
+    sealed: Vec<(u64, Sealed)>,
     stopped: bool,
 }
 
@@ -43,7 +46,7 @@ impl Notifier {
     }
 
     /// A chunk of a log was sealed, or could not be.
-    pub fn sealed(&self, log: u64, chunk: Result<(u64, u64), String>) {
+    pub fn sealed(&self, log: u64, chunk: Sealed) {
         self.0.news.lock().sealed.push((log, chunk));
         self.0.changed.notify_one();
     }

@@ -4,8 +4,8 @@
 use rustler::{Env, Term};
 
 /// Called when the library is loaded. A failure to pin refuses the load rather than risk the VM.
-pub(crate) fn on_load(_env: Env<'_>, _info: Term<'_>) -> bool {
-    pin()
+pub(crate) fn on_load(env: Env<'_>, _info: Term<'_>) -> bool {
+    pin() && crate::direct::register(env)
 }
 
 #[cfg(unix)]

@@ -1,6 +1,7 @@
 //! A clause by itself: `ShapeRouter.Predicate`.
 
 use crate::atoms;
+use crate::bare::Bare;
 use crate::columns::ColumnKeys;
 use crate::error::{NifError, reply};
 use crate::handle::PredicateHandle;
@@ -44,7 +45,7 @@ fn predicate_eval<'a>(
 ) -> Term<'a> {
     let limits = Limits { fuel: 2 * Budget::SCHEDULER_SLICE, ..Limits::default() };
     match evaluate(&handle, record, limits) {
-        Err(error) if error.sqlstate.as_deref() == Some("54000") => atoms::heavy().to_term(env),
+        Err(error) if error.has_sqlstate("54000") => atoms::heavy().to_term(env),
         answer => reply(env, answer.map(|answer| answer.encode(env))),
     }
 }
@@ -69,7 +70,7 @@ fn evaluate(
         return Err(NifError::argument("a record is a map"));
     }
     let arena = Bump::new();
-    let source = MapRow::new(record, &handle.keys, &arena);
+    let source = MapRow::new(Bare::new(record), &handle.keys, &arena);
     let row = Row::new(&arena, &handle.schema, &source);
     match handle.predicate.eval(&row, &mut Vm::new(limits)) {
         Ok(truth) => truth.known().ok_or_else(|| {
@@ -82,8 +83,7 @@ fn evaluate(
                 Some(name) => ("unreadable_value", format!("column {name}: {raised}")),
                 None => ("evaluation_error", raised.to_string()),
             };
-            let sqlstate = Some(raised.sqlstate().to_owned());
-            Err(NifError { code, message, position: None, sqlstate })
+            Err(NifError::new(code, message).with_sqlstate(Some(raised.sqlstate())))
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use crate::answer;
 use crate::atoms;
+use crate::bare::Bare;
 use crate::change::{Reader, TermChange};
+use crate::direct::{NewRouter, direct_nif, monotonic_time};
 use crate::error::{NifError, reply};
 use crate::handle::{CursorHandle, Local, RouterHandle, with_local};
 use crate::param::params;
@@ -59,7 +61,8 @@ pub(crate) fn config(table: &str, settings: SettingTerms<'_>) -> Result<Config, 
 fn router_new<'a>(env: Env<'a>, table: &str, settings: SettingTerms<'a>) -> Term<'a> {
     let new = || -> Result<Term<'a>, NifError> {
         let router = Router::new(config(table, settings)?)?;
-        Ok((atoms::ok(), ResourceArc::new(RouterHandle::new(router, table))).encode(env))
+        Ok((atoms::ok(), NewRouter::new(RouterHandle::new(router, table)).into_term(env))
+            .encode(env))
     };
     reply(env, new())
 }
@@ -78,6 +81,47 @@ fn router_add<'a>(env: Env<'a>, handle: &RouterHandle, shapes: Term<'a>) -> Term
     };
     reply(env, add())
 }
+
+/// Whether a shape is soon read: without keys, and with few and short parameters.
+fn is_small(shape: Term<'_>) -> bool {
+    const MOST: usize = 16;
+    const LONGEST: usize = 1024;
+    let Ok((_, _, keys, parameters, snapshot)) =
+        shape.decode::<(Term<'_>, Term<'_>, Term<'_>, Term<'_>, Term<'_>)>()
+    else {
+        return false;
+    };
+    let is_short = |term: Term<'_>| match Bare::new(term).bytes() {
+        Some(text) => text.len() <= LONGEST,
+        None => term.is_number() || term.is_atom(),
+    };
+    (keys.is_atom() || keys.is_empty_list())
+        && !snapshot.is_tuple()
+        && parameters.list_length().is_ok_and(|length| length <= MOST)
+        && parameters.into_list_iterator().is_ok_and(|mut all| all.all(is_short))
+}
+
+/// `:ok | :dirty | error` for `{id, where | nil, keys | :unknown, params, nil | lsn | {xmin, xmax, xip}}`.
+/// `:dirty`: it would have to parse, or might have to wait. Then it is done off the scheduler.
+fn router_add_one<'a>(_env: Env<'a>, [handle, shape]: [Term<'a>; 2]) -> Option<Bare<'a>> {
+    let handle: &RouterHandle = handle.decode().ok()?;
+    let added = with_local(|local| -> Result<bool, NifError> {
+        let (keys, arena, _) = local.parts(handle);
+        if !is_small(shape) {
+            return Ok(false);
+        }
+        let spec = spec(shape, &Reader::new(&handle.router, keys, arena))?;
+        Ok(handle.router.try_add_shape(&spec).transpose()?.is_some())
+    });
+    let shape = Bare::new(shape);
+    Some(match added {
+        Ok(true) => shape.atom(atoms::ok()),
+        Ok(false) => shape.atom(atoms::dirty()),
+        Err(error) => refused(shape, error),
+    })
+}
+
+direct_nif!("router_add_one" / 2, router_add_one);
 
 type SpecTerms<'t> = (Term<'t>, Option<&'t str>, Term<'t>, Term<'t>, Term<'t>);
 
@@ -131,12 +175,56 @@ fn remove<'a>(env: Env<'a>, handle: &RouterHandle, id: u64) -> Term<'a> {
 }
 
 /// `[id] | [{id, op}] | {:more | :heavy, cursor, part} | error`: the answer, or a part of it. After
-/// `:heavy` it goes on off the scheduler.
-#[rustler::nif]
-fn router_route<'a>(env: Env<'a>, handle: &RouterHandle, change: Term<'a>, flags: u32) -> Term<'a> {
-    let mut budget = Budget::slice();
-    reply(env, route(env, handle, change, flags, &mut budget, None).map(|part| part.encode(env)))
+/// `:heavy` it goes on off the scheduler. For one call in 64: `{:sampled, started, answer}`, with the
+/// monotonic time in nanoseconds.
+fn router_route<'a>(env: Env<'a>, [handle, change, flags]: [Term<'a>; 3]) -> Option<Bare<'a>> {
+    let handle: &RouterHandle = handle.decode().ok()?;
+    let options = options(flags.decode().ok()?);
+    Some(with_local(|local| {
+        let started = local.is_sampled().then(|| monotonic_time(env));
+        let answer = route_at_once(handle, local, Bare::new(change), options);
+        match started {
+            None => answer,
+            Some(started) => Bare::new((atoms::sampled(), started, answer.term()).encode(env)),
+        }
+    }))
 }
+
+/// The first part of an answer, which is mostly all of it. Small pieces are handed on here, in registers.
+#[inline]
+fn route_at_once<'a>(
+    handle: &RouterHandle,
+    local: &mut Local,
+    term: Bare<'a>,
+    options: RouteOptions,
+) -> Bare<'a> {
+    let (keys, arena, scratch) = local.parts(handle);
+    let mut change = TermChange::default();
+    if let Err(error) = Reader::new(&handle.router, keys, arena).read(term, &mut change) {
+        return refused(term, error);
+    }
+    let mut budget = Budget::slice();
+    let routed = handle.router.route(&change.as_change(), options, scratch, &mut budget, None);
+    timeslice::taken(term.env(), &budget);
+    match routed {
+        Ok(Progress::Done) if !options.classify => {
+            term.list(scratch.routed().iter().rev().map(|routed| routed.id))
+        }
+        Ok(progress) => {
+            let name = |column| keys.name(column);
+            let list = answer::list(term.env(), scratch, name, options.classify);
+            Bare::new(Part::new(list, progress).encode(term.env()))
+        }
+        Err(error) => refused(term, error.into()),
+    }
+}
+
+#[cold]
+fn refused<'a>(term: Bare<'a>, error: NifError) -> Bare<'a> {
+    Bare::new(error.encode(term.env()))
+}
+
+direct_nif!("router_route" / 3, router_route);
 
 /// The next part of an answer that was `{:more, cursor, part}`.
 #[rustler::nif]
@@ -235,7 +323,7 @@ pub(crate) fn route_with<'a>(
 ) -> Result<Part<'a>, NifError> {
     let (keys, arena, scratch) = local.parts(handle);
     let mut change = TermChange::default();
-    Reader::new(&handle.router, keys, arena).read(term, &mut change)?;
+    Reader::new(&handle.router, keys, arena).read(Bare::new(term), &mut change)?;
     let progress = handle.router.route(&change.as_change(), options, scratch, budget, cursor)?;
     let list = answer::list(env, scratch, |column| keys.name(column), options.classify);
     Ok(Part::new(list, progress))
@@ -334,7 +422,9 @@ fn router_why<'a>(env: Env<'a>, handle: &RouterHandle, change: Term<'a>, id: u64
     let why = || -> Result<Term<'a>, NifError> {
         let (arena, keys) = (Bump::new(), handle.keys());
         let mut read = TermChange::default();
-        Reader::new(&handle.router, &keys, &arena).with_keys().read(change, &mut read)?;
+        Reader::new(&handle.router, &keys, &arena)
+            .with_keys()
+            .read(Bare::new(change), &mut read)?;
         let why = handle.router.why(&read.as_change(), id)?;
         Ok((why.candidate, why.new, why.old, why.class.map(answer::class)).encode(env))
     };

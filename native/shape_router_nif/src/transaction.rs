@@ -2,6 +2,7 @@
 
 use crate::answer;
 use crate::atoms;
+use crate::bare::Bare;
 use crate::change::{Reader, TermChange};
 use crate::error::{NifError, reply};
 use crate::handle::{CursorHandle, RouterHandle, with_local};
@@ -67,7 +68,9 @@ fn route<'a>(
             budget.spend(READING);
             let (keys, arena, scratch) = local.parts(handle);
             let mut read = TermChange::default();
-            Reader::new(&handle.router, keys, arena).with_keys().read(change, &mut read)?;
+            Reader::new(&handle.router, keys, arena)
+                .with_keys()
+                .read(Bare::new(change), &mut read)?;
             let progress = handle.router.route_txn(
                 transaction,
                 first + index,

@@ -17,7 +17,6 @@ const DEEPEST: usize = 6;
 
 /// Reads a value. Text stays where it is; what must be written out goes to the arena.
 pub(crate) fn datum<'r, 't: 'r>(term: Term<'t>, kind: Kind, arena: &'r Bump) -> Datum<'r> {
-    // By far the most are the WAL's text.
     if let Ok(text) = Binary::from_term(term) {
         return Datum::Text(text.as_slice());
     }

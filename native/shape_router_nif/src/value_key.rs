@@ -44,9 +44,8 @@ impl ValueType {
             return Err(NifError::new("internal", "an index's values have no type"));
         };
         decode(ty, datum, arena).map_err(|raised| {
-            let sqlstate = Some(raised.sqlstate().to_owned());
             let message = format!("no value of the index's type: {raised}");
-            NifError { code: "unreadable_value", message, position: None, sqlstate }
+            NifError::new("unreadable_value", message).with_sqlstate(Some(raised.sqlstate()))
         })
     }
 }

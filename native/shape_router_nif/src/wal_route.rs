@@ -6,6 +6,7 @@ use crate::error::{NifError, reply};
 use crate::handle::{CursorHandle, Local, RouterHandle, with_local};
 use crate::router::{HEAVY_UNITS, Part, options, used};
 use crate::timeslice::{self, READING};
+use crate::wal_group::Asked;
 use parking_lot::Mutex;
 use pg_wal::decode::{Message, Streaming};
 use rustler::{Atom, Binary, Encoder, Env, Resource, ResourceArc, Term};
@@ -205,6 +206,20 @@ fn route<'a>(
             if budget.is_exhausted() {
                 let from = (index, skip, atoms::nil());
                 return Ok((atoms::more(), in_turn(answers)?, rest, from, empty).encode(env));
+            }
+            if let (Mode::Read(options), Targets::One(handle), None, 0) =
+                (mode, &targets, &cursor, skip)
+            {
+                let asked = Asked { env, handle, options };
+                let at = (rest, index);
+                let decoder = &mut connection.decoder;
+                let (after, count) =
+                    asked.together(decoder, local, &mut budget, at, &mut answers)?;
+                if count > 0 {
+                    rest = after;
+                    index += count;
+                    continue;
+                }
             }
             budget.spend(READING);
             let bytes = Binary::from_term(item).map_err(not_a_list)?;

@@ -6,6 +6,8 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+#[cfg(target_os = "linux")]
+use std::sync::OnceLock;
 
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
@@ -185,6 +187,20 @@ impl Storage for Directory {
         result.map_err(|error| io_error("sync the directory", ".", error))
     }
 
+    fn sync_all_within(&self) -> Result<bool, Error> {
+        #[cfg(target_os = "linux")]
+        if let Some(handle) = &self.handle
+            && syncfs_tells_errors()
+        {
+            let synced = rustix::fs::syncfs(handle);
+            return match synced {
+                Ok(()) => Ok(true),
+                Err(errno) => Err(io_error("sync the file system", ".", errno.into())),
+            };
+        }
+        Ok(false)
+    }
+
     fn subdirectory(&self, name: &str) -> Result<Arc<dyn Storage>, Error> {
         let path = self.file(name)?;
         match fs::create_dir(&path) {
@@ -223,6 +239,20 @@ impl Storage for Directory {
     fn as_any(&self) -> &dyn Any {
         self
     }
+}
+
+/// Whether `syncfs` reports what could not be written, since the descriptor was opened: from Linux 5.8 on.
+#[cfg(target_os = "linux")]
+fn syncfs_tells_errors() -> bool {
+    static TELLS: OnceLock<bool> = OnceLock::new();
+    *TELLS.get_or_init(|| {
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= (5, 8),
+            _ => false,
+        }
+    })
 }
 
 /// Whether the system cannot link these two places, which a copy can still serve.

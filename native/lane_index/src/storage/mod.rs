@@ -153,6 +153,13 @@ pub trait Storage: Send + Sync + Any {
     /// # Errors
     /// [`Error::Io`].
     fn sync_directory(&self) -> Result<(), Error>;
+    /// Makes durable whatever was written to files of this directory and of those within it, and their
+    /// entries, in one step: where there are many, each sync would wait for the disk by itself. False,
+    /// and nothing is promised, where the system cannot, or not tell what failed.
+    ///
+    /// # Errors
+    /// [`Error::Io`], with the meaning it has for [`StorageFile::sync`].
+    fn sync_all_within(&self) -> Result<bool, Error>;
     /// A directory in this one, created where it is missing. Its entry is durable after
     /// [`Storage::sync_directory`] of this one.
     ///

@@ -243,6 +243,21 @@ impl Variant {
         self.schema == schema && self.same.iter().all(is)
     }
 
+    /// Whether its constants are made at once, on whatever stack: nothing is folded for them, and no
+    /// pattern is prepared.
+    pub(super) fn is_light(&self) -> bool {
+        let light = |one: &One| one.through.is_none();
+        self.recipes.iter().all(|recipe| match recipe {
+            Recipe::Same(_) => true,
+            Recipe::One(one) | Recipe::List(one, _) => light(one),
+            Recipe::Pattern(..) => false,
+            Recipe::Set(items, _) => items.iter().all(|item| match item {
+                Item::Same(_) => true,
+                Item::Made(one) => light(one),
+            }),
+        })
+    }
+
     pub(super) fn is_stale(&self) -> bool {
         self.template.strong_count() == 0
     }

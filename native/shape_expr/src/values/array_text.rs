@@ -42,6 +42,15 @@ pub(crate) fn parse<'a>(
     arena: &'a Bump,
     input: impl Fn(&'a str) -> Eval<'a>,
 ) -> Eval<'a> {
+    plain(text, arena, &input).unwrap_or_else(|| of_any_form(text, arena, input))
+}
+
+/// Whatever form it has.
+fn of_any_form<'a>(
+    text: &'a str,
+    arena: &'a Bump,
+    input: impl Fn(&'a str) -> Eval<'a>,
+) -> Eval<'a> {
     let mut at = 0;
     let declared = bounds(text.as_bytes(), &mut at)?;
     let (lengths, items) = structure(text.as_bytes(), at, arena)?;
@@ -71,6 +80,44 @@ pub(crate) fn parse<'a>(
     }
     let array = Array::build(arena, dimensions.into_bump_slice(), values.into_bump_slice());
     Ok(Value::Array(array))
+}
+
+/// So many elements, and more, are counted as PostgreSQL counts them.
+const MANY: i32 = 1 << 20;
+
+/// Arrays as most are: of one dimension, without quotes, backslashes or blanks. `None` for all others,
+/// and for what is no array.
+fn plain<'a>(
+    text: &'a str,
+    arena: &'a Bump,
+    input: &impl Fn(&'a str) -> Eval<'a>,
+) -> Option<Eval<'a>> {
+    let inner = text.strip_prefix('{')?.strip_suffix('}')?;
+    let mut commas = 0;
+    for byte in inner.bytes() {
+        if matches!(byte, b'{' | b'}' | b'"' | b'\\') || is_space(byte) {
+            return None;
+        }
+        commas += i32::from(byte == b',');
+    }
+    if inner.is_empty() {
+        return Some(Ok(Value::Array(Array::NONE)));
+    }
+    if commas >= MANY {
+        return None;
+    }
+    let mut values = BumpVec::with_capacity_in(commas as usize + 1, arena);
+    for item in inner.split(',') {
+        values.push(match item {
+            "" => return None,
+            _ if item.len() == 4 && item.eq_ignore_ascii_case("null") => Value::Null,
+            _ => match input(item) {
+                Ok(value) => value,
+                Err(error) => return Some(Err(error)),
+            },
+        });
+    }
+    Some(Ok(Value::Array(Array::list(arena, values.into_bump_slice()))))
 }
 
 type Lengths = smallvec::SmallVec<[i32; MAX_DIMENSIONS]>;
@@ -330,4 +377,47 @@ fn quote(item: &str, text: &mut BumpString<'_>) {
         text.push(c);
     }
     text.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn element(text: &str) -> Eval<'_> {
+        if text.contains('!') { Err(bad()) } else { Ok(Value::Text(text)) }
+    }
+
+    proptest! {
+        /// What is read in one pass is what the whole reader makes of it.
+        #[test]
+        fn plain_arrays_are_what_any_arrays_are(
+            text in prop_oneof![
+                "[{},a !\"\\\\\\[\\]:=1\u{b}é]{0,12}",
+                "\\{(null|NULL|a|é|!|,| |1){0,9}\\}",
+            ],
+        ) {
+            let arena = Bump::new();
+            if let Some(plain) = plain(&text, &arena, &element) {
+                match (plain, of_any_form(&text, &arena, element)) {
+                    (Ok(Value::Array(one)), Ok(Value::Array(other))) => {
+                        prop_assert!(one.equals(&other) && one.len() == other.len());
+                    }
+                    (Err(one), Err(other)) => prop_assert_eq!(one, other),
+                    (one, other) => prop_assert!(false, "{:?} instead of {:?}", one, other),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_commonest_arrays_are_plain() {
+        let arena = Bump::new();
+        for text in ["{}", "{a}", "{a,NULL,b-c}"] {
+            assert!(plain(text, &arena, &element).is_some(), "{text}");
+        }
+        for text in ["{a,}", "{a b}", "{{a}}", "{\"a\"}", "[1:1]={a}", "{"] {
+            assert!(plain(text, &arena, &element).is_none(), "{text}");
+        }
+    }
 }

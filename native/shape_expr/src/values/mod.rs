@@ -104,6 +104,15 @@ pub(crate) fn input_in<'a>(zone: &Zone, ty: &Type, text: &'a str, arena: &'a Bum
     })
 }
 
+/// An integer as PostgreSQL prints it, for a column of integers.
+#[inline]
+pub(crate) fn plain_int(ty: &Type, bytes: &[u8]) -> Option<i64> {
+    match ty {
+        Type::Int8 | Type::Int4 | Type::Int2 => int::parse_plain(bytes, ty),
+        _ => None,
+    }
+}
+
 /// A column's text as the WAL carries it.
 pub(crate) fn from_text<'a>(ty: &Type, bytes: &'a [u8], arena: &'a Bump) -> Eval<'a> {
     // The common forms first, without a pass over the bytes for UTF-8.

@@ -146,8 +146,14 @@ impl<'a> Pair<'a> {
 /// the template stays the same.
 pub struct Bulk<'a> {
     row: Row<'a>,
+    /// Made with the first predicate: most rows are asked for none, and it is large. In the row's arena,
+    /// so that a `Bulk` may lie there too and need not be dropped.
+    memo: Option<&'a mut Memo<'a>>,
+}
+
+/// What the predicates of the template at hand make of the row alone.
+struct Memo<'a> {
     current: Option<(&'a Template, Way<'a>)>,
-    /// In the row's arena, so that a `Bulk` may lie there too and need not be dropped.
     shared: BumpVec<'a, Shared<'a>>,
     pair: Option<Pair<'a>>,
 }
@@ -156,8 +162,7 @@ impl<'a> Bulk<'a> {
     /// Nothing is computed yet.
     #[must_use]
     pub fn new(row: Row<'a>) -> Bulk<'a> {
-        let shared = BumpVec::new_in(row.arena());
-        Bulk { row, current: None, shared, pair: None }
+        Bulk { row, memo: None }
     }
 
     /// The row.
@@ -172,7 +177,7 @@ impl<'a> Bulk<'a> {
     /// As [`PredicateRef::eval`].
     #[inline]
     pub fn eval(&mut self, predicate: &PredicateRef<'a>, vm: &mut Vm) -> Result<Truth, EvalError> {
-        if let Some(pair) = &mut self.pair
+        if let Some(Memo { pair: Some(pair), .. }) = self.memo.as_deref_mut()
             && std::ptr::eq(pair.template, predicate.template)
             && pair.fuel <= vm.limits.fuel
             && pair.bytes <= vm.limits.bytes
@@ -188,14 +193,39 @@ impl<'a> Bulk<'a> {
         predicate: &PredicateRef<'a>,
         vm: &mut Vm,
     ) -> Result<Truth, EvalError> {
-        let template = predicate.template;
+        let Self { row, memo } = self;
+        let PredicateRef { template, constants } = *predicate;
+        let mut context = Context::new(row.arena(), vm.limits).with_zone(&template.zone);
+        // The commonest clauses by far have nothing to share.
+        let result = if template.is_conjunction && template.shared_ops.is_none() {
+            conjunction(template, constants, row, &mut context)
+        } else {
+            let arena = row.arena();
+            let memo = memo.get_or_insert_with(|| arena.alloc(Memo::new(arena)));
+            memo.eval(row, template, constants, &mut context)
+        };
+        vm.used += vm.limits.fuel - context.fuel + row.take_work();
+        result
+    }
+}
+
+impl<'a> Memo<'a> {
+    fn new(arena: &'a Bump) -> Self {
+        Self { current: None, shared: BumpVec::new_in(arena), pair: None }
+    }
+
+    fn eval(
+        &mut self,
+        row: &Row<'a>,
+        template: &'a Template,
+        constants: Borrowed<'a>,
+        context: &mut Context<'a>,
+    ) -> Result<Truth, EvalError> {
         let way = match self.current {
             Some((current, way)) if std::ptr::eq(current, template) => way,
             _ => self.enter(template),
         };
-        let mut context = Context::new(self.row.arena(), vm.limits).with_zone(&template.zone);
-        let result = self.run(way, template, predicate.constants, &mut context);
-        vm.used += vm.limits.fuel - context.fuel + self.row.take_work();
+        let result = self.run(row, way, template, constants, context);
         if let Way::Pair { slot, function, strict } = way
             && let Some(Made { result: Ok(value), fuel, bytes }) =
                 self.shared.first().and_then(|shared| shared.made)
@@ -220,13 +250,13 @@ impl<'a> Bulk<'a> {
     #[inline]
     fn run(
         &mut self,
+        row: &Row<'a>,
         way: Way<'a>,
         template: &'a Template,
         constants: Borrowed<'a>,
         context: &mut Context<'a>,
     ) -> Result<Truth, EvalError> {
-        let Self { row, shared, .. } = self;
-        match (way, shared.as_mut_slice()) {
+        match (way, self.shared.as_mut_slice()) {
             (Way::Pair { slot, function, strict }, [value]) => {
                 context.charge(template.ops.len() as u64)?;
                 let pair = [value.value(row, context)?, constants.value(slot)];

@@ -70,8 +70,8 @@ impl SnapshotWriter {
         Ok(())
     }
 
-    /// Makes the rows durable, and the log one that can be read. That it has them is durable when the
-    /// ticket was waited for.
+    /// Makes the rows durable, and the log one that can be read. That it has them is durable when this
+    /// returns: no client may be given rows that another snapshot part would take the place of.
     ///
     /// # Errors
     /// [`Error::UnknownLog`] where the log was removed meanwhile; [`Error::NoSnapshotAwaited`] where
@@ -81,7 +81,8 @@ impl SnapshotWriter {
             self.write_block()?;
         }
         self.file.sync()?;
-        let seq = self.shared.set_snapshot(&self.log, SnapshotMeta(self.extent), false)?;
+        let part = (Arc::clone(&self.log), SnapshotMeta(self.extent));
+        let seq = self.shared.set_snapshots(&[part], false)?;
         self.done = true;
         Ok(Ticket { seq })
     }
@@ -93,9 +94,11 @@ impl LogStore {
     ///
     /// # Errors
     /// As there; some of the logs may have their rows then.
-    pub fn finish_snapshots(&self, writers: Vec<SnapshotWriter>) -> Result<(), Error> {
-        let mut writers = writers;
-        let portion = writers.len().div_ceil(THREADS).max(1);
+    pub fn finish_snapshots(&self, mut writers: Vec<SnapshotWriter>) -> Result<(), Error> {
+        if writers.is_empty() {
+            return Ok(());
+        }
+        let portion = writers.len().div_ceil(THREADS);
         std::thread::scope(|scope| {
             let portions = writers.chunks_mut(portion);
             let threads: Vec<_> = portions
@@ -108,10 +111,10 @@ impl LogStore {
             })
         })?;
         self.shared.shapes.sync_directory()?;
-        for mut writer in writers {
-            self.shared.set_snapshot(&writer.log, SnapshotMeta(writer.extent), true)?;
-            writer.done = true;
-        }
+        let part = |writer: &SnapshotWriter| (Arc::clone(&writer.log), SnapshotMeta(writer.extent));
+        let parts: Vec<_> = writers.iter().map(part).collect();
+        let _ = self.shared.set_snapshots(&parts, true)?;
+        writers.iter_mut().for_each(|writer| writer.done = true);
         Ok(())
     }
 }
@@ -157,25 +160,31 @@ impl Shared {
         Ok(())
     }
 
-    fn set_snapshot(
+    /// The logs have these snapshot parts, of which the files are in their places.
+    fn set_snapshots(
         &self,
-        log: &Arc<Log>,
-        meta: SnapshotMeta,
+        parts: &[(Arc<Log>, SnapshotMeta)],
         in_place: bool,
     ) -> Result<u64, Error> {
         let appender = &mut *self.appender.lock();
         self.check()?;
-        // Under the appender's lock nobody removes it.
-        self.check_awaited(log)?;
-        // The file has its name, durably, before the redo log says that it is there.
-        if !in_place {
-            let directory = log.directory()?;
-            directory.rename(segment::SNAPSHOT_TEMPORARY, segment::SNAPSHOT)?;
-            directory.sync_directory()?;
-            self.shapes.sync_directory()?;
+        for (log, _) in parts {
+            // Under the appender's lock nobody removes it.
+            self.check_awaited(log)?;
+            // The file has its name, durably, before the redo log says that it is there.
+            if !in_place {
+                let directory = log.directory()?;
+                directory.rename(segment::SNAPSHOT_TEMPORARY, segment::SNAPSHOT)?;
+                directory.sync_directory()?;
+                self.shapes.sync_directory()?;
+            }
         }
-        let seq = self.write_snapshot(appender, log.owner.log, &meta)?;
-        log.state.lock().set_snapshot(meta);
+        let seq = self.write_snapshots(appender, parts)?;
+        // Whoever appends waits for this sync too; it is rare.
+        self.journal()?.sync().inspect_err(|error| self.fail(error))?;
+        for (log, meta) in parts {
+            log.state.lock().set_snapshot(*meta);
+        }
         self.taken_in();
         Ok(seq)
     }

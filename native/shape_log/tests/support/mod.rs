@@ -458,8 +458,12 @@ impl World {
         Ok(())
     }
 
-    pub fn create(&mut self) -> Result<(), Error> {
+    fn create(&mut self) -> Result<(), Error> {
         let log = self.rng.u64(1..9);
+        self.create_log(log)
+    }
+
+    pub fn create_log(&mut self, log: u64) -> Result<(), Error> {
         let descriptor = vec![self.rng.u8(..); self.rng.usize(..20)];
         let awaits_snapshot = self.rng.u8(..3) == 0;
         let new = NewLog { log, descriptor: &descriptor, awaits_snapshot };

@@ -218,14 +218,10 @@ impl ColumnIndex {
         tidy(index, InfixIndex::is_empty);
     }
 
-    /// Reads a row's column, and asks for what looking up its value will read.
-    pub fn prefetch(&self, secret: Secret, row: &Row<'_>, column: usize) {
-        if let Some(index) = self.hashed(Hashed::Equal)
-            && let Ok(value) = row.value(column)
-            && !matches!(value, Value::Null | Value::Unknown)
-        {
-            index.prefetch(secret.hash(&value));
-        }
+    /// The index of values, if nothing is filed but in it.
+    #[inline]
+    pub fn only_equal(&self) -> Option<&Multimap> {
+        self.hashed(Hashed::Equal).filter(|index| index.entries() == self.filed)
     }
 
     /// Appends the slots filed under a condition that a row's column satisfies; where its value is
@@ -254,9 +250,9 @@ impl ColumnIndex {
                     index.get(secret.hash(&value), out);
                 }
                 // Most columns have nothing else.
-                match self.hashed(Hashed::Equal).map_or(0, Multimap::entries) == self.filed {
-                    true => 1,
-                    false => 1 + self.look_up_others(secret, row, &value, out),
+                match self.only_equal() {
+                    Some(_) => 1,
+                    None => 1 + self.look_up_others(secret, row, &value, out),
                 }
             }
         }
@@ -312,7 +308,8 @@ impl ColumnIndex {
                     index.get(0, out);
                 }
                 if let Some(index) = self.elements(Elements::Array) {
-                    let mut hashes = bumpalo::collections::Vec::new_in(arena);
+                    let mut hashes =
+                        bumpalo::collections::Vec::with_capacity_in(array.len(), arena);
                     let elements = array.iter().filter(|item| !item.is_null());
                     hashes.extend(elements.map(|item| secret.hash(&item)));
                     index.get(&mut hashes, out);

@@ -113,9 +113,17 @@ impl ElementIndex {
     /// put in order, and each of them looked up once.
     pub fn get(&self, hashes: &mut [u64], out: &mut Vec<Slot>) {
         hashes.sort_unstable();
-        // A bit for each mark, so that most of the marks that the row lacks cost one test.
-        let marks = hashes.iter().fold(0u64, |bits, &hash| bits | bit(mark(hash)));
-        let has = |also: Mark| also == 0 || marks & bit(also) != 0 && contains(hashes, also);
+        // A bit for each mark, and for that of needing no other, so that nearly all of the marks that the
+        // row lacks cost one test, which the processor foresees.
+        let mut marks = [0u64; WORDS];
+        marks[0] = 1;
+        for (word, bit) in hashes.iter().map(|&hash| bit(mark(hash))) {
+            marks[word] |= bit;
+        }
+        let has = |also: Mark| {
+            let (word, bit) = bit(also);
+            marks[word] & bit != 0 && (also == 0 || contains(hashes, also))
+        };
         // All elements are looked up before the first list is read, so that their cache misses overlap.
         let mut lists: SmallVec<[&[Need]; 16]> = SmallVec::new();
         let mut last = None;
@@ -166,8 +174,11 @@ impl ElementIndex {
     }
 }
 
-fn bit(mark: Mark) -> u64 {
-    1 << (mark & 63)
+/// Words of bits for marks: a cache line.
+const WORDS: usize = 8;
+
+fn bit(mark: Mark) -> (usize, u64) {
+    ((mark >> 6) as usize % WORDS, 1 << (mark & 63))
 }
 
 /// Is there a hash of this mark among those, which are in order? The mark is their upper half.

@@ -249,14 +249,6 @@ impl Multimap {
         }
     }
 
-    /// Asks for what [`Multimap::get`] will read.
-    #[inline]
-    pub fn prefetch(&self, hash: u64) {
-        if let Some(lanes) = &self.lanes {
-            lanes.prefetch(hash);
-        }
-    }
-
     /// Appends the slots under each of several hashes, as [`Multimap::get`] does, with the cache misses
     /// of them overlapping.
     pub fn get_each(&self, hashes: &[u64], out: &mut Vec<Slot>) {
@@ -266,6 +258,37 @@ impl Multimap {
         if !self.small.is_empty() {
             let listed = hashes.iter().flat_map(|&hash| self.listed(hash));
             out.extend(listed.map(|entry| entry.1));
+        }
+    }
+
+    /// Hands over the slots under each of several hashes that has any, with the hash's number, as long as
+    /// `found` says so; with the cache misses of them overlapping. A hash may come twice.
+    pub fn get_batch_while(
+        &self,
+        hashes: &[u64],
+        slots: &mut Vec<Slot>,
+        mut found: impl FnMut(usize, &[Slot]) -> bool,
+    ) {
+        let mut goes_on = true;
+        if let Some(lanes) = &self.lanes {
+            let _complete = lanes.get_batch_while(hashes, slots, |at, slots| {
+                goes_on = found(at, slots);
+                goes_on
+            });
+        }
+        if self.small.is_empty() {
+            return;
+        }
+        for (at, &hash) in hashes.iter().enumerate() {
+            let listed = self.listed(hash);
+            if !goes_on {
+                return;
+            }
+            if !listed.is_empty() {
+                slots.clear();
+                slots.extend(listed.iter().map(|entry| entry.1));
+                goes_on = found(at, slots);
+            }
         }
     }
 

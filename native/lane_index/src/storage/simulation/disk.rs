@@ -298,6 +298,18 @@ impl Disk {
         self.folders.remove(path).is_some()
     }
 
+    /// All that is in a folder, and in those within, is there from now on.
+    pub(super) fn sync_all_within(&mut self, path: &str) {
+        let inside = format!("{path}/");
+        let paths = self.folders.keys().filter(|name| *name == path || name.starts_with(&inside));
+        let paths: Vec<String> = paths.cloned().collect();
+        for path in paths {
+            self.sync_folder(&path);
+            let inodes: Vec<usize> = self.folders[&path].entries.values().copied().collect();
+            inodes.into_iter().for_each(|inode| self.inodes[inode].sync());
+        }
+    }
+
     /// What is in a folder is there from now on, the folders too.
     pub(super) fn sync_folder(&mut self, path: &str) {
         if let Some(folder) = self.folders.get_mut(path) {

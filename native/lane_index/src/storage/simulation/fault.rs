@@ -20,7 +20,8 @@ pub enum Operation {
     Write,
     /// [`StorageFile::preallocate`].
     Preallocate,
-    /// [`StorageFile::sync`], [`SyncFile::sync`] and [`Storage::sync_file`].
+    /// [`StorageFile::sync`], [`SyncFile::sync`], [`Storage::sync_file`] and
+    /// [`Storage::sync_all_within`].
     Sync,
     /// [`Storage::append`].
     Append,
@@ -310,6 +311,10 @@ impl Storage for FaultStorage {
 
     fn sync_directory(&self) -> Result<(), Error> {
         self.step(Operation::SyncDirectory, ".", || self.inner.sync_directory())
+    }
+
+    fn sync_all_within(&self) -> Result<bool, Error> {
+        self.step(Operation::Sync, ".", || self.inner.sync_all_within())
     }
 
     fn subdirectory(&self, name: &str) -> Result<Arc<dyn Storage>, Error> {

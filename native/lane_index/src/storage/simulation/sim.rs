@@ -257,6 +257,11 @@ impl Storage for SimStorage {
         .ok_or_else(|| failed("sync the directory", ".", ErrorKind::NotFound))
     }
 
+    fn sync_all_within(&self) -> Result<bool, Error> {
+        self.with(|disk, folder| disk.sync_all_within(folder));
+        Ok(true)
+    }
+
     fn subdirectory(&self, name: &str) -> Result<Arc<dyn Storage>, Error> {
         Ok(Arc::new(self.inside(name)?))
     }
