@@ -16,6 +16,8 @@ defmodule ShapeRouter.KillChild do
   @doc "Goes on until it is killed."
   @spec main(Path.t(), Path.t()) :: no_return()
   def main(dir, notes) do
+    # With the test that started it, too.
+    spawn(fn -> IO.read(:stdio, :line) && System.halt(0) end)
     {:ok, _} = Application.ensure_all_started(:shape_router)
     {:ok, collector} = ShapeLogCollector.start_link(KillWorkload.options(dir))
     {:ok, notes} = File.open(notes, [:append, :raw])
