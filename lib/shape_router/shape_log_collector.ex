@@ -43,8 +43,9 @@ defmodule ShapeRouter.ShapeLogCollector do
   ## Rows that the WAL does not carry whole
 
   A row that enters a shape without a large column that did not change (`{:insert, missing: [column]}`), or
-  of which it cannot be told whether it belongs (`:unknown`), is read from the database by
-  `:read_rows` before it is logged:
+  may enter so (`:upsert`), that gets another key so (`:rekey`), or of which it cannot be told whether it
+  belongs (`:unknown`), is read from the database by `:read_rows` before it is logged (under the full
+  replica identity, the old row has it):
 
       read_rows: fn {schema, table}, keys, columns -> {:ok, [row]} | {:error, reason} end
 
