@@ -26,6 +26,7 @@ defmodule ShapeRouter.Native do
   def log_rows_write(_rows, _table, _records), do: nif()
   def log_rows_end(_rows), do: nif()
   def log_newest(_store, _log), do: nif()
+  def log_read_at_once(_store, _log, _offset), do: nif()
   def log_read(_store, _log, _offset, _gzip), do: nif()
   def log_cache_depth(_store, _log), do: nif()
   def log_release(_lease), do: nif()
