@@ -77,8 +77,8 @@ defmodule ShapeRouter.ShapeLog do
   def defaults, do: @defaults
 
   @doc """
-  Opens the log of a directory, which is created where there is none. One process of the system at a
-  time: `:locked` otherwise. Options: those of `ShapeRouter.ShapeLogCollector.start_link/1` from `:fsync` on.
+  Opens the log of a directory, which is created where there is none. One at a time: `:locked` otherwise. It
+  belongs to the calling process, and is closed when that ends; any process may read and append. Options: those of `ShapeRouter.ShapeLogCollector.start_link/1` from `:fsync` on.
   """
   @spec open(Path.t(), keyword()) :: {:ok, t()} | {:error, Error.t()}
   def open(directory, opts \\ []) do
@@ -156,7 +156,7 @@ defmodule ShapeRouter.ShapeLog do
   def read(%__MODULE__{} = log, offset, opts \\ []) do
     with {:ok, opts} <- Options.merge(opts, gzip: false),
          {:ok, behind} <- offset(offset) do
-      case Native.log_read(log.store, log.id, behind, opts.gzip == true) do
+      case native(log, behind, opts.gzip == true) do
         {:sendfile, path, bytes, last, form, {up_to_date?, seq, lease}} ->
           hold(lease, bytes, seq, log)
           {:sendfile, path, 0, bytes, headers(last, up_to_date?) ++ file_headers(form)}
@@ -178,6 +178,12 @@ defmodule ShapeRouter.ShapeLog do
           {:error, Error.from_native(error)}
       end
     end
+  end
+
+  # Who follows a shape asks for little, and that is in memory: then nobody waits for a disk.
+  defp native(log, behind, gzip?) do
+    with :dirty <- Native.log_read_at_once(log.store, log.id, behind),
+         do: Native.log_read(log.store, log.id, behind, gzip?)
   end
 
   defp headers({tx, op}, up_to_date?) do

@@ -79,6 +79,10 @@ defmodule ShapeRouter.ShapeLogCollector do
   # How often what the routers wrote is made durable in their own directories too.
   @sync_ms 5_000
 
+  # How long a directory may be held by whoever had it before.
+  @unlock_tries 50
+  @unlock_ms 100
+
   @doc """
   Starts a collector. Options:
 
@@ -228,8 +232,7 @@ defmodule ShapeRouter.ShapeLogCollector do
     # So that the store is closed, whoever stops it.
     Process.flag(:trap_exit, true)
 
-    with {:ok, store, records} <- open_store(opts),
-         {:ok, tables} <- Tables.open(opts.tables, opts.tenant, opts.storage_dir, records),
+    with {:ok, store, tables} <- open(opts, @unlock_tries),
          shapes = Directory.new(),
          waiters = Waiters.new(),
          {:ok, tables} <- restore(store, tables, shapes) do
@@ -255,6 +258,29 @@ defmodule ShapeRouter.ShapeLogCollector do
        }}
     else
       {:error, error} -> {:stop, error}
+    end
+  end
+
+  # The directory of a collector that was killed is given back a moment later; whoever restarts it does so
+  # at once.
+  defp open(opts, tries) do
+    with {:ok, store, records} <- open_store(opts) do
+      case Tables.open(opts.tables, opts.tenant, store && {opts.storage_dir, store}, records) do
+        {:ok, tables} ->
+          {:ok, store, tables}
+
+        {:error, error} ->
+          if store, do: LogStore.close(store)
+          {:error, error}
+      end
+    end
+    |> case do
+      {:error, %Error{code: :locked}} when tries > 0 ->
+        Process.sleep(@unlock_ms)
+        open(opts, tries - 1)
+
+      result ->
+        result
     end
   end
 

@@ -129,14 +129,30 @@ defmodule ShapeRouter.DurableCollectorTest do
     assert other != handle and read(collector, 1) == []
   end
 
-  # The directory is given back by a thread, a moment after the process ended.
-  defp again(dir, tries \\ 100) do
-    start(dir)
-  rescue
-    error ->
-      if tries == 0, do: reraise(error, __STACKTRACE__)
-      Process.sleep(50)
-      again(dir, tries - 1)
+  defp again(dir), do: start(dir)
+
+  test "a supervisor starts one that was killed again", %{tmp_dir: dir} do
+    opts = [tables: [{"todos", @columns}], storage_dir: dir, name: __MODULE__.Killed]
+    first = start_supervised!({ShapeLogCollector, opts})
+    :ok = ShapeLogCollector.add_shape(first, 1, {"todos", nil}, keys: [])
+    :ok = commit(first, 100, [insert(1, 5)])
+
+    Enum.reduce(1..3, first, fn n, killed ->
+      Process.exit(killed, :kill)
+      collector = started(killed)
+      assert ShapeLogCollector.durable_lsn(collector) == 99 + n
+      :ok = commit(collector, 100 + n, [insert(1 + n, 5)])
+      assert length(read(collector, 1)) == 1 + n
+      collector
+    end)
+  end
+
+  # Started, and not the one before.
+  defp started(before) do
+    case Process.whereis(__MODULE__.Killed) do
+      pid when is_pid(pid) and pid != before -> pid
+      _ -> Process.sleep(10) && started(before)
+    end
   end
 
   test "a shape that is refused leaves nothing behind", %{tmp_dir: dir} do

@@ -32,28 +32,32 @@ defmodule ShapeRouter.Collector.Tables do
   end
 
   @doc """
-  Opens the routers: `[{name, opts}]`. `records` are what the collector's log has of them, by the number of
+  Opens the routers: `[{name, opts}]`; with the directory and its logs, where there are some: they are closed with these. `records` are what the collector's log has of them, by the number of
   the table, `[{source, number, bytes}]`.
   """
-  @spec open([{String.t() | name(), keyword()}], String.t(), Path.t() | nil, [tuple()]) ::
+  @spec open([{String.t() | name(), keyword()}], String.t(), {Path.t(), reference()} | nil, [
+          tuple()
+        ]) ::
           {:ok, %{name() => t()}} | {:error, Error.t()}
-  def open(tables, tenant, dir, records) do
+  def open(tables, tenant, logs, records) do
     tails = Enum.group_by(records, &elem(&1, 0), fn {_, number, bytes} -> {number, bytes} end)
 
     Enum.reduce_while(tables, {:ok, %{}}, fn {table, opts}, {:ok, opened} ->
-      with {:ok, table} <- open_one(name(table), opts, tenant, dir, tails),
+      with {:ok, table} <- open_one(name(table), opts, tenant, logs, tails),
            :ok <- unique(opened, table) do
         {:cont, {:ok, Map.put(opened, table.name, table)}}
       else
-        {:error, error} -> {:halt, {:error, error}}
+        {:error, error} ->
+          for {_, table} <- opened, do: ShapeRouter.close(table.router)
+          {:halt, {:error, error}}
       end
     end)
   end
 
-  defp open_one(name, opts, tenant, dir, tails) do
+  defp open_one(name, opts, tenant, logs, tails) do
     source = source(name)
 
-    with {:ok, router} <- router(name, opts, tenant, dir, Map.get(tails, source, [])),
+    with {:ok, router} <- router(name, opts, tenant, logs, Map.get(tails, source, [])),
          {:ok, primary_key} <- Columns.names(Keyword.get(opts, :primary_key, [])),
          {:ok, columns} <- Columns.normalize(Keyword.get(opts, :columns)) do
       {:ok,
@@ -70,7 +74,7 @@ defmodule ShapeRouter.Collector.Tables do
 
   defp router(name, opts, tenant, nil, _tail), do: ShapeRouter.new(tenant, text(name), opts)
 
-  defp router(name, opts, _tenant, dir, tail) do
+  defp router(name, opts, _tenant, {dir, store}, tail) do
     with {:ok, settings, opts} <- ShapeRouter.settings(opts),
          :ok <- no_directory(opts) do
       path = Path.join([dir, "routers", file_name(name)])
@@ -79,7 +83,7 @@ defmodule ShapeRouter.Collector.Tables do
            do:
              name
              |> text()
-             |> Native.router_open_held_back(settings, path, tail)
+             |> Native.router_open_held_back(settings, path, store, tail)
              |> Error.result()
     end
   end

@@ -25,7 +25,7 @@ use lane_index::storage::{Directory, Storage};
 use parking_lot::Mutex;
 use shape_expr::{Column, ColumnType, Schema};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// The catalogue of a router, and what it was told of the columns.
@@ -82,7 +82,25 @@ impl Durable {
     }
 }
 
+/// Gives a router's directory back, from wherever; the router refuses what would be written from then on.
+pub struct Closer(Weak<Catalogue>);
+
+impl Closer {
+    /// Makes durable what was written and gives the directory back, if the router is still there.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn close(&self) -> Result<(), Error> {
+        Ok(self.0.upgrade().map_or(Ok(()), |catalogue| catalogue.close())?)
+    }
+}
+
 impl Router {
+    /// What gives the directory back, for whoever ends with something else than the router; none in memory.
+    pub fn closer(&self) -> Option<Closer> {
+        self.durable.as_ref().map(|durable| Closer(Arc::downgrade(&durable.catalogue)))
+    }
+
     /// The router of a directory, which is created if it does not exist.
     ///
     /// # Errors

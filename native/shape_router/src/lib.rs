@@ -86,6 +86,7 @@ pub use budget::Budget;
 pub use candidates::Cursor;
 pub use change::{Change, KeyParts, Op};
 pub use classify::{Class, OldRow, RouteOptions};
+pub use durable::Closer;
 pub use error::Error;
 pub use explain::{Explanation, FiledUnder, Reason};
 pub use group::{Answered, GROUP};

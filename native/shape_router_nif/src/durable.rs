@@ -4,10 +4,11 @@ use crate::atoms;
 use crate::direct::NewRouter;
 use crate::error::{NifError, reply};
 use crate::handle::RouterHandle;
+use crate::log_store::StoreHandle;
 use crate::router::{SettingTerms, config};
 use lane_index::Fsync;
 use lane_index::storage::Directory;
-use rustler::{Atom, Binary, Encoder, Env, NewBinary, Term};
+use rustler::{Atom, Binary, Encoder, Env, NewBinary, ResourceArc, Term};
 use shape_router::Router;
 use shape_router::catalogue::Options;
 use std::sync::Arc;
@@ -51,14 +52,15 @@ fn router_open<'a>(
     reply(env, open())
 }
 
-/// The same, of a router whose records are held back; with the records, `[{number, bytes}]`, that the
-/// directory may lack.
+/// The same, of a router whose records are held back, for the logs that it is closed with; with the records,
+/// `[{number, bytes}]`, that the directory may lack.
 #[rustler::nif(schedule = "DirtyIo")]
 fn router_open_held_back<'a>(
     env: Env<'a>,
     table: &str,
     settings: SettingTerms<'a>,
     directory: &str,
+    logs: ResourceArc<StoreHandle>,
     tail: Vec<(u64, Binary<'a>)>,
 ) -> Term<'a> {
     let open = || -> Result<Term<'a>, NifError> {
@@ -68,6 +70,7 @@ fn router_open_held_back<'a>(
         let storage = Directory::open(directory).map_err(shape_router::Error::from)?;
         let router =
             Router::open_after(config(table, settings)?, Arc::new(storage), options, &tail)?;
+        logs.keep(&router);
         Ok((atoms::ok(), NewRouter::new(RouterHandle::new(router, table)).into_term(env))
             .encode(env))
     };

@@ -9,42 +9,71 @@ use bumpalo::Bump;
 use lane_index::storage::Directory;
 use parking_lot::{Mutex, RwLock};
 use rustler::{
-    Atom, Binary, Encoder, Env, LocalPid, NewBinary, Resource, ResourceArc, Term, TermType,
+    Atom, Binary, Encoder, Env, LocalPid, Monitor, NewBinary, Resource, ResourceArc, Term, TermType,
 };
 use shape_log::cache::CacheOptions;
 use shape_log::{Appended, Entry, LogStore, NewLog, Offset, Op, Options, Record, Transaction};
+use shape_router::{Closer, Router};
 use std::panic::RefUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A store; `None` once it was closed.
-pub(crate) struct StoreHandle {
+/// A store, and the routers whose records it keeps. They belong to the process that opened it: when that
+/// ends, they are closed, whoever still has a log in hand.
+pub(crate) struct StoreHandle(Arc<Inner>);
+
+struct Inner {
+    /// `None` once it was closed.
     store: RwLock<Option<LogStore>>,
+    routers: Mutex<Vec<Closer>>,
     notifier: Notifier,
 }
 
 #[rustler::resource_impl]
-impl Resource for StoreHandle {}
+impl Resource for StoreHandle {
+    fn down<'a>(&'a self, _env: Env<'a>, _owner: LocalPid, _monitor: Monitor) {
+        self.close_soon();
+    }
+}
 
 // A panic while a lock is held leaves it unlocked, and the store refuses work after a failure.
 impl RefUnwindSafe for StoreHandle {}
 
 impl Drop for StoreHandle {
     fn drop(&mut self) {
+        self.close_soon();
+    }
+}
+
+impl Inner {
+    /// In order, so that the next opening is quick; or at once, for whoever waits for the directory.
+    fn close(&self, in_order: bool) -> Result<(), NifError> {
         self.notifier.stop();
-        // Closing it waits for a disk; whoever drops it may be a scheduler.
-        if let Some(store) = self.store.get_mut().take() {
-            lane_index::run_after(Duration::ZERO, move || drop(store));
-        }
+        let store = self.store.write().take().filter(|_| in_order);
+        let closed = store.map_or(Ok(()), |store| store.close().map_err(NifError::from));
+        let routers = std::mem::take(&mut *self.routers.lock());
+        routers.iter().try_for_each(|router| router.close()).map_err(NifError::from).and(closed)
     }
 }
 
 impl StoreHandle {
+    /// Closing waits for a disk; whoever says so may be a scheduler.
+    fn close_soon(&self) {
+        let inner = Arc::clone(&self.0);
+        // Nobody is there to be told; what is durable is there on the next opening.
+        lane_index::run_after(Duration::ZERO, move || drop(inner.close(false)));
+    }
+
+    /// A router that is closed with the store.
+    pub fn keep(&self, router: &Router) {
+        self.0.routers.lock().extend(router.closer());
+    }
+
     pub fn with<R>(
         &self,
         run: impl FnOnce(&LogStore) -> Result<R, NifError>,
     ) -> Result<R, NifError> {
-        match &*self.store.read() {
+        match &*self.0.store.read() {
             Some(store) => run(store),
             None => Err(NifError::new("closed", "the logs were closed")),
         }
@@ -133,8 +162,12 @@ fn log_store_open<'a>(
             .iter()
             .map(|(source, seq, bytes)| (*source, *seq, binary(env, bytes)).encode(env))
             .collect();
-        let store = StoreHandle { store: RwLock::new(Some(store)), notifier };
-        Ok((atoms::ok(), ResourceArc::new(store), found).encode(env))
+        let (store, routers) = (RwLock::new(Some(store)), Mutex::default());
+        let store = ResourceArc::new(StoreHandle(Arc::new(Inner { store, routers, notifier })));
+        if store.monitor(Some(env), &owner).is_none() {
+            return Err(NifError::new("closed", "the process that the logs belong to has ended"));
+        }
+        Ok((atoms::ok(), store, found).encode(env))
     };
     reply(env, open())
 }
@@ -148,10 +181,7 @@ pub(crate) fn binary<'a>(env: Env<'a>, bytes: &[u8]) -> Term<'a> {
 /// Makes everything durable, writes a checkpoint, and gives the directory back.
 #[rustler::nif(schedule = "DirtyIo")]
 fn log_store_close<'a>(env: Env<'a>, handle: &StoreHandle) -> Term<'a> {
-    let store = handle.store.write().take();
-    let closed = store.map_or(Ok(()), |store| store.close().map_err(NifError::from));
-    handle.notifier.stop();
-    reply(env, closed.map(|()| atoms::ok().to_term(env)))
+    reply(env, handle.0.close(true).map(|()| atoms::ok().to_term(env)))
 }
 
 /// `[{id, descriptor, awaits_snapshot}]`.
