@@ -2,30 +2,33 @@ defmodule ShapeRouter.Demo.CLI do
   @moduledoc """
   What `bin/demo` runs, after it has checked the options and made a directory.
 
-  The steps: a server with data, a replication source, routers with shapes, the copies' first
-  filling, the workload, and when all of its WAL is handled, the comparison.
+  The steps: a server with data; the service, which takes each shape's rows and then the WAL; the workload,
+  with clients that follow shapes live; in the middle of it the service is killed and started again. When
+  all of the WAL is logged, every shape is read from its beginning, and the copies are compared.
   """
 
-  alias ShapeRouter.Demo.{Copies, Oracle, Pipeline, Progress, Schema, Server, Shapes}
-  alias ShapeRouter.Demo.{Statistics, Verify, Workload}
-  alias ShapeRouter.Source.Postgres
+  alias ShapeRouter.Demo.{Clients, Progress, Schema, Server, ServiceProcess, Shapes, Statistics}
+  alias ShapeRouter.Demo.{Report, Verify, Workload}
 
   @options [
     shapes: :integer,
     seconds: :integer,
     replica_identity: :string,
+    crash: :boolean,
     keep: :boolean,
     break: :integer,
     seed: :integer
   ]
   @catch_up_ms 60_000
+  # Of so many shapes at most a client reads along from the beginning, and of so many from the middle on.
+  @followers 60
 
   @doc "Runs the demo, and ends the VM with 0 if there was no difference, otherwise with 1."
   @spec main([String.t()]) :: no_return()
   def main(args) do
     {options, []} = OptionParser.parse!(args, strict: @options)
-    options = Map.new(options)
-    # A crash of the pipeline must be reported here, not end this process too.
+    options = options |> Map.new() |> Map.put_new(:crash, true)
+    # What ends by itself must be reported here, not end this process too.
     Process.flag(:trap_exit, true)
 
     status =
@@ -34,6 +37,10 @@ defmodule ShapeRouter.Demo.CLI do
       rescue
         error ->
           IO.puts("FAILED: " <> Exception.format(:error, error, __STACKTRACE__))
+          1
+      catch
+        :exit, reason ->
+          IO.puts("FAILED: " <> Exception.format_exit(reason))
           1
       end
 
@@ -51,121 +58,100 @@ defmodule ShapeRouter.Demo.CLI do
     server = Server.start(directory, System.fetch_env!("PG_BIN"))
     Server.psql!(server, Schema.create_sql(identity))
     shapes = Shapes.make(options.shapes, seed)
+    number = Progress.number(length(shapes))
 
-    say(
-      "Registering #{Progress.number(length(shapes))} shapes " <>
-        "(replica identity #{identity}, seed #{seed})"
-    )
-
+    say("Starting the service with #{number} shapes (replica identity #{identity}, seed #{seed})")
     statistics = Statistics.new()
-    copies = Copies.new(shapes, identity)
-    break = options[:break] || 0
-    pipeline_opts = [owner: self(), copies: copies, statistics: statistics, break: break]
-    {:ok, pipeline} = Pipeline.start_link(pipeline_opts)
-    {source, snapshot} = start_source(server, pipeline)
 
-    # From here on there are writes. The shapes are filled from the snapshot at which the slot
-    # begins, whatever was committed since; the WAL flows when they are.
+    {:ok, service} =
+      ServiceProcess.start_link(
+        server: server,
+        shapes: shapes,
+        storage_dir: ServiceProcess.storage_dir(server),
+        statistics: statistics
+      )
+
+    port = ServiceProcess.await_ready(service)
+
     say("Running the workload for #{options.seconds} s")
     progress = Progress.start(statistics, length(shapes))
     workload = Task.async(fn -> Workload.run(server, statistics, options.seconds) end)
-    keys = fill(server, shapes, copies, snapshot)
-    :ok = Pipeline.route_with(pipeline, routers(shapes, keys))
-    :ok = Postgres.release_snapshot(source)
-
-    await(workload, pipeline)
-    catch_up(server, statistics, pipeline)
+    {first, second} = followed(shapes)
+    clients = Clients.follow(first, port)
+    crash = crash(service, statistics, options)
+    clients = clients ++ Clients.follow(second, port)
+    await(workload, service)
+    catch_up(server, statistics, service)
     Task.shutdown(progress)
 
-    say("Comparing #{Progress.number(length(shapes))} shapes with PostgreSQL")
-    read_again = Verify.read_again(server, shapes, copies)
-    {differences, texts} = Verify.differences(server, shapes, copies)
-    counts = Statistics.get(statistics)
-    too_little = Verify.too_little(counts, identity, copies, shapes, read_again)
-    problems = too_little ++ unconfirmed(server, counts.lsn, 100)
+    say("Reading #{number} shapes over HTTP")
+    followers = Clients.finish(clients)
+    started = System.monotonic_time(:millisecond)
+    readers = Clients.read_all(shapes, port, options[:break] || 0)
+    read_ms = System.monotonic_time(:millisecond) - started
 
-    report(counts, read_again)
-    :ok = Postgres.stop(source)
-    if options[:keep], do: IO.puts(["\n", Server.how_to_connect(server)])
+    say("Comparing them with PostgreSQL")
+    {readers, read_again} = Verify.read_again(server, readers)
+    {differences, texts} = Verify.differences(server, readers, followers)
+    counts = Statistics.get(statistics)
+
+    result = %{
+      counts: counts,
+      identity: identity,
+      readers: readers,
+      followers: followers,
+      joined: length(second),
+      read_again: read_again,
+      read_ms: read_ms,
+      crash: crash
+    }
+
+    problems = Verify.too_little(result) ++ unconfirmed(server, counts.lsn, 100)
+    Report.print(result)
+    :ok = ServiceProcess.stop(service)
+    if options[:keep], do: keep(server)
     finish(counts, shapes, differences, texts, problems)
   end
 
-  defp start_source(server, pipeline) do
-    {:ok, source} =
-      Postgres.start_link(
-        connection: Server.connection(server),
-        slot: "shape_router_demo",
-        publication: "shape_router_demo",
-        tables: Enum.map(Schema.tables(), &"public.#{&1}"),
-        temporary_slot: true,
-        export_snapshot: true,
-        subscriber: pipeline,
-        # The answer to a change can name most of the shapes: small portions.
-        max_fragment_changes: 200,
-        status_interval_ms: 500
-      )
+  # Half of them from now on, the others from the middle. Those whose logs are long are among both: those of
+  # which the router was not told what they hold.
+  defp followed(shapes) do
+    {known, unknown} = Enum.split_with(shapes, & &1.known?)
+    some = Enum.take(unknown, div(@followers, 2)) ++ Enum.take_random(known, @followers)
 
-    receive do
-      {:started, ^source, %{snapshot: snapshot}} when is_binary(snapshot) -> {source, snapshot}
-      {:EXIT, pid, why} when pid in [source, pipeline] -> raise "no replication: #{inspect(why)}"
-    after
-      30_000 -> raise "the replication source did not start"
-    end
-  end
-
-  # Fills the copies; gives the keys of the shapes that tell the router what they hold.
-  defp fill(server, shapes, copies, snapshot) do
-    by_id = Map.new(shapes, &{&1.id, &1})
-    keys = :ets.new(:keys, [:duplicate_bag])
-
-    Oracle.each_member(server, shapes, [snapshot: snapshot], fn {id, key, fingerprint} ->
-      shape = by_id[id]
-      Copies.put(copies, shape.table, id, key, fingerprint)
-      if shape.known?, do: :ets.insert(keys, {id, key})
+    some
+    |> Enum.with_index()
+    |> Enum.split_with(fn {_, index} -> rem(index, 2) == 0 end)
+    |> then(fn {first, second} ->
+      {Enum.map(first, &elem(&1, 0)), Enum.map(second, &elem(&1, 0))}
     end)
-
-    keys |> :ets.tab2list() |> Enum.group_by(&elem(&1, 0), &elem(&1, 1))
   end
 
-  defp routers(shapes, keys) do
-    for {table, shapes} <- Enum.group_by(shapes, & &1.table), into: %{} do
-      {:ok, router} =
-        ShapeRouter.new("demo", table,
-          columns: Schema.columns(table),
-          primary_key: Schema.key(table)
-        )
+  # In the middle of the workload. What had been counted before it.
+  defp crash(service, statistics, options) do
+    Process.sleep(options.seconds * 500)
 
-      :ok =
-        ShapeRouter.add_shapes(
-          router,
-          for shape <- shapes do
-            {shape.id, shape.where, keys: known_keys(shape, keys)}
-          end
-        )
-
-      {table, router}
+    if options.crash do
+      before = Statistics.get(statistics)
+      say("Killing the service (kill -9), and starting it again")
+      started = System.monotonic_time(:millisecond)
+      :ok = ServiceProcess.crash(service)
+      away = System.monotonic_time(:millisecond) - started
+      say("It serves again, after #{away} ms")
+      %{before: before, away_ms: away}
     end
   end
 
-  defp known_keys(%{known?: false}, _keys), do: :unknown
-
-  defp known_keys(shape, keys) do
-    composite? = length(Schema.key(shape.table)) > 1
-
-    for key <- Map.get(keys, shape.id, []),
-        do: if(composite?, do: String.split(key, ","), else: key)
-  end
-
-  defp await(task, pipeline) do
+  defp await(task, service) do
     receive do
       {ref, _result} when ref == task.ref -> Process.demonitor(ref, [:flush])
-      {:EXIT, ^pipeline, reason} -> raise "the pipeline ended: #{Exception.format_exit(reason)}"
+      {:EXIT, ^service, reason} -> raise "the service ended: #{Exception.format_exit(reason)}"
       {:DOWN, ref, _, _, reason} when ref == task.ref -> raise Exception.format_exit(reason)
     end
   end
 
-  # A last transaction: when it has come through, everything before it has.
-  defp catch_up(server, statistics, pipeline) do
+  # A last transaction: when it is in the logs, everything before it is.
+  defp catch_up(server, statistics, service) do
     lsn =
       server
       |> Server.psql!(
@@ -174,27 +160,23 @@ defmodule ShapeRouter.Demo.CLI do
       |> String.trim()
       |> String.to_integer()
 
-    wait_for(lsn, statistics, pipeline, System.monotonic_time(:millisecond) + @catch_up_ms)
+    wait_for(lsn, statistics, service, System.monotonic_time(:millisecond) + @catch_up_ms)
   end
 
-  defp wait_for(lsn, statistics, pipeline, deadline) do
+  defp wait_for(lsn, statistics, service, deadline) do
     cond do
-      Statistics.get(statistics).lsn >= lsn ->
+      Statistics.get(statistics).lsn > lsn ->
         :ok
 
       System.monotonic_time(:millisecond) > deadline ->
-        raise "the router did not catch up in time"
+        raise "the service did not catch up in time"
 
       true ->
-        wait_longer(lsn, statistics, pipeline, deadline)
-    end
-  end
-
-  defp wait_longer(lsn, statistics, pipeline, deadline) do
-    receive do
-      {:EXIT, ^pipeline, reason} -> raise "the pipeline ended: #{Exception.format_exit(reason)}"
-    after
-      50 -> wait_for(lsn, statistics, pipeline, deadline)
+        receive do
+          {:EXIT, ^service, reason} -> raise "the service ended: #{Exception.format_exit(reason)}"
+        after
+          50 -> wait_for(lsn, statistics, service, deadline)
+        end
     end
   end
 
@@ -216,26 +198,10 @@ defmodule ShapeRouter.Demo.CLI do
     end
   end
 
-  defp report(counts, {read_again, elsewhere}) do
-    number = &Progress.number/1
-
-    IO.puts("""
-
-      changes     #{number.(counts.changes)} in #{number.(counts.transactions)} transactions: \
-    #{number.(counts.inserts)} inserts, #{number.(counts.updates)} updates \
-    (#{number.(counts.key_changes)} of the key, #{number.(counts.left_out)} without the large column), \
-    #{number.(counts.deletes)} deletes, #{number.(counts.truncates)} truncates
-      routing     #{Progress.us(counts.route_ns, counts.changes)} µs a change
-      operations  #{number.(counts.operations)}: #{classes(counts)}
-      read again  #{number.(read_again)} rows, #{number.(elsewhere)} of them of shapes that do not read the large column
-    """)
-  end
-
-  defp classes(counts) do
-    [:insert, :insert_missing, :update, :delete, :rekey, :upsert, :delete_if_present]
-    |> Enum.concat([:truncate, :unknown])
-    |> Enum.filter(&(counts[&1] > 0))
-    |> Enum.map_join(", ", &"#{Progress.number(counts[&1])} #{&1}")
+  # The slot would keep the WAL of a server that goes on.
+  defp keep(server) do
+    Server.psql!(server, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots;")
+    IO.puts(["\n", Server.how_to_connect(server)])
   end
 
   defp finish(counts, shapes, 0, [], []) do

@@ -23,9 +23,8 @@ defmodule ShapeRouter.Demo.Progress do
         [
           pad("#{div(now - started + 500, 1000)} s", 6),
           pad("#{number(div(changes * 1000, now - last))} changes/s", 18),
-          pad("#{us(counts.route_ns - before.route_ns, changes)} µs a route", 20),
           pad("#{number(shapes)} shapes", 16),
-          pad("#{number(counts.operations - before.operations)} operations", 22),
+          pad("#{number(counts.entries - before.entries)} entries logged", 24),
           pad("#{Float.round(counts.behind_ms / 1000, 1)} s behind", 14)
         ],
         ""
@@ -36,11 +35,6 @@ defmodule ShapeRouter.Demo.Progress do
   end
 
   defp pad(text, width), do: String.pad_leading(text, width)
-
-  @doc "Nanoseconds in all, over so many changes, in microseconds each."
-  @spec us(integer(), integer()) :: String.t()
-  def us(_ns, 0), do: "-"
-  def us(ns, changes), do: :erlang.float_to_binary(ns / changes / 1000, decimals: 1)
 
   @doc "1234567 -> 1,234,567"
   @spec number(integer()) :: String.t()

@@ -111,7 +111,7 @@ defmodule ShapeRouter.Demo.Schema do
       $$ SELECT word() || '-' || upto(1000) || ' ' || word() $$;
     -- One in ten is stored out of line, some are short, most are NULL.
     CREATE FUNCTION random_body(int) RETURNS text LANGUAGE sql VOLATILE AS
-      $$ SELECT CASE WHEN $1 = 0 THEN (SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 270))
+      $$ SELECT CASE WHEN $1 = 0 THEN (SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 75))
                      WHEN $1 = 1 THEN substr(md5(random()::text), 1, 12) END $$;
     CREATE FUNCTION new_project(int4) RETURNS SETOF projects LANGUAGE sql VOLATILE ROWS 1 AS
       $$ SELECT $1, upto(300)::int8, word() || ' ' || upto(100), pick(ARRAY['north','south','east','west']),

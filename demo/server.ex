@@ -125,7 +125,15 @@ defmodule ShapeRouter.Demo.Server do
   @doc "As `client!/3`, with the exit code."
   @spec client(t(), String.t(), [String.t()]) :: {String.t(), non_neg_integer()}
   def client(server, program, args) do
-    environment = [
+    path = Path.join(server.bin, program)
+    path = if File.exists?(path), do: path, else: program
+    System.cmd(path, args, env: environment(server), stderr_to_stdout: true)
+  end
+
+  @doc "What tells a client program of PostgreSQL where the server is."
+  @spec environment(t()) :: [{String.t(), String.t() | nil}]
+  def environment(server) do
+    [
       {"PGHOST", "127.0.0.1"},
       {"PGPORT", Integer.to_string(server.port)},
       {"PGUSER", server.user},
@@ -135,10 +143,6 @@ defmodule ShapeRouter.Demo.Server do
       {"PGSERVICEFILE", nil},
       {"PGSSLMODE", nil}
     ]
-
-    path = Path.join(server.bin, program)
-    path = if File.exists?(path), do: path, else: program
-    System.cmd(path, args, env: environment, stderr_to_stdout: true)
   end
 
   defp data(server), do: Path.join(server.directory, "data")

@@ -35,14 +35,25 @@ defmodule ShapeRouter.Demo.Shapes do
 
     mixed = by_weight(narrow(1) ++ broad(), mixed)
 
-    # Of each template, one shape in three tells the router which rows it holds; all of those that are
-    # more do. Without the old row, an update concerns every shape of which that is not known.
-    mixed = for {template, number} <- mixed, do: {template, rem(number, 3) == 1}
+    # Of each template, the router is not told of one shape which rows it holds. Without the old row, an
+    # update concerns every shape of which that is not known, so its log has every update of the table.
+    mixed = for {template, number} <- mixed, do: {template, number != 2}
     more = for {template, _number} <- by_weight(narrow(spread), more), do: {template, true}
 
     (mixed ++ more)
     |> Enum.with_index(1)
     |> Enum.map(fn {{template, known?}, id} -> shape(id, template, known?) end)
+    |> Enum.map_reduce(MapSet.new(), &unlike_the_others/2)
+    |> elem(0)
+  end
+
+  # A shape's log is asked for by table and clause. The same clause in parentheses is another one.
+  defp unlike_the_others(shape, seen) do
+    address = {shape.table, shape.where}
+
+    if address in seen,
+      do: unlike_the_others(%{shape | where: "(#{shape.where || "true"})"}, seen),
+      else: {shape, MapSet.put(seen, address)}
   end
 
   defp by_weight(_templates, 0), do: []

@@ -1,18 +1,17 @@
 defmodule ShapeRouter.Demo.Statistics do
-  @moduledoc "What was done so far: written by the pipeline, read by everybody."
+  @moduledoc """
+  What was done so far. The service counts what it takes; whoever started it has the sums over all its
+  lives.
+  """
 
   alias ShapeRouter.Changes.{DeletedRecord, NewRecord, Relation, TruncatedRelation, UpdatedRecord}
 
-  @fields [
-    # Counted
+  @counters [
     :changes,
     :transactions,
     :fragments,
-    :operations,
-    :route_ns,
-    # As of the last transaction
-    :lsn,
-    :behind_ms,
+    # Transactions that were in the logs already
+    :sent_again,
     # What the changes were
     :inserts,
     :updates,
@@ -20,17 +19,14 @@ defmodule ShapeRouter.Demo.Statistics do
     :left_out,
     :deletes,
     :truncates,
-    # What the answers were
-    :insert,
-    :insert_missing,
-    :update,
-    :delete,
-    :rekey,
-    :upsert,
-    :delete_if_present,
-    :truncate,
-    :unknown
+    # Of the logs
+    :entries,
+    :flushes,
+    :rows_read
   ]
+  # As of now
+  @gauges [:lsn, :behind_ms]
+  @fields @counters ++ @gauges
   @index @fields |> Enum.with_index(1) |> Map.new()
 
   @opaque t :: :atomics.atomics_ref()
@@ -43,21 +39,29 @@ defmodule ShapeRouter.Demo.Statistics do
     Map.new(@index, fn {field, index} -> {field, :atomics.get(statistics, index)} end)
   end
 
-  @doc "So many changes were routed in so much time (of the VM's own unit)."
-  def routed(statistics, changes, time) do
-    add(statistics, :changes, changes)
-    add(statistics, :route_ns, System.convert_time_unit(time, :native, :nanosecond))
+  @doc "What an earlier life of the service counted, and what this one did."
+  @spec put(t(), map(), map()) :: :ok
+  def put(statistics, before, counts) do
+    for field <- @counters, do: put_one(statistics, field, before[field] + counts[field])
+    for field <- @gauges, do: put_one(statistics, field, max(counts[field], 0))
+    :ok
   end
 
-  @doc "A transaction, or a fragment of one, was routed and applied."
-  def handled(statistics, transaction) do
+  @doc "A transaction, or a fragment of one, came that is new."
+  @spec taken(t(), map()) :: :ok
+  def taken(statistics, transaction) do
     add(statistics, :fragments, 1)
-    put(statistics, :behind_ms, behind(transaction.commit_timestamp))
+    if transaction.last?, do: add(statistics, :transactions, 1)
+    put_one(statistics, :behind_ms, behind(transaction.commit_timestamp))
+    add(statistics, :changes, length(transaction.changes))
+    Enum.each(transaction.changes, &count_change(statistics, &1))
+  end
 
-    if transaction.last? do
-      add(statistics, :transactions, 1)
-      put(statistics, :lsn, transaction.lsn)
-    end
+  @doc "One came that was in the logs before a crash."
+  @spec sent_again(t(), map()) :: :ok
+  def sent_again(statistics, transaction) do
+    if transaction.last?, do: add(statistics, :sent_again, 1)
+    :ok
   end
 
   defp behind(%DateTime{} = committed) do
@@ -65,13 +69,6 @@ defmodule ShapeRouter.Demo.Statistics do
   end
 
   defp behind(_), do: 0
-
-  @doc "A change was answered so."
-  def answered(statistics, change, operations) do
-    count_change(statistics, change)
-    add(statistics, :operations, length(operations))
-    count(operations, statistics)
-  end
 
   defp count_change(statistics, %NewRecord{}), do: add(statistics, :inserts, 1)
   defp count_change(statistics, %DeletedRecord{}), do: add(statistics, :deletes, 1)
@@ -89,21 +86,6 @@ defmodule ShapeRouter.Demo.Statistics do
   defp key_changed?(%{old_record: nil, old_key: old_key}), do: old_key != nil
   defp key_changed?(%{old_record: old, record: record}), do: old["id"] != record["id"]
 
-  # Most changes have a long run of one class.
-  defp count([], _statistics), do: :ok
-
-  defp count([{_, op} | rest], statistics) do
-    {same, rest} = run(rest, op, 1)
-    add(statistics, name(op), same)
-    count(rest, statistics)
-  end
-
-  defp run([{_, op} | rest], op, n), do: run(rest, op, n + 1)
-  defp run(rest, _op, n), do: {n, rest}
-
-  defp name({:insert, missing: _}), do: :insert_missing
-  defp name(op), do: op
-
   defp add(statistics, field, n), do: :atomics.add(statistics, Map.fetch!(@index, field), n)
-  defp put(statistics, field, n), do: :atomics.put(statistics, Map.fetch!(@index, field), n)
+  defp put_one(statistics, field, n), do: :atomics.put(statistics, Map.fetch!(@index, field), n)
 end

@@ -156,7 +156,7 @@ defmodule ShapeRouter.ShapeLog do
   def read(%__MODULE__{} = log, offset, opts \\ []) do
     with {:ok, opts} <- Options.merge(opts, gzip: false),
          {:ok, behind} <- offset(offset) do
-      case Native.log_read(log.store, log.id, behind, opts.gzip == true) do
+      case native(log, behind, opts.gzip == true) do
         {:sendfile, path, bytes, last, form, {up_to_date?, seq, lease}} ->
           hold(lease, bytes, seq, log)
           {:sendfile, path, 0, bytes, headers(last, up_to_date?) ++ file_headers(form)}
@@ -178,6 +178,12 @@ defmodule ShapeRouter.ShapeLog do
           {:error, Error.from_native(error)}
       end
     end
+  end
+
+  # Who follows a shape asks for little, and that is in memory: then nobody waits for a disk.
+  defp native(log, behind, gzip?) do
+    with :dirty <- Native.log_read_at_once(log.store, log.id, behind),
+         do: Native.log_read(log.store, log.id, behind, gzip?)
   end
 
   defp headers({tx, op}, up_to_date?) do

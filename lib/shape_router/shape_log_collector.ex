@@ -43,8 +43,9 @@ defmodule ShapeRouter.ShapeLogCollector do
   ## Rows that the WAL does not carry whole
 
   A row that enters a shape without a large column that did not change (`{:insert, missing: [column]}`), or
-  of which it cannot be told whether it belongs (`:unknown`), is read from the database by
-  `:read_rows` before it is logged:
+  may enter so (`:upsert`), that gets another key so (`:rekey`), or of which it cannot be told whether it
+  belongs (`:unknown`), is read from the database by `:read_rows` before it is logged (under the full
+  replica identity, the old row has it):
 
       read_rows: fn {schema, table}, keys, columns -> {:ok, [row]} | {:error, reason} end
 
@@ -113,7 +114,8 @@ defmodule ShapeRouter.ShapeLogCollector do
 
     * `:keys` - of the rows that it holds, as for `ShapeRouter.add_shape/5`
     * `:rows` - the rows themselves, as maps: an enumerable, of which nothing is kept in memory. They become
-      what is served before the first entry of the log. `:keys` are theirs then
+      what is served before the first entry of the log. `:keys` are theirs then; with `keys: :unknown` the
+      router is not told which they are
     * `:descriptor` - any term, kept with the shape; see `shape/2`
   """
   @spec add_shape(GenServer.server(), ShapeRouter.id(), {table(), String.t() | nil}, keyword()) ::

@@ -4,13 +4,15 @@ defmodule ShapeRouter.Demo.ShapesTest do
 
   alias ShapeRouter.Demo.{Schema, Shapes, Template}
 
-  test "there are as many as wanted, of every template, and every third is of known membership" do
+  test "there are as many as wanted, of every template; of a few it is not known what they hold" do
     for count <- [100, 1_000, 5_000] do
       shapes = Shapes.make(count, 1)
       assert length(shapes) == count
       assert Enum.map(shapes, & &1.id) == Enum.to_list(1..count)
       assert shapes |> Enum.map(& &1.template.clause) |> Enum.uniq() |> length() > 20
-      assert_in_delta Enum.count(shapes, & &1.known?) / count, 0.36, 0.15
+      addresses = Enum.map(shapes, &{&1.table, &1.where})
+      assert addresses == Enum.uniq(addresses)
+      assert Enum.count(shapes, &(not &1.known?)) in 5..40
     end
   end
 

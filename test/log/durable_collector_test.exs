@@ -238,6 +238,94 @@ defmodule ShapeRouter.DurableCollectorTest do
              commit(failing, 100, [update(1, 5, without: ["title"])])
   end
 
+  # What the demo found: the row stayed under its old key.
+  test "a row that gets another key leaves the old one, also where it is not known what a shape holds",
+       %{tmp_dir: dir} do
+    collector = start(dir)
+
+    :ok =
+      ShapeLogCollector.add_shape(collector, 1, {"todos", "user_id = 5"},
+        rows: [row(1, 5)],
+        keys: :unknown
+      )
+
+    :ok =
+      ShapeLogCollector.add_shape(collector, 2, {"todos", "title = 'b'"}, rows: [row(1, 5, "b")])
+
+    # The WAL leaves the title out: whether the row belongs to shape 2 is not known.
+    rekeyed = update(7, 5, old_key: %{"id" => "1"}, without: ["title"])
+    assert :ok = commit(collector, 100, [update(1, 5)])
+    assert :ok = commit(collector, 101, [rekeyed])
+    assert read(collector, 1) == [insert: 1, upsert: 1, delete: 1, insert: 7]
+    assert read(collector, 2) == [insert: 1, update: 1, delete: 1, unknown: 7]
+    stop_supervised!(ShapeLogCollector)
+
+    row7 = row(7, 5, "b")
+    collector = start(Path.join(dir, "reads"), read_rows: fn _, _, _ -> {:ok, [row7]} end)
+
+    :ok =
+      ShapeLogCollector.add_shape(collector, 2, {"todos", "title = 'b'"}, rows: [row(1, 5, "b")])
+
+    assert :ok = commit(collector, 101, [rekeyed])
+    assert read(collector, 2) == [insert: 1, delete: 1, upsert: 7]
+  end
+
+  test "a row under another key, or of which it is not known whether it is held, is logged whole",
+       %{tmp_dir: dir} do
+    read_rows = fn _, keys, _ -> {:ok, for(%{"id" => id} <- keys, do: row(id, 5, "read"))} end
+    collector = start(dir, read_rows: read_rows)
+    rows = [row(1, 5), row(2, 5)]
+    :ok = ShapeLogCollector.add_shape(collector, 1, {"todos", "user_id = 5"}, rows: rows)
+
+    :ok =
+      ShapeLogCollector.add_shape(collector, 2, {"todos", "user_id = 5"},
+        rows: rows,
+        keys: :unknown
+      )
+
+    without = [without: ["title"]]
+    assert :ok = commit(collector, 100, [update(2, 5, without)])
+    assert :ok = commit(collector, 101, [update(7, 5, [old_key: %{"id" => "1"}] ++ without)])
+
+    for id <- [1, 2] do
+      {:ok, %{log: log}} = ShapeLogCollector.shape(collector, id)
+      messages = log |> all(:before_all) |> IO.iodata_to_binary()
+      assert messages =~ ~s("id":"7","title":"read","user_id":"5")
+    end
+
+    {:ok, %{log: log}} = ShapeLogCollector.shape(collector, 2)
+    messages = log |> all(:before_all) |> IO.iodata_to_binary()
+    assert messages =~ ~r/"id":"2","title":"read".*"operation":"upsert"/
+  end
+
+  test "under the full identity the old row has what the new one leaves out", %{tmp_dir: dir} do
+    collector = start(dir, read_rows: fn _, _, _ -> flunk("there is nothing to be read") end)
+    :ok = ShapeLogCollector.add_shape(collector, 1, {"todos", "user_id = 5"}, keys: [])
+    old = row(1, 6, "as it was")
+    change = %{update(1, 5, without: ["title"]) | old_record: old}
+    assert :ok = commit(collector, 100, [change])
+    {:ok, %{log: log}} = ShapeLogCollector.shape(collector, 1)
+    assert log |> all(:before_all) |> IO.iodata_to_binary() =~ ~s("title":"as it was")
+  end
+
+  test "thousands of shapes with rows are added together", %{tmp_dir: dir} do
+    collector = start(dir)
+
+    shapes =
+      for id <- 1..1_000 do
+        {id, {"todos", "user_id = #{id}"}, rows: for(n <- 1..rem(id, 4)//1, do: row(n, id))}
+      end
+
+    :ok = ShapeLogCollector.add_shapes(collector, shapes)
+    Process.exit(collector, :kill)
+    stop_supervised(ShapeLogCollector)
+    collector = again(dir)
+    assert ShapeLogCollector.shapes(collector) == Enum.to_list(1..1_000)
+
+    for id <- [1, 2, 3, 4, 999, 1_000],
+        do: assert(length(read(collector, id)) == rem(id, 4))
+  end
+
   test "who waits for a shape hears of it", %{tmp_dir: dir} do
     collector = start(dir)
     :ok = ShapeLogCollector.add_shape(collector, 1, {"todos", nil}, keys: [])

@@ -5,6 +5,9 @@ defmodule ShapeRouter.Collector.Added do
   alias ShapeRouter.Collector.{Directory, LogStore, Tables}
   alias ShapeRouter.Error
 
+  # So many files of rows are open at once, and made durable together.
+  @together 200
+
   @enforce_keys [:id, :table, :stored, :rows, :opts]
   defstruct [:id, :table, :stored, :rows, :opts]
 
@@ -64,10 +67,13 @@ defmodule ShapeRouter.Collector.Added do
   @doc "Writes the rows of those that have some (without a store, nowhere); what they hold is known then."
   @spec write_rows(LogStore.t() | nil, [t()]) :: {:ok, [t()]} | {:error, Error.t()}
   def write_rows(store, shapes) do
-    Enum.reduce_while(shapes, {:ok, []}, fn shape, {:ok, done} ->
-      case held(store, shape) do
-        :unknown -> {:cont, {:ok, [shape | done]}}
-        {:ok, keys} -> {:cont, {:ok, [put_keys(shape, keys) | done]}}
+    shapes
+    |> Enum.chunk_every(@together)
+    |> Enum.reduce_while({:ok, []}, fn some, {:ok, done} ->
+      with {:ok, done, writers} <- write_some(store, some, done),
+           :ok <- LogStore.end_rows(store, writers) do
+        {:cont, {:ok, done}}
+      else
         {:error, error} -> {:halt, {:error, error}}
       end
     end)
@@ -77,6 +83,17 @@ defmodule ShapeRouter.Collector.Added do
     end
   end
 
+  defp write_some(store, shapes, done) do
+    Enum.reduce_while(shapes, {:ok, done, []}, fn shape, {:ok, done, writers} ->
+      case held(store, shape) do
+        :unknown -> {:cont, {:ok, [shape | done], writers}}
+        {:ok, keys} -> {:cont, {:ok, [put_keys(shape, keys) | done], writers}}
+        {:ok, writer, keys} -> {:cont, {:ok, [put_keys(shape, keys) | done], [writer | writers]}}
+        {:error, error} -> {:halt, {:error, error}}
+      end
+    end)
+  end
+
   defp held(_store, %{rows: nil}), do: :unknown
   defp held(nil, shape), do: {:ok, Enum.map(shape.rows, &key(shape.table, &1))}
 
@@ -84,7 +101,12 @@ defmodule ShapeRouter.Collector.Added do
   defp held(store, shape),
     do: LogStore.write_rows(store, shape.id, shape.table, shape.rows, &key(shape.table, &1))
 
-  defp put_keys(shape, keys), do: %{shape | opts: Keyword.put(shape.opts, :keys, keys)}
+  # A host may spare the memory that knowing them takes, or not be sure of them.
+  defp put_keys(shape, keys) do
+    if shape.opts[:keys] == :unknown,
+      do: shape,
+      else: %{shape | opts: Keyword.put(shape.opts, :keys, keys)}
+  end
 
   @doc "Adds them to the routers of their tables: of a table all or none, of several the first ones."
   @spec to_routers([t()]) :: :ok | {:error, Error.t()}

@@ -80,20 +80,24 @@ defmodule ShapeRouter.Collector.LogStore do
   @spec remove(t(), ShapeRouter.id()) :: :ok | {:error, Error.t()}
   def remove(store, id), do: store |> Native.log_store_remove(id) |> Error.result()
 
-  @doc "Writes the rows that a log begins with; their keys. Durable after `keep/2`."
+  @doc "Writes the rows that a log begins with; their keys, and what `end_rows/2` takes."
   @spec write_rows(t(), ShapeRouter.id(), Tables.t(), Enumerable.t(), (map() -> key)) ::
-          {:ok, [key]} | {:error, Error.t()}
+          {:ok, reference(), [key]} | {:error, Error.t()}
         when key: term()
   def write_rows(store, id, table, rows, key) do
     {schema, name} = table.name
     whose = {schema, name, table.primary_key}
 
     with {:ok, writer} <- Error.result(Native.log_rows_begin(store, id)),
-         {:ok, keys} <- write_all(writer, whose, rows, key),
-         :ok <- writer |> Native.log_rows_end() |> Error.result() do
-      {:ok, keys}
+         {:ok, keys} <- write_all(writer, whose, rows, key) do
+      {:ok, writer, keys}
     end
   end
+
+  @doc "Ends the rows of several logs together: they wait for the disk once. Durable after `keep/2`."
+  @spec end_rows(t(), [reference()]) :: :ok | {:error, Error.t()}
+  def end_rows(_store, []), do: :ok
+  def end_rows(store, writers), do: store |> Native.log_rows_end(writers) |> Error.result()
 
   defp write_all(writer, whose, rows, key) do
     rows

@@ -1,11 +1,13 @@
 defmodule ShapeRouter.Collector.Missing do
   @moduledoc false
-  # Rows that the WAL does not carry whole: read from the database before they are logged.
+  # Rows that the WAL does not carry whole: completed before they are logged. That matters where a row
+  # enters a shape, or may do so; also where it gets another key, under which clients know nothing of it.
+  # Under the full identity the old row has what the new one leaves out; otherwise it is read.
   #
   # What is read may be newer than the change. A row that enters takes from it only the columns that the
   # WAL left out; of a row of which it could not be told whether it belongs, all of it is taken, and asked
   # whether that belongs. Either way what comes later in the WAL brings it up to date. A row that is gone
-  # by then is deleted later in the WAL too.
+  # by then is deleted later in the WAL too, or gets another key, and is read under that.
 
   alias ShapeRouter.Collector.{Tables, Transaction}
   alias ShapeRouter.Error
@@ -16,9 +18,15 @@ defmodule ShapeRouter.Collector.Missing do
   @doc "The same answers, with nothing missing where it could be read."
   @spec complete(Transaction.routed(), read_rows() | nil) ::
           {:ok, Transaction.routed()} | {:error, Error.t()}
-  def complete(routed, nil), do: {:ok, routed}
-
   def complete(routed, read_rows) do
+    routed
+    |> Enum.map(&from_old_rows/1)
+    |> complete_tables(read_rows)
+  end
+
+  defp complete_tables(routed, nil), do: {:ok, routed}
+
+  defp complete_tables(routed, read_rows) do
     Enum.reduce_while(routed, {:ok, []}, fn {table, answered}, {:ok, done} ->
       case complete_table(table, answered, read_rows) do
         {:ok, answered} -> {:cont, {:ok, [{table, answered} | done]}}
@@ -27,6 +35,23 @@ defmodule ShapeRouter.Collector.Missing do
     end)
   end
 
+  defp from_old_rows({table, answered}) do
+    {table,
+     Enum.map(answered, fn {at, change, answer} -> {at, whole(change, answer), answer} end)}
+  end
+
+  defp whole(%{old_record: old} = change, answer) when is_map(old) do
+    with true <- Enum.any?(answer, &enters?/1),
+         new when is_map(new) <- new(change),
+         true <- map_size(new) < map_size(old) do
+      put_new(change, Map.merge(names(old), new))
+    else
+      _ -> change
+    end
+  end
+
+  defp whole(change, _answer), do: change
+
   defp failed(table, reason) do
     message = "rows of #{Tables.text(table.name)} could not be read: #{inspect(reason)}"
     {:error, %Error{code: :read_rows_failed, message: message}}
@@ -34,8 +59,8 @@ defmodule ShapeRouter.Collector.Missing do
 
   defp complete_table(table, answered, read_rows) do
     case for {_, change, answer} <- answered,
-             what = missing(answer),
              record = new(change),
+             what = missing(table, answer, record),
              do: {what, key(table, record)} do
       [] ->
         {:ok, answered}
@@ -51,21 +76,27 @@ defmodule ShapeRouter.Collector.Missing do
     end
   end
 
-  # Which columns: all of them where it is not known whether the row belongs.
-  defp missing(answer) do
-    Enum.reduce(answer, nil, fn
-      {_id, :unknown}, _ ->
-        :all
+  # Which columns are wanted: all of them where it is not known whether the row belongs.
+  defp missing(table, answer, record) do
+    cond do
+      Enum.any?(answer, &match?({_, :unknown}, &1)) -> :all
+      not Enum.any?(answer, &enters?/1) -> nil
+      true -> with [] <- left_out(table, answer, record), do: nil
+    end
+  end
 
-      {_id, {:insert, missing: columns}}, nil ->
-        columns
+  defp enters?({_id, {:insert, _}}), do: true
+  defp enters?({_id, op}), do: op in [:insert, :upsert, :rekey]
 
-      {_id, {:insert, missing: columns}}, before when is_list(before) ->
-        Enum.uniq(before ++ columns)
+  # Where nobody said which columns there are, the router knows of some.
+  defp left_out(%{columns: []}, answer, _record) do
+    Enum.uniq(for {_, {:insert, missing: columns}} <- answer, column <- columns, do: column)
+  end
 
-      _, before ->
-        before
-    end)
+  defp left_out(%{columns: columns}, _answer, record) do
+    if map_size(record) < length(columns),
+      do: Enum.reject(columns, &is_map_key(record, &1)),
+      else: []
   end
 
   defp columns(missing) do
@@ -73,8 +104,8 @@ defmodule ShapeRouter.Collector.Missing do
   end
 
   defp filled(table, {position, change, answer}, rows) do
-    record = missing(answer) && new(change)
-    row = record && rows[key(table, record)]
+    record = new(change)
+    row = record && missing(table, answer, record) && rows[key(table, record)]
     whole = row && Map.merge(row, record)
 
     belongs =

@@ -7,7 +7,7 @@ defmodule ShapeRouter.Collector.Tables do
   alias ShapeRouter.Http.Json
 
   @enforce_keys [:name, :router, :source, :primary_key, :schema]
-  defstruct [:name, :router, :source, :primary_key, :schema, released: 0]
+  defstruct [:name, :router, :source, :primary_key, :schema, columns: [], released: 0]
 
   @type name :: {String.t(), String.t()}
   @type t :: %__MODULE__{
@@ -15,6 +15,7 @@ defmodule ShapeRouter.Collector.Tables do
           router: ShapeRouter.t(),
           source: non_neg_integer(),
           primary_key: [String.t()],
+          columns: [String.t()],
           schema: String.t(),
           released: non_neg_integer()
         }
@@ -58,14 +59,15 @@ defmodule ShapeRouter.Collector.Tables do
 
     with {:ok, router} <- router(name, opts, tenant, logs, Map.get(tails, source, [])),
          {:ok, primary_key} <- Columns.names(Keyword.get(opts, :primary_key, [])),
-         {:ok, schema} <- schema(Keyword.get(opts, :columns), primary_key) do
+         {:ok, columns} <- Columns.normalize(Keyword.get(opts, :columns)) do
       {:ok,
        %__MODULE__{
          name: name,
          router: router,
          source: source,
          primary_key: primary_key,
-         schema: schema
+         columns: for({name, _type} <- columns || [], do: name),
+         schema: schema(columns, primary_key)
        }}
     end
   end
@@ -168,25 +170,21 @@ defmodule ShapeRouter.Collector.Tables do
   end
 
   # The columns as clients are told them: `{"id":{"type":"int8","pk_index":0}}`.
-  defp schema(nil, _primary_key), do: {:ok, "{}"}
-
   defp schema(columns, primary_key) do
-    with {:ok, columns} <- Columns.normalize(columns) do
-      members =
-        for {name, type} <- columns || [] do
-          type = [Json.string("type"), ":", Json.string(type_name(type))]
+    members =
+      for {name, type} <- columns || [] do
+        type = [Json.string("type"), ":", Json.string(type_name(type))]
 
-          position =
-            case Enum.find_index(primary_key, &(&1 == name)) do
-              nil -> []
-              index -> [",", Json.string("pk_index"), ":", Integer.to_string(index)]
-            end
+        position =
+          case Enum.find_index(primary_key, &(&1 == name)) do
+            nil -> []
+            index -> [",", Json.string("pk_index"), ":", Integer.to_string(index)]
+          end
 
-          [Json.string(name), ":{", type, position, "}"]
-        end
+        [Json.string(name), ":{", type, position, "}"]
+      end
 
-      {:ok, IO.iodata_to_binary(["{", Enum.intersperse(members, ","), "}"])}
-    end
+    IO.iodata_to_binary(["{", Enum.intersperse(members, ","), "}"])
   end
 
   defp type_name(type) when is_binary(type), do: type

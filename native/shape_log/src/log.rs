@@ -423,8 +423,9 @@ impl State {
         Recent::Blocks { before, blocks }
     }
 
-    /// What can be a chunk, by its start.
-    pub fn sealable(&self) -> Vec<Sealable> {
+    /// What can be a chunk, by its start. A snapshot part with less JSON than `least` is none: it would
+    /// never be served as a file, and there can be thousands of them.
+    pub fn sealable(&self, least: u64) -> Vec<Sealable> {
         let mut ranges = Vec::new();
         // The first segment starts where the snapshot part ends, once that is known for good.
         let is_settled = self.snapshot_is_kept || matches!(self.snapshot, Snapshot::None);
@@ -435,7 +436,7 @@ impl State {
         if let Snapshot::Ready(file, meta) = &self.snapshot {
             let (extent, start, end) = (meta.0, Offset::ZERO, meta.0.last);
             first = end;
-            if extent.entries > 0 {
+            if extent.entries > 0 && extent.json_bytes >= least {
                 let file = Arc::clone(file);
                 ranges.push(Sealable { file, extent, file_start: start, start, end });
             }
@@ -451,13 +452,17 @@ impl State {
     }
 
     /// Whether there can be a chunk.
-    pub fn has_sealable(&self) -> bool {
-        self.checkpointed > 0 || self.snapshot_is_kept
+    pub fn has_sealable(&self, least: u64) -> bool {
+        let snapshot = match &self.snapshot {
+            Snapshot::Ready(_, meta) => self.snapshot_is_kept && meta.0.json_bytes >= least,
+            _ => false,
+        };
+        self.checkpointed > 0 || snapshot
     }
 
     /// Whether this is the range of a chunk.
     pub fn is_range(&self, start: Offset, end: Offset) -> bool {
-        self.sealable().iter().any(|range| (range.start, range.end) == (start, end))
+        self.sealable(0).iter().any(|range| (range.start, range.end) == (start, end))
     }
 
     /// The segments to compact, oldest first: all complete ones but the newest `keep`.

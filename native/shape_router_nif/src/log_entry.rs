@@ -95,15 +95,22 @@ pub(crate) fn write<'t>(
             let key = parts.old_key.or(parts.old).or(parts.pk).or(parts.new);
             each(writer.entry(out, (op, 0, position), key, key, "")?);
         }
-        Op::Rekey => {
+        // The row gets another key: whoever has it under the old one must hear of that.
+        Op::Rekey | Op::Upsert | Op::Unknown
+            if op == Op::Rekey || writer.is_rekeyed(&parts, out)? =>
+        {
             let old = parts.old_key.or(parts.old);
             let new = parts.new.or(parts.pk);
+            let (first, then) = match op {
+                Op::Rekey => (Op::Delete, Op::Insert),
+                op => (Op::DeleteIfPresent, op),
+            };
             let to = writer.header("key_change_to", new)?;
             let from = writer.header("key_change_from", old)?;
-            each(writer.entry(out, (Op::Delete, 0, position), old, old, &to)?);
-            each(writer.entry(out, (Op::Insert, 1, position + 1), new, parts.new, &from)?);
+            each(writer.entry(out, (first, 0, position), old, old, &to)?);
+            each(writer.entry(out, (then, 1, position + 1), new, parts.new, &from)?);
         }
-        Op::Insert | Op::Update | Op::Upsert | Op::Unknown => {
+        Op::Insert | Op::Update | Op::Upsert | Op::Unknown | Op::Rekey => {
             // A deletion can be of an unknown answer too: then there is only the old row.
             let row = parts.new.or(parts.old).or(parts.old_key);
             each(writer.entry(out, (op, 0, position), row.or(parts.pk), row, "")?);
@@ -165,6 +172,20 @@ impl Writer<'_> {
              \"op_position\":{position}{more_headers}}}}}"
         );
         Ok(Written { op, part, key, json: json_from..out.len() })
+    }
+
+    /// Whether the change says that the row had another key before.
+    fn is_rekeyed(&self, parts: &Parts<'_>, out: &mut Vec<u8>) -> Result<bool, NifError> {
+        let (Some(old), Some(new)) = (parts.old_key.or(parts.old), parts.new) else {
+            return Ok(false);
+        };
+        let from = out.len();
+        self.key(out, Some(old))?;
+        let between = out.len();
+        self.key(out, Some(new))?;
+        let rekeyed = out[from..between] != out[between..];
+        out.truncate(from);
+        Ok(rekeyed)
     }
 
     fn header(&self, name: &str, key: Option<Term<'_>>) -> Result<String, NifError> {

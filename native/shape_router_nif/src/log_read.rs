@@ -6,7 +6,7 @@ use crate::log_store::{StoreHandle, binary};
 use crate::operation_cache::{offset, pair};
 use parking_lot::Mutex;
 use rustler::{Atom, Encoder, Env, NewBinary, Resource, ResourceArc, Term};
-use shape_log::{ChunkMeta, Fallback, LogReader, LogStore, Plan, ReadOptions};
+use shape_log::{ChunkMeta, Fallback, LogReader, Plan, ReadOptions};
 use std::panic::RefUnwindSafe;
 use std::time::Duration;
 
@@ -60,9 +60,27 @@ fn why(fallback: Fallback) -> Atom {
     }
 }
 
+/// What is behind an offset, where a few bytes in memory are the answer; else `:dirty`.
+#[rustler::nif]
+fn log_read_at_once<'a>(
+    env: Env<'a>,
+    handle: &StoreHandle,
+    log: u64,
+    behind: (u64, u64),
+) -> Term<'a> {
+    let read = handle.with(|store| {
+        let options = ReadOptions::default();
+        match store.read_at_once(log, offset(behind), options, PIECE)? {
+            Some(plan) => answered(env, plan),
+            None => Ok(atoms::dirty().to_term(env)),
+        }
+    });
+    reply(env, read)
+}
+
 /// What is behind an offset:
 ///
-/// * `{:sendfile, path, bytes, end, {etag, gzip?, immutable?}, up_to_date?, seq, lease}`
+/// * `{:sendfile, path, bytes, end, {etag, gzip?, immutable?}, {up_to_date?, seq, lease}}`
 /// * `{:cached, json, end, reason, up_to_date?}`
 /// * `{:stream, stream, end, reason, up_to_date?}`
 /// * `:up_to_date`
@@ -74,35 +92,38 @@ fn log_read<'a>(
     behind: (u64, u64),
     gzip: bool,
 ) -> Term<'a> {
-    let read = |store: &LogStore| -> Result<Term<'a>, NifError> {
+    let read = handle.with(|store| {
         let options = ReadOptions { gzip, ..ReadOptions::default() };
-        Ok(match store.read(log, offset(behind), options)? {
-            Plan::File { path, chunk, bytes, gzip, etag, immutable, up_to_date, lease } => {
-                let path = path.to_str().ok_or_else(|| {
-                    NifError::argument(format!("the path {} is no text", path.display()))
-                })?;
-                let lease = ResourceArc::new(LeaseHandle(Mutex::new(Some(lease))));
-                let form = (etag, gzip, immutable);
-                let end = pair(chunk.end);
-                (atoms::sendfile(), path, bytes, end, form, (up_to_date, chunk.seq, lease))
-                    .encode(env)
-            }
-            Plan::Cached { answer, why, up_to_date } => {
-                let mut json = NewBinary::new(env, answer.length());
-                let written = answer.write_to(json.as_mut_slice());
-                written.map_err(|_| NifError::new("failed", "the cache changed its mind"))?;
-                let end = pair(answer.last());
-                (atoms::cached(), Term::from(json), end, self::why(why), up_to_date).encode(env)
-            }
-            Plan::Stream { reader, end, why, up_to_date } => {
-                let stream = StreamHandle(Mutex::new(Some(Streaming { reader, began: false })));
-                let stream = ResourceArc::new(stream);
-                (atoms::stream(), stream, pair(end), self::why(why), up_to_date).encode(env)
-            }
-            Plan::UpToDate => atoms::up_to_date().to_term(env),
-        })
-    };
-    reply(env, handle.with(read))
+        answered(env, store.read(log, offset(behind), options)?)
+    });
+    reply(env, read)
+}
+
+fn answered(env: Env<'_>, plan: Plan) -> Result<Term<'_>, NifError> {
+    Ok(match plan {
+        Plan::File { path, chunk, bytes, gzip, etag, immutable, up_to_date, lease } => {
+            let path = path.to_str().ok_or_else(|| {
+                NifError::argument(format!("the path {} is no text", path.display()))
+            })?;
+            let lease = ResourceArc::new(LeaseHandle(Mutex::new(Some(lease))));
+            let form = (etag, gzip, immutable);
+            let end = pair(chunk.end);
+            (atoms::sendfile(), path, bytes, end, form, (up_to_date, chunk.seq, lease)).encode(env)
+        }
+        Plan::Cached { answer, why, up_to_date } => {
+            let mut json = NewBinary::new(env, answer.length());
+            let written = answer.write_to(json.as_mut_slice());
+            written.map_err(|_| NifError::new("failed", "the cache changed its mind"))?;
+            let end = pair(answer.last());
+            (atoms::cached(), Term::from(json), end, self::why(why), up_to_date).encode(env)
+        }
+        Plan::Stream { reader, end, why, up_to_date } => {
+            let stream = StreamHandle(Mutex::new(Some(Streaming { reader, began: false })));
+            let stream = ResourceArc::new(stream);
+            (atoms::stream(), stream, pair(end), self::why(why), up_to_date).encode(env)
+        }
+        Plan::UpToDate => atoms::up_to_date().to_term(env),
+    })
 }
 
 /// How many operations of a log are in memory, to be read again.

@@ -452,13 +452,23 @@ fn log_rows_write<'a>(
     reply(env, write())
 }
 
-/// Ends them; durable after `log_store_keep`.
+/// Ends the rows of these logs; durable after `log_store_keep`.
 #[rustler::nif(schedule = "DirtyIo")]
-fn log_rows_end<'a>(env: Env<'a>, handle: &RowsHandle) -> Term<'a> {
-    let writer = handle.0.lock().take();
-    let ended = writer.ok_or_else(|| NifError::argument("the rows were ended"));
-    let ended = ended.and_then(|writer| Ok(writer.finish()?));
-    reply(env, ended.map(|_| atoms::ok().to_term(env)))
+fn log_rows_end<'a>(
+    env: Env<'a>,
+    handle: &StoreHandle,
+    rows: Vec<ResourceArc<RowsHandle>>,
+) -> Term<'a> {
+    let ended = || NifError::argument("the rows were ended");
+    let writers: Result<Vec<_>, _> =
+        rows.iter().map(|rows| rows.0.lock().take().ok_or_else(ended)).collect();
+    let finished = writers.and_then(|writers| {
+        handle.with(|store| {
+            store.finish_snapshots(writers)?;
+            Ok(atoms::ok().to_term(env))
+        })
+    });
+    reply(env, finished)
 }
 
 /// The last offset of a log that may be read.

@@ -150,6 +150,14 @@ impl OperationCache {
         answer
     }
 
+    /// Whether [`OperationCache::read_since`] would answer from this offset on, as far as its oldest operation
+    /// goes. Nothing is counted.
+    #[must_use]
+    pub fn reaches(&self, offset: Offset, now: u64) -> bool {
+        let inner = &*self.0;
+        offset >= inner.view.load().oldest(inner.pool.options().expired(now)).floor
+    }
+
     /// Evicts what is at or before `offset`, and nothing that would be behind it is missed: a cache that
     /// did not come so far starts anew there. Needed before entries up to `offset` are served in another
     /// form than they had when they came here.

@@ -379,15 +379,23 @@ impl Shared {
         self.signals.written();
     }
 
-    /// Writes that a log has its snapshot part.
-    pub fn write_snapshot(
+    /// Writes that logs have their snapshot parts, as [`Shared::write_catalogue`] does. Until they are all taken
+    /// in, no checkpoint counts the first of them as such.
+    pub fn write_snapshots(
         &self,
         appender: &mut Appender,
-        log: u64,
-        meta: &crate::segment::SnapshotMeta,
+        parts: &[(Arc<Log>, crate::segment::SnapshotMeta)],
     ) -> Result<u64, Error> {
-        appender.redo.snapshot(log, meta);
-        self.write_catalogue(appender)
+        let mut progress = self.progress.lock();
+        let (mut first, mut last) = (None, 0);
+        for (log, meta) in parts {
+            appender.redo.snapshot(log.owner.log, meta);
+            let payload = appender.redo.finish();
+            last = self.write(payload)?;
+            progress.in_flight = Some(*first.get_or_insert(last));
+            self.redo_bytes.fetch_add(payload.len() as u64, Ordering::Relaxed);
+        }
+        Ok(last)
     }
 
     /// A log was created by the frame `seq`.

@@ -80,7 +80,8 @@ impl LogStore {
         let (shared, recovered) = recover(storage, options, have, each)?;
         let shared = Arc::new(shared);
         let logs: Vec<Arc<Log>> = shared.logs.read().values().cloned().collect();
-        let sealable = logs.iter().filter(|log| log.state.lock().has_sealable());
+        let least = shared.options.min_file_bytes;
+        let sealable = logs.iter().filter(|log| log.state.lock().has_sealable(least));
         sealable.for_each(|log| shared.seal_soon(log));
         let threads = if shared.options.background { Some(Threads::start(&shared)?) } else { None };
         Ok((Self { shared, threads }, recovered))

@@ -123,7 +123,7 @@ impl Shared {
         if let Some(chunks) = &*chunks {
             return Ok(Some(Arc::clone(chunks)));
         }
-        if !log.state.lock().has_sealable() {
+        if !log.state.lock().has_sealable(self.options.min_file_bytes) {
             return Ok(None);
         }
         let directory = log.directory()?;
@@ -146,7 +146,8 @@ impl Shared {
     /// Notes that a log has something to seal.
     pub fn seal_soon(&self, log: &Arc<Log>) {
         let mut state = log.state.lock();
-        if !state.is_sealing && !state.removed {
+        let least = self.options.min_file_bytes;
+        if !state.is_sealing && !state.removed && state.has_sealable(least) {
             state.is_sealing = true;
             drop(state);
             let waiting = Waiting { log: Arc::clone(log), not_before: None, failures: 0 };
@@ -189,7 +190,7 @@ impl Shared {
             let mut state = log.state.lock();
             // With the same lock: what comes after this is noted anew.
             state.is_sealing = false;
-            state.sealable()
+            state.sealable(self.options.min_file_bytes)
         };
         if ranges.is_empty() {
             return Ok(());

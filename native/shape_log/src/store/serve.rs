@@ -87,6 +87,32 @@ pub enum Plan {
 }
 
 impl LogStore {
+    /// The answer, where it is in memory and has at most `most` bytes: without waiting for a lock that is
+    /// held for long, or for a disk. `None`: [`LogStore::read`] has it. With few bytes no file would be
+    /// better.
+    ///
+    /// # Errors
+    /// [`Error::UnknownLog`].
+    pub fn read_at_once(
+        &self,
+        log: u64,
+        offset: Offset,
+        options: ReadOptions,
+        most: usize,
+    ) -> Result<Option<Plan>, Error> {
+        let log = self.shared.log(log)?;
+        let (now, limit) = (self.shared.now(), options.cached_operations);
+        let Some(cache) = log.cache.get().filter(|cache| cache.reaches(offset, now)) else {
+            return Ok(None);
+        };
+        let answer = cache.read_since(offset, limit, now);
+        Ok(answer.filter(|answer| answer.length() <= most).map(|answer| match answer.count() {
+            0 => Plan::UpToDate,
+            // Whoever got fewer than he may have has all.
+            count => Plan::Cached { answer, why: Fallback::NotSealed, up_to_date: count < limit },
+        }))
+    }
+
     /// How a request for what is behind `offset` is to be answered.
     ///
     /// # Errors
@@ -126,6 +152,9 @@ impl LogStore {
                 cache.read_since(offset, options.cached_operations, self.shared.now())
             && answer.count() > 0
         {
+            // As it is behind the cache, which may just be given a transaction: who has only the beginning
+            // of it is not up to date.
+            let newest = log.state.lock().newest(self.durable_lsn());
             let up_to_date = answer.last() >= newest;
             return Ok(Plan::Cached { answer, why, up_to_date });
         }

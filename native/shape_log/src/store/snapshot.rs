@@ -81,9 +81,58 @@ impl SnapshotWriter {
             self.write_block()?;
         }
         self.file.sync()?;
-        let seq = self.shared.set_snapshot(&self.log, SnapshotMeta(self.extent))?;
+        let part = (Arc::clone(&self.log), SnapshotMeta(self.extent));
+        let seq = self.shared.set_snapshots(&[part], false)?;
         self.done = true;
         Ok(Ticket { seq })
+    }
+}
+
+impl LogStore {
+    /// [`SnapshotWriter::finish`] for many logs at once, of which each has one writer: what has to be made
+    /// durable is done by several threads, and most of it once for all.
+    ///
+    /// # Errors
+    /// As there; some of the logs may have their rows then.
+    pub fn finish_snapshots(&self, mut writers: Vec<SnapshotWriter>) -> Result<(), Error> {
+        if writers.is_empty() {
+            return Ok(());
+        }
+        let portion = writers.len().div_ceil(THREADS);
+        std::thread::scope(|scope| {
+            let portions = writers.chunks_mut(portion);
+            let threads: Vec<_> = portions
+                .map(|portion| {
+                    scope.spawn(|| portion.iter_mut().try_for_each(SnapshotWriter::put_in_place))
+                })
+                .collect();
+            threads.into_iter().try_for_each(|thread| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+        })?;
+        self.shared.shapes.sync_directory()?;
+        let part = |writer: &SnapshotWriter| (Arc::clone(&writer.log), SnapshotMeta(writer.extent));
+        let parts: Vec<_> = writers.iter().map(part).collect();
+        let _ = self.shared.set_snapshots(&parts, true)?;
+        writers.iter_mut().for_each(|writer| writer.done = true);
+        Ok(())
+    }
+}
+
+/// How many threads wait for the disk together.
+const THREADS: usize = 16;
+
+impl SnapshotWriter {
+    /// The file gets its name, durably but for the log's directory itself.
+    fn put_in_place(&mut self) -> Result<(), Error> {
+        if !self.builder.is_empty() {
+            self.write_block()?;
+        }
+        self.file.sync()?;
+        self.shared.check_awaited(&self.log)?;
+        let directory = self.log.directory()?;
+        directory.rename(segment::SNAPSHOT_TEMPORARY, segment::SNAPSHOT)?;
+        Ok(directory.sync_directory()?)
     }
 }
 
@@ -99,10 +148,7 @@ impl Drop for SnapshotWriter {
 }
 
 impl Shared {
-    fn set_snapshot(&self, log: &Arc<Log>, meta: SnapshotMeta) -> Result<u64, Error> {
-        let appender = &mut *self.appender.lock();
-        self.check()?;
-        // Under the appender's lock nobody removes it.
+    fn check_awaited(&self, log: &Arc<Log>) -> Result<(), Error> {
         let id = log.owner.log;
         let is_there = self.log(id).is_ok_and(|there| Arc::ptr_eq(&there, log));
         if !is_there {
@@ -111,15 +157,34 @@ impl Shared {
         if !matches!(log.state.lock().snapshot, Snapshot::Awaited) {
             return Err(Error::NoSnapshotAwaited { log: id });
         }
-        // The file has its name, durably, before the redo log says that it is there.
-        let directory = log.directory()?;
-        directory.rename(segment::SNAPSHOT_TEMPORARY, segment::SNAPSHOT)?;
-        directory.sync_directory()?;
-        self.shapes.sync_directory()?;
-        let seq = self.write_snapshot(appender, id, &meta)?;
+        Ok(())
+    }
+
+    /// The logs have these snapshot parts, of which the files are in their places.
+    fn set_snapshots(
+        &self,
+        parts: &[(Arc<Log>, SnapshotMeta)],
+        in_place: bool,
+    ) -> Result<u64, Error> {
+        let appender = &mut *self.appender.lock();
+        self.check()?;
+        for (log, _) in parts {
+            // Under the appender's lock nobody removes it.
+            self.check_awaited(log)?;
+            // The file has its name, durably, before the redo log says that it is there.
+            if !in_place {
+                let directory = log.directory()?;
+                directory.rename(segment::SNAPSHOT_TEMPORARY, segment::SNAPSHOT)?;
+                directory.sync_directory()?;
+                self.shapes.sync_directory()?;
+            }
+        }
+        let seq = self.write_snapshots(appender, parts)?;
         // Whoever appends waits for this sync too; it is rare.
         self.journal()?.sync().inspect_err(|error| self.fail(error))?;
-        log.state.lock().set_snapshot(meta);
+        for (log, meta) in parts {
+            log.state.lock().set_snapshot(*meta);
+        }
         self.taken_in();
         Ok(seq)
     }
