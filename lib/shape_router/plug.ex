@@ -36,7 +36,8 @@ defmodule ShapeRouter.Plug do
       headers: conn.req_headers
     }
 
-    response = Api.respond(opts, request)
+    service = %{collector: opts.collector, live_timeout: opts.live_timeout}
+    response = Api.respond(service, request)
 
     :merge_resp_headers
     |> plug([conn, response.headers])

@@ -36,7 +36,8 @@ defmodule ShapeRouter.ShapeLog do
   @enforce_keys [:store, :id, :handle]
   defstruct [:store, :id, :handle]
 
-  @opaque t :: %__MODULE__{store: reference(), id: ShapeRouter.id(), handle: String.t()}
+  @typedoc "What it consists of is not for users."
+  @type t :: %__MODULE__{store: reference(), id: ShapeRouter.id(), handle: String.t()}
   @typedoc "`{transaction, operation}`"
   @type offset :: {non_neg_integer(), non_neg_integer()}
   @type op ::
@@ -83,19 +84,19 @@ defmodule ShapeRouter.ShapeLog do
   @spec open(Path.t(), keyword()) :: {:ok, t()} | {:error, Error.t()}
   def open(directory, opts \\ []) do
     with {:ok, opts} <- Options.merge(opts, @defaults),
-         {:ok, store, []} <- LogStore.open(Map.put(opts, :storage_dir, directory)),
+         {:ok, store, records} <- LogStore.open(Map.put(opts, :storage_dir, directory)),
          {:ok, logs, _} <- LogStore.logs(store) do
-      case logs do
-        [{@alone, %{handle: handle}}] -> {:ok, of_store(store, @alone, handle)}
-        [] -> begin(store)
-        _ -> LogStore.close(store) && Error.argument("#{directory} holds the logs of a collector")
-      end
-    else
-      {:ok, store, _records} ->
-        LogStore.close(store) && Error.argument("#{directory} holds the logs of a collector")
+      case {records, logs} do
+        {[], [{@alone, %{handle: handle}}]} ->
+          {:ok, of_store(store, @alone, handle)}
 
-      error ->
-        error
+        {[], []} ->
+          begin(store)
+
+        _ ->
+          _ = LogStore.close(store)
+          Error.argument("#{directory} holds the logs of a collector")
+      end
     end
   end
 

@@ -145,7 +145,7 @@ defmodule ShapeRouter.ShapeLogCollector do
   `:ok` for the last fragment, the transaction is durable and may be acknowledged to PostgreSQL. One
   that ended before the last one handled is not logged again.
   """
-  @spec handle_transaction(GenServer.server(), Changes.Transaction.t()) ::
+  @spec handle_transaction(GenServer.server(), ShapeRouter.Changes.Transaction.t()) ::
           :ok | {:error, Error.t()}
   def handle_transaction(collector, %_{changes: _, lsn: _} = transaction) do
     GenServer.call(collector, {:transaction, transaction}, :infinity)

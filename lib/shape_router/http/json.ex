@@ -2,7 +2,7 @@ defmodule ShapeRouter.Http.Json do
   @moduledoc false
   # The few documents of our own: OTP 25 has no encoder.
 
-  @spec object(keyword(String.t())) :: iodata()
+  @spec object(keyword(String.t())) :: iolist()
   def object(members) do
     [
       "{",
@@ -13,7 +13,7 @@ defmodule ShapeRouter.Http.Json do
     ]
   end
 
-  @spec string(String.t()) :: iodata()
+  @spec string(String.t()) :: iolist()
   def string(text) do
     text = if String.valid?(text), do: text, else: inspect(text)
     [?", for(<<char::utf8 <- text>>, do: char(char)), ?"]

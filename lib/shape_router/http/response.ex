@@ -166,7 +166,6 @@ defmodule ShapeRouter.Http.Response do
 
   defp size({:binary, data}), do: IO.iodata_length(data)
   defp size({:file, _path, _position, length}), do: length
-  defp size(:empty), do: 0
 
   defp value(headers, name) do
     case List.keyfind(headers, name, 0) do

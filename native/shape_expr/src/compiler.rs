@@ -211,9 +211,9 @@ impl Compiler {
     /// [`Compiler::compile`] will tell.
     ///
     /// ```
-    /// use shape_expr::{Column, Compiler, Options, Schema, Type};
+    /// use shape_expr::{Column, Compiler, Options, Schema};
     /// # fn main() -> Result<(), shape_expr::Error> {
-    /// let schema = Schema::new("todos", [Column::new("user_id", Type::Int8)])?;
+    /// let schema = Schema::new("todos", vec![Column::new("user_id", "int8".parse()?)])?;
     /// let mut compiler = Compiler::new(Options::default())?;
     /// assert!(compiler.compile_known("user_id = 1", &schema, &[]).is_none());
     /// compiler.compile("user_id = 1", &schema, &[])?;
