@@ -111,5 +111,6 @@ defmodule ShapeRouter.Demo.Json do
   defp skip(<<c, rest::binary>>) when c in ' \t\r\n', do: skip(rest)
   defp skip(rest), do: rest
 
+  @spec wrong(String.t()) :: no_return()
   defp wrong(text), do: raise("this is no JSON: #{inspect(String.slice(text, 0, 60))}")
 end

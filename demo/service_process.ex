@@ -31,7 +31,7 @@ defmodule ShapeRouter.Demo.ServiceProcess do
   def stop(process), do: GenServer.call(process, :stop, 60_000)
 
   @doc "An event as a line of the service's output."
-  @spec line(term()) :: iodata()
+  @spec line(term()) :: iolist()
   def line(event), do: [@mark, event |> :erlang.term_to_binary() |> Base.encode64(), "\n"]
 
   @impl true

@@ -216,7 +216,8 @@ impl Compiler {
     /// let schema = Schema::new("todos", vec![Column::new("user_id", "int8".parse()?)])?;
     /// let mut compiler = Compiler::new(Options::default())?;
     /// assert!(compiler.compile_known("user_id = 1", &schema, &[]).is_none());
-    /// compiler.compile("user_id = 1", &schema, &[])?;
+    /// // What clauses have in common is known as long as somebody has one of them.
+    /// let first = compiler.compile("user_id = 1", &schema, &[])?.predicate;
     /// assert!(compiler.compile_known("user_id = 2", &schema, &[]).is_some());
     /// # Ok(())
     /// # }
