@@ -50,7 +50,7 @@ defmodule ShapeRouter.Prometheus do
     {[:operation_cache, :miss], "operation_cache_misses_total",
      "Reads that were answered from the log."},
     {[:operation_cache, :evict], "operation_cache_evictions_total",
-     "Operations that left a cache of the host's own."},
+     "Operations that left a cache."},
     {[:sendfile, :serve], "sendfile_total", "Sealed chunks that were handed out as files."},
     {[:sendfile, :bytes], "sendfile_bytes_total", "Bytes of those files."},
     {[:sendfile, :fallback], "sendfile_fallbacks_total", "Reads that could not be a file."},

@@ -254,7 +254,9 @@ defmodule ShapeRouter.ShapeLogCollector do
          pending: :queue.new(),
          # Of the transaction whose last fragment is still to come.
          open: nil,
-         syncing: nil
+         syncing: nil,
+         # How many operations had left the caches when this was last told.
+         evictions: 0
        }}
     else
       {:error, error} -> {:stop, error}
@@ -427,9 +429,11 @@ defmodule ShapeRouter.ShapeLogCollector do
   def handle_info(:sync, %{syncing: nil} = state) do
     Waiters.sweep(state.waiters)
     %{tables: tables, store: store} = state
+    evictions = LogStore.evictions(store)
+    LogStore.tell_evicted(evictions - state.evictions)
     # An fsync must not keep transactions waiting.
     {_, ref} = spawn_monitor(fn -> LogStore.forget(store, Tables.sync(tables)) end)
-    {:noreply, %{state | syncing: ref}}
+    {:noreply, %{state | syncing: ref, evictions: evictions}}
   end
 
   def handle_info({:DOWN, ref, :process, _, reason}, %{syncing: ref} = state) do

@@ -17,7 +17,7 @@ defmodule ShapeRouter.Telemetry do
   | `[:shape_router, :filter, :unreadable]` | `count` | `table`, `error` |
   | `[:shape_router, :operation_cache, :hit]` | `count`, `depth` (operations in the cache) | `shape` |
   | `[:shape_router, :operation_cache, :miss]` | `count`, `depth` | `shape` |
-  | `[:shape_router, :operation_cache, :evict]` | `count`, `depth` | `shape` |
+  | `[:shape_router, :operation_cache, :evict]` | `count`, `depth` | `shape`; of a collector every five seconds, all its shapes together: `:all` |
   | `[:shape_router, :sendfile, :serve]` | `duration`, `bytes` | `chunk_seq`, `shape` |
   | `[:shape_router, :sendfile, :fallback]` | `count` | `reason`: `:not_aligned`, `:not_sealed`, `:too_small`, `:damaged`; `offset`, `shape` |
   | `[:shape_router, :chunk, :seal]` | `count`, `bytes` | `chunk_seq`, `shape` |

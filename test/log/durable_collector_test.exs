@@ -340,6 +340,27 @@ defmodule ShapeRouter.DurableCollectorTest do
     assert Task.await(waiter) == :removed
   end
 
+  test "what leaves the caches is told now and then", %{tmp_dir: dir} do
+    :telemetry.listen([:shape_router, :operation_cache, :evict])
+    collector = start(dir, operation_cache_max_operations: 2)
+    :ok = ShapeLogCollector.add_shape(collector, 1, {"todos", nil}, keys: [])
+    :ok = commit(collector, 100, for(id <- 1..10, do: insert(id, 5)))
+    # The caches are fed a moment after the commit is durable.
+    assert evicted(collector, 100) == 8
+  end
+
+  defp evicted(_collector, 0), do: 0
+
+  defp evicted(collector, tries) do
+    send(collector, :sync)
+
+    receive do
+      {:telemetry, _, %{count: count}, %{shape: :all}} -> count
+    after
+      50 -> evicted(collector, tries - 1)
+    end
+  end
+
   test "a directory of other tables is refused", %{tmp_dir: dir} do
     collector = start(dir)
     :ok = ShapeLogCollector.add_shape(collector, 1, {"todos", nil}, keys: [])

@@ -3,7 +3,7 @@ defmodule ShapeRouter.Collector.LogStore do
   # The directory of a collector's logs, as Elixir sees it.
 
   alias ShapeRouter.Collector.{Tables, Transaction}
-  alias ShapeRouter.{Error, Native}
+  alias ShapeRouter.{Error, Native, Telemetry}
 
   @type t :: reference()
   @type stored :: %{
@@ -131,4 +131,21 @@ defmodule ShapeRouter.Collector.LogStore do
 
     store |> Native.log_store_append(place, parts, records) |> Error.result()
   end
+
+  @doc "How many operations have left the logs' caches so far."
+  @spec evictions(t()) :: non_neg_integer()
+  def evictions(store) do
+    case Native.log_store_stats(store) do
+      %{"cache_evictions" => count} -> count
+      {:error, _closed} -> 0
+    end
+  end
+
+  @doc false
+  # Told now and then, of all logs together: a cache that is full evicts with each operation.
+  @spec tell_evicted(integer()) :: :ok
+  def tell_evicted(count) when count > 0,
+    do: Telemetry.execute([:operation_cache, :evict], %{count: count, depth: nil}, %{shape: :all})
+
+  def tell_evicted(_none), do: :ok
 end

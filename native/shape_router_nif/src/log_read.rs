@@ -248,6 +248,7 @@ fn log_store_stats<'a>(env: Env<'a>, handle: &StoreHandle) -> Term<'a> {
             ("checkpoints", s.checkpoints),
             ("waits", s.waits),
             ("maintenance_errors", s.maintenance_errors),
+            ("cache_evictions", s.cache_evictions),
         ];
         let map = Term::map_from_pairs(env, &named).map_err(|_| NifError::argument("no map"))?;
         Ok(map)

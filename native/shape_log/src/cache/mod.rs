@@ -235,7 +235,7 @@ impl Inner {
         let (gone, mut left) = operations.split_at(skipped);
         if let Some(&(floor, _)) = gone.last() {
             self.clear(writer, floor);
-            writer.evicted += gone.len() as u64;
+            self.count_evicted(writer, gone.len());
         }
         let view = self.view.load();
         let mut blocks = Vec::new();
@@ -266,10 +266,15 @@ impl Inner {
 
     /// Forgets everything: the next operation is the first one behind `floor`.
     fn clear(&self, writer: &mut Writer, floor: Offset) {
-        writer.evicted += writer.count as u64;
+        self.count_evicted(writer, writer.count);
         (writer.count, writer.bytes) = (0, 0);
         writer.newest = writer.newest.max(floor);
         self.replace(writer, View::empty(floor));
+    }
+
+    fn count_evicted(&self, writer: &mut Writer, count: usize) {
+        writer.evicted += count as u64;
+        self.pool.count_evicted(count);
     }
 
     fn evict_by_bounds(&self, writer: &mut Writer) {
@@ -298,10 +303,10 @@ impl Inner {
             while gone < held.len() && must(writer, &held, gone) {
                 writer.count -= 1;
                 writer.bytes -= held.size(gone);
-                writer.evicted += 1;
                 gone += 1;
             }
             if gone > before {
+                self.count_evicted(writer, gone - before);
                 block.set_evicted(gone);
             }
             if gone < held.len() {

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -51,6 +51,8 @@ struct Pool {
     taken: AtomicUsize,
     /// Listed caches that are gone.
     dead: AtomicUsize,
+    /// Operations that were evicted, from all caches.
+    evicted: AtomicU64,
     /// The caches that have blocks. Readers never wait for it.
     listed: Mutex<BinaryHeap<Reverse<Listed>>>,
 }
@@ -93,6 +95,7 @@ impl CachePool {
             options,
             taken: AtomicUsize::new(0),
             dead: AtomicUsize::new(0),
+            evicted: AtomicU64::new(0),
             listed: Mutex::default(),
         })))
     }
@@ -101,6 +104,16 @@ impl CachePool {
     #[must_use]
     pub fn cache(&self, floor: Offset) -> OperationCache {
         OperationCache(Arc::new(Inner::new(self.clone(), floor)))
+    }
+
+    /// How many operations were evicted from all caches that there were.
+    #[must_use]
+    pub fn evicted(&self) -> u64 {
+        self.0.evicted.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_evicted(&self, count: usize) {
+        self.0.evicted.fetch_add(count as u64, Ordering::Relaxed);
     }
 
     /// The bounds.

@@ -159,6 +159,8 @@ pub struct StoreStats {
     pub compactions: u64,
     /// How often a thread of the store met an error and will try again.
     pub maintenance_errors: u64,
+    /// Operations that left the logs' caches.
+    pub cache_evictions: u64,
 }
 
 /// A complete segment of a log.
@@ -320,6 +322,7 @@ impl LogStore {
             seal_failures: count(&shared.counters.seal_failures),
             compactions: count(&shared.counters.compactions),
             maintenance_errors: count(&shared.counters.maintenance_errors),
+            cache_evictions: shared.caches.as_ref().map_or(0, CachePool::evicted),
         }
     }
 
