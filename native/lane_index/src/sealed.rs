@@ -3,6 +3,8 @@
 
 use std::io::ErrorKind;
 
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::Error;
@@ -46,6 +48,60 @@ pub fn verified_body<'b>(bytes: &'b [u8], path: &str) -> Result<&'b [u8], Error>
         return Err(damaged(offset, "the checksum does not match"));
     }
     Ok(body)
+}
+
+#[derive(Serialize)]
+struct Written<'a, T> {
+    version: u32,
+    #[serde(flatten)]
+    fields: &'a T,
+}
+
+#[derive(Deserialize)]
+struct OnlyVersion {
+    version: u32,
+}
+
+/// The text of a manifest: a JSON object of a version and these fields, sealed. `path` is for the error.
+///
+/// # Errors
+/// None that fields with valid numbers could cause.
+pub fn write_manifest<T: Serialize>(path: &str, version: u32, fields: &T) -> Result<String, Error> {
+    let what = "it cannot be written as JSON";
+    let text = serde_json::to_string(&Written { version, fields });
+    let damaged = |_| Error::Damaged { path: path.to_owned(), offset: 0, what };
+    Ok(seal(text.map_err(damaged)?))
+}
+
+/// The fields of what [`write_manifest`] wrote, once version and checksum are right. `path` is for the
+/// error.
+///
+/// # Errors
+/// [`Error::Damaged`], [`Error::UnknownVersion`].
+pub fn read_manifest<T: DeserializeOwned>(
+    path: &str,
+    supported: u32,
+    bytes: &[u8],
+) -> Result<T, Error> {
+    let damaged = |what| Error::Damaged { path: path.to_owned(), offset: 0, what };
+    let body = verified_body(bytes, path)?;
+    let mut document = Vec::with_capacity(body.len() + 1);
+    document.extend_from_slice(body);
+    document.push(b'}');
+    // The version before anything else: another version may look different otherwise.
+    let OnlyVersion { version } = serde_json::from_slice(&document)
+        .map_err(|_| damaged("it is not the JSON of a manifest"))?;
+    if version != supported {
+        return Err(Error::UnknownVersion { path: path.to_owned(), version, supported });
+    }
+    let first = format!("{{\"version\":{supported},");
+    let fields = body.strip_prefix(first.as_bytes());
+    let fields = fields.ok_or_else(|| damaged("it does not begin with its version"))?;
+    document.truncate(1);
+    document.extend_from_slice(fields);
+    document.push(b'}');
+    serde_json::from_slice(&document)
+        .map_err(|_| damaged("a field is missing, unknown, doubled or of the wrong type"))
 }
 
 /// The bytes of a file that is not longer than any manifest may be.

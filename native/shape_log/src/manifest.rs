@@ -51,18 +51,6 @@ pub(crate) struct CheckpointEntry {
     pub salt: String,
 }
 
-#[derive(Serialize)]
-struct Written<'a> {
-    version: u32,
-    #[serde(flatten)]
-    manifest: &'a Manifest,
-}
-
-#[derive(Deserialize)]
-struct OnlyVersion {
-    version: u32,
-}
-
 impl Manifest {
     /// The manifest of a directory that holds nothing yet.
     pub fn new(hash_key: [u8; 16]) -> Self {
@@ -83,25 +71,11 @@ impl Manifest {
     }
 
     fn encode(&self) -> Result<String, Error> {
-        let text = serde_json::to_string(&Written { version: VERSION, manifest: self });
-        Ok(sealed::seal(text.map_err(|_| damaged("it cannot be written as JSON"))?))
+        sealed::write_manifest(names::MANIFEST, VERSION, self)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, Error> {
-        let mut document = sealed::verified_body(bytes, names::MANIFEST)?.to_vec();
-        document.push(b'}');
-        // The version before anything else: another version may look different otherwise.
-        let OnlyVersion { version } = serde_json::from_slice(&document)
-            .map_err(|_| damaged("it is not the JSON of a manifest"))?;
-        if version != VERSION {
-            let path = names::MANIFEST.to_owned();
-            return Err(Error::UnknownVersion { path, version, supported: VERSION });
-        }
-        let first = format!("{{\"version\":{VERSION},");
-        let fields = document.strip_prefix(first.as_bytes());
-        let fields = fields.ok_or_else(|| damaged("it does not begin with its version"))?;
-        let manifest: Self = serde_json::from_slice(&[b"{", fields].concat())
-            .map_err(|_| damaged("a field is missing, unknown, doubled or of the wrong type"))?;
+        let manifest: Self = sealed::read_manifest(names::MANIFEST, VERSION, bytes)?;
         manifest.check().map_or(Ok(manifest), |what| Err(damaged(what)))
     }
 

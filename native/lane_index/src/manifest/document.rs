@@ -12,9 +12,6 @@ use crate::storage::names;
 /// The version that is written, and the newest that is read.
 pub const VERSION: u32 = 1;
 
-/// What the document begins with.
-const FIRST: &str = "{\"version\":1,";
-
 /// What an index consists of. Serialised as `docs/formats.md` says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -95,19 +92,6 @@ impl SegmentEntry {
     }
 }
 
-/// The document around a manifest.
-#[derive(Serialize)]
-struct Written<'a> {
-    version: u32,
-    #[serde(flatten)]
-    manifest: &'a Manifest,
-}
-
-#[derive(Deserialize)]
-struct OnlyVersion {
-    version: u32,
-}
-
 impl Manifest {
     /// The manifest of an index that holds nothing.
     #[must_use]
@@ -129,9 +113,7 @@ impl Manifest {
     /// # Errors
     /// None that a manifest of valid numbers could cause.
     pub fn encode(&self) -> Result<String, Error> {
-        let text = serde_json::to_string(&Written { version: VERSION, manifest: self })
-            .map_err(|_| damaged(0, "it cannot be written as JSON"))?;
-        Ok(sealed::seal(text))
+        sealed::write_manifest(names::MANIFEST, VERSION, self)
     }
 
     /// Reads the text of the file.
@@ -139,24 +121,7 @@ impl Manifest {
     /// # Errors
     /// [`Error::Damaged`], [`Error::UnknownVersion`].
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
-        let body = sealed::verified_body(bytes, names::MANIFEST)?;
-        let mut document = Vec::with_capacity(body.len() + 1);
-        document.extend_from_slice(body);
-        document.push(b'}');
-        // The version before anything else: another version may look different otherwise.
-        let OnlyVersion { version } = parse(&document)?;
-        if version != VERSION {
-            let path = names::MANIFEST.to_owned();
-            return Err(Error::UnknownVersion { path, version, supported: VERSION });
-        }
-        let fields = body
-            .strip_prefix(FIRST.as_bytes())
-            .ok_or_else(|| damaged(0, "it does not begin with its version"))?;
-        document.truncate(1);
-        document.extend_from_slice(fields);
-        document.push(b'}');
-        let manifest: Self = serde_json::from_slice(&document)
-            .map_err(|_| damaged(0, "a field is missing, unknown, doubled or of the wrong type"))?;
+        let manifest: Self = sealed::read_manifest(names::MANIFEST, VERSION, bytes)?;
         manifest.check()?;
         Ok(manifest)
     }
@@ -180,10 +145,6 @@ impl Manifest {
         }
         Ok(())
     }
-}
-
-fn parse<'de, T: Deserialize<'de>>(document: &'de [u8]) -> Result<T, Error> {
-    serde_json::from_slice(document).map_err(|_| damaged(0, "it is not the JSON of a manifest"))
 }
 
 pub(super) fn damaged(offset: u64, what: &'static str) -> Error {

@@ -55,18 +55,6 @@ pub struct Manifest {
     pub next_number: u64,
 }
 
-#[derive(Serialize)]
-struct Written<'a> {
-    version: u32,
-    #[serde(flatten)]
-    manifest: &'a Manifest,
-}
-
-#[derive(Deserialize)]
-struct OnlyVersion {
-    version: u32,
-}
-
 impl Manifest {
     /// The manifest of a directory that holds nothing yet.
     #[must_use]
@@ -95,8 +83,7 @@ impl Manifest {
     /// # Errors
     /// None that a manifest could cause.
     pub fn encode(&self) -> Result<String, Error> {
-        let text = serde_json::to_string(&Written { version: VERSION, manifest: self });
-        Ok(sealed::seal(text.map_err(|_| damaged("it cannot be written as JSON"))?))
+        sealed::write_manifest(names::MANIFEST, VERSION, self)
     }
 
     /// Reads the text of the file.
@@ -104,20 +91,7 @@ impl Manifest {
     /// # Errors
     /// [`Error::Damaged`], [`Error::UnknownVersion`].
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
-        let mut document = sealed::verified_body(bytes, names::MANIFEST)?.to_vec();
-        document.push(b'}');
-        // The version before anything else: another version may look different otherwise.
-        let OnlyVersion { version } = serde_json::from_slice(&document)
-            .map_err(|_| damaged("it is not the JSON of a manifest"))?;
-        if version != VERSION {
-            let path = names::MANIFEST.to_owned();
-            return Err(Error::UnknownVersion { path, version, supported: VERSION });
-        }
-        let first = format!("{{\"version\":{VERSION},");
-        let fields = document.strip_prefix(first.as_bytes());
-        let fields = fields.ok_or_else(|| damaged("it does not begin with its version"))?;
-        let manifest: Self = serde_json::from_slice(&[b"{", fields].concat())
-            .map_err(|_| damaged("a field is missing, unknown, doubled or of the wrong type"))?;
+        let manifest: Self = sealed::read_manifest(names::MANIFEST, VERSION, bytes)?;
         manifest.check().map_or(Ok(manifest), |what| Err(damaged(what)))
     }
 
