@@ -166,6 +166,11 @@ impl View {
         self.rows.is_some().then_some(ContentHash(self.hash))
     }
 
+    /// The types of what ids are made of.
+    pub fn id_types(&self) -> &[Type] {
+        &self.types[self.columns.len()..]
+    }
+
     /// The rows that are kept, by id.
     pub fn rows(&self) -> impl Iterator<Item = (&Key, &[Owned])> {
         let width = self.columns.len();
