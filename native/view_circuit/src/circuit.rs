@@ -1,6 +1,6 @@
 //! [`Circuit`]: tables, views, and the graph between them.
 
-use shape_expr::sql::Select;
+use shape_expr::sql::Query;
 use shape_expr::{Compiler, EvalError, Options, Owned, Param, Raise, Type};
 
 use crate::batch::{Cell, IngestBatch};
@@ -68,9 +68,9 @@ impl Circuit {
         if self.views.contains_key(&id) {
             return Err(Error::DuplicateView(id));
         }
-        let select = Select::parse(sql)?;
+        let query = Query::parse(sql)?;
         let mut made = Vec::new();
-        let result = self.build(id, &select, params, format, &mut made);
+        let result = self.build(id, &query, params, format, &mut made);
         if result.is_err() {
             self.graph.sweep(made);
         }
@@ -80,14 +80,14 @@ impl Circuit {
     fn build(
         &mut self,
         id: ViewId,
-        select: &Select,
+        query: &Query,
         params: &[Param<'_>],
         format: Format,
         made: &mut Vec<NodeId>,
     ) -> Result<ViewUpdate, Error> {
         let Circuit { tables, graph, compiler, evaluator, .. } = self;
         let mut planner = Planner { graph, tables, compiler, params, made };
-        let relation = planner.view(select)?;
+        let relation = planner.query(query, None)?;
         let node = relation.node;
         let raised = |(_, raised)| Error::Raised { view: id, raised };
         graph.fill(made, tables, evaluator).map_err(raised)?;

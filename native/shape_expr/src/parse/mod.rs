@@ -1,5 +1,6 @@
 //! From text to a small syntax tree, by PostgreSQL's own grammar.
 
+mod aggregates;
 pub(crate) mod ast;
 mod ffi;
 mod forms;
@@ -41,7 +42,7 @@ pub(crate) fn parse(clause: &str) -> Result<Ast, Error> {
         };
         Error::syntax(error.message, position)
     })?;
-    let tree = tree::Tree { clause, prefix: PREFIX.len(), subqueries: None };
+    let tree = tree::Tree::plain(clause, PREFIX.len());
     tree.expression(where_clause(result, clause)?)
 }
 

@@ -6,7 +6,10 @@ use std::collections::BinaryHeap;
 use shape_expr::{EvalError, Predicate};
 
 use super::operator::{Operator, Output};
-use super::{Evaluator, Graph, KeyedDelta, Node, NodeId, distinct, existence, join};
+use super::{
+    Evaluator, Graph, KeyedDelta, Node, NodeId, State, aggregate, distinct, existence, join, set,
+    topk,
+};
 use crate::delta::{Delta, Map, consolidate};
 use crate::key::Key;
 
@@ -15,6 +18,9 @@ use crate::key::Key;
 pub(crate) struct Changes {
     rows: Map<NodeId, Delta>,
     keyed: Map<NodeId, KeyedDelta>,
+    groups: Map<NodeId, aggregate::Changes>,
+    /// Nodes that sort what their input's change brings.
+    sorted: Vec<NodeId>,
 }
 
 impl Changes {
@@ -57,6 +63,23 @@ impl Graph {
                 }
                 continue;
             }
+            if let (Operator::Aggregate(grouping), State::Grouped(groups)) =
+                (&node.operator, &node.state)
+            {
+                if let Some(rows) = changes.rows.get(&node.inputs[0]) {
+                    let change = groups.change(grouping, rows, &mut evaluator.work);
+                    let (delta, change) = change.map_err(|error| (id, error))?;
+                    changes.groups.insert(id, change);
+                    if !delta.is_empty() {
+                        changes.rows.insert(id, delta);
+                        self.wake(id, &mut due);
+                    }
+                }
+                continue;
+            }
+            if let Operator::TopK(_) = &node.operator {
+                changes.sorted.push(id);
+            }
             let delta = self.delta(node, &changes, evaluator).map_err(|error| (id, error))?;
             if !delta.is_empty() {
                 changes.rows.insert(id, delta);
@@ -81,38 +104,75 @@ impl Graph {
         let keyed = |at: usize| changes.keyed.get(&node.inputs[at]).unwrap_or(&NOTHING);
         let two = || Some([self.index(node.inputs[0])?, self.index(node.inputs[1])?]);
         let work = &mut evaluator.work;
-        let mut delta = match &node.operator {
-            // Scans are where changes come from; arrangements are seen to above.
-            Operator::Scan(_) | Operator::Arrange(_) => return Ok(Delta::new()),
-            Operator::Filter(predicate) => match rows() {
-                Some(rows) => return filter(predicate, rows, evaluator),
-                None => return Ok(Delta::new()),
-            },
-            Operator::Map(outputs) => match rows() {
-                Some(rows) => return map(outputs, rows, evaluator),
-                None => return Ok(Delta::new()),
-            },
-            Operator::Join => {
-                two().map(|indexes| join::change(indexes, [keyed(0), keyed(1)], work))
+        let mut delta =
+            match &node.operator {
+                // Scans are where changes come from; these others are seen to above.
+                Operator::Scan(_) | Operator::Arrange(_) | Operator::Aggregate(_) => {
+                    return Ok(Delta::new());
+                }
+                Operator::Filter(predicate) => match rows() {
+                    Some(rows) => return filter(predicate, rows, evaluator),
+                    None => return Ok(Delta::new()),
+                },
+                Operator::Map(outputs) => match rows() {
+                    Some(rows) => return map(outputs, rows, evaluator),
+                    None => return Ok(Delta::new()),
+                },
+                Operator::Join => {
+                    two().map(|indexes| join::change(indexes, [keyed(0), keyed(1)], work))
+                }
+                Operator::Distinct => {
+                    self.index(node.inputs[0]).map(|index| distinct::change(index, keyed(0), work))
+                }
+                Operator::Existence(kind) => two()
+                    .map(|indexes| existence::change(*kind, indexes, [keyed(0), keyed(1)], work)),
+                Operator::Set(operation) => two()
+                    .map(|indexes| set::change(*operation, indexes, [keyed(0), keyed(1)], work)),
+                Operator::Union => {
+                    let all = node.inputs.iter().filter_map(|input| changes.rows.get(input));
+                    Some(Ok(all.flatten().cloned().collect()))
+                }
+                Operator::TopK(window) => match (&node.state, rows()) {
+                    (State::Sorted(sorted), Some(rows)) => {
+                        Some(topk::change(window, sorted, rows, work))
+                    }
+                    _ => None,
+                },
             }
-            Operator::Distinct => {
-                self.index(node.inputs[0]).map(|index| Ok(distinct::change(index, keyed(0))))
-            }
-            Operator::Existence(kind) => {
-                two().map(|indexes| existence::change(*kind, indexes, [keyed(0), keyed(1)], work))
-            }
-        }
-        .transpose()?
-        .unwrap_or_default();
+            .transpose()?
+            .unwrap_or_default();
         consolidate(&mut delta);
         Ok(delta)
     }
 
-    /// Brings the arrangements up to date.
+    /// Brings what nodes keep up to date.
     pub fn commit(&mut self, changes: Changes) {
-        for (id, delta) in changes.keyed {
-            if let Some(index) = self.nodes[id].as_mut().and_then(|node| node.index.as_mut()) {
+        let Changes { rows, keyed, groups, sorted } = changes;
+        for (id, delta) in keyed {
+            if let Some(Node { state: State::Arranged(index), .. }) = &mut self.nodes[id] {
                 index.apply(delta);
+            }
+        }
+        for (id, change) in groups {
+            if let Some(Node {
+                operator: Operator::Aggregate(grouping),
+                state: State::Grouped(groups),
+                ..
+            }) = &mut self.nodes[id]
+            {
+                groups.apply(grouping, change);
+            }
+        }
+        for id in sorted {
+            if let Some(Node {
+                operator: Operator::TopK(window),
+                state: State::Sorted(sorted),
+                inputs,
+                ..
+            }) = &mut self.nodes[id]
+                && let Some(delta) = rows.get(&inputs[0])
+            {
+                topk::apply(window, sorted, delta);
             }
         }
     }
