@@ -11,6 +11,7 @@ mod json;
 mod locale;
 mod polymorphic;
 mod rows;
+pub(crate) mod sorting;
 
 use bumpalo::Bump;
 
