@@ -44,7 +44,7 @@ fn param<'r, 't: 'r>(term: Term<'t>, arena: &'r Bump) -> Option<Param<'r>> {
 }
 
 /// An array's text form. Lists nest only as deep as [`value::datum`] has read them.
-fn array(items: &[Datum<'_>], out: &mut BumpString<'_>) -> Option<()> {
+pub(crate) fn array(items: &[Datum<'_>], out: &mut BumpString<'_>) -> Option<()> {
     out.push('{');
     for (index, item) in items.iter().enumerate() {
         if index > 0 {
