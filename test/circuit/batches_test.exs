@@ -36,8 +36,7 @@ defmodule ShapeRouter.Circuit.BatchesTest do
 
     assert events(todos) == [updated: 1, deleted: 2, created: 3]
 
-    assert [%{record: %{"title" => "first"}}, _, %{record: %{"title" => "third"}}] =
-             todos.records
+    assert [%{record: %{"title" => "first"}}, _, %{record: %{"title" => "third"}}] = todos.records
 
     assert todos.ids == [1, 3]
     assert {owned.ids, events(owned)} == {[1, 3, 4], [created: 3, created: 4]}
@@ -111,7 +110,9 @@ defmodule ShapeRouter.Circuit.BatchesTest do
     assert Circuit.row(circuit, :todos, 1) == {:ok, nil}
     # It is known by its new key at once.
     operations = [{:update, :todos, 10, %{id: 11}}, {:update, :todos, 11, %{title: "x"}}]
-    assert [%{records: [%{id: 10}, %{id: 11, record: %{"title" => "x"}}]}, _] = step!(circuit, operations)
+
+    assert [%{records: [%{id: 10}, %{id: 11, record: %{"title" => "x"}}]}, _] =
+             step!(circuit, operations)
   end
 
   test "two updates that swap in one batch" do
@@ -164,7 +165,9 @@ defmodule ShapeRouter.Circuit.BatchesTest do
 
     assert IngestBatch.size(batch) == 3
     assert Circuit.step(circuit, batch) == {:ok, []}
-    for id <- [[1, "a"], [1, "b"], [2, "c"]], do: assert({:ok, %{}} = Circuit.row(circuit, :tags, id))
+
+    for id <- [[1, "a"], [1, "b"], [2, "c"]],
+        do: assert({:ok, %{}} = Circuit.row(circuit, :tags, id))
   end
 
   describe "versions" do
