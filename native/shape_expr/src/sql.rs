@@ -21,6 +21,8 @@ pub fn answer_name(subquery: usize) -> String {
 /// A SELECT.
 #[derive(Clone, Debug)]
 pub struct Select {
+    /// DISTINCT.
+    pub distinct: bool,
     /// What is selected.
     pub items: Vec<Item>,
     /// The tables, in their order.
@@ -175,7 +177,7 @@ impl SqlExpr {
 }
 
 /// The subquery whose answer the column is.
-fn answer(names: &[String]) -> Option<usize> {
+pub(crate) fn answer(names: &[String]) -> Option<usize> {
     match names {
         [relation, name] if relation == ANSWERS => {
             name.strip_prefix("\0answer ").and_then(|number| number.parse().ok())

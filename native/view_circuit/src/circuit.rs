@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::graph::{Changes, Evaluator, Graph, NodeId, Operator, Stats};
 use crate::ingest;
 use crate::key::Key;
-use crate::plan::{Planned, Planner};
+use crate::plan::Planner;
 use crate::row::Row;
 use crate::table::{TableSpec, Tables};
 use crate::view::{ContentHash, Format, OutputColumn, View, ViewId, ViewUpdate};
@@ -87,11 +87,12 @@ impl Circuit {
     ) -> Result<ViewUpdate, Error> {
         let Circuit { tables, graph, compiler, evaluator, .. } = self;
         let mut planner = Planner { graph, tables, compiler, params, made };
-        let Planned { node, columns, key_types } = planner.view(select)?;
+        let relation = planner.view(select)?;
+        let node = relation.node;
         let raised = |(_, raised)| Error::Raised { view: id, raised };
         graph.fill(made, tables, evaluator).map_err(raised)?;
         let rows = graph.snapshot(node, tables, evaluator).map_err(raised)?;
-        let mut view = View::new(id, node, columns, key_types, format);
+        let mut view = View::new(id, relation, format);
         let update = view.apply(&rows);
         graph.retain(node);
         self.shown.entry(node).or_default().push(id);

@@ -7,6 +7,7 @@
 //! fail.
 
 mod arrangement;
+mod distinct;
 mod evaluate;
 mod existence;
 mod join;

@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 use shape_expr::{EvalError, Predicate};
 
 use super::operator::{Operator, Output};
-use super::{Evaluator, Graph, KeyedDelta, Node, NodeId, existence, join};
+use super::{Evaluator, Graph, KeyedDelta, Node, NodeId, distinct, existence, join};
 use crate::delta::{Delta, Map, consolidate};
 use crate::key::Key;
 
@@ -94,6 +94,9 @@ impl Graph {
             },
             Operator::Join => {
                 two().map(|indexes| join::change(indexes, [keyed(0), keyed(1)], work))
+            }
+            Operator::Distinct => {
+                self.index(node.inputs[0]).map(|index| Ok(distinct::change(index, keyed(0))))
             }
             Operator::Existence(kind) => {
                 two().map(|indexes| existence::change(*kind, indexes, [keyed(0), keyed(1)], work))
