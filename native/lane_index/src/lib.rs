@@ -24,6 +24,7 @@
 mod allocator;
 mod background;
 pub mod backup;
+pub mod blocks;
 mod bytes;
 pub mod codec;
 mod compaction;

@@ -15,7 +15,7 @@ use crate::parse::literals::{self, Tokens};
 use crate::predicate::{Compiled, Predicate};
 use crate::program::{self, Template};
 use crate::resolve::sets::Known as KnownTypes;
-use crate::resolve::{self, Resolved};
+use crate::resolve::{self, Resolved, sorting};
 use crate::schema::Schema;
 use crate::sets::{FIRST_ITEM, SetColumn, Subqueries};
 use crate::sql::SqlExpr;
@@ -273,6 +273,35 @@ impl Compiler {
             resolve::resolve_value(&expr.ast, schema, params, &self.options, &self.zone)
         })?;
         Ok(Analysed { expr: resolved.expr, late: resolved.late, depth: expr.depth })
+    }
+
+    /// Can the value be grouped by, that is, has its type an equality?
+    ///
+    /// # Errors
+    /// [`Error::UnknownOperator`]: it has none.
+    pub fn check_equality(&self, value: &Analysed) -> Result<(), Error> {
+        sorting::has_equality(&value.expr.ty, value.expr.position)
+    }
+
+    /// Can the value be sorted by?
+    ///
+    /// # Errors
+    /// [`Error::UnknownOperator`] for a type without an order; [`Error::NotSupported`] for a text under
+    /// a collation that does not order by bytes.
+    pub fn check_order(
+        &self,
+        value: &Analysed,
+        schema: &Schema,
+        params: &[Param<'_>],
+    ) -> Result<(), Error> {
+        sorting::has_order(&value.expr, schema, params, (&self.options, &self.zone))
+    }
+
+    /// The type that a column of such values has, its collation with it.
+    #[must_use]
+    pub fn column_type(&self, value: &Analysed, schema: &Schema) -> ColumnType {
+        let collation = sorting::collation(&value.expr, schema, &self.options, &self.zone);
+        ColumnType { collation, ..ColumnType::new(value.expr.ty.clone()) }
     }
 
     /// Compiles what was resolved as a condition.

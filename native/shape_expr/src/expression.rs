@@ -91,6 +91,12 @@ impl fmt::Debug for Analysed {
 }
 
 impl Analysed {
+    /// The column of this place and type.
+    #[must_use]
+    pub fn column(column: usize, ty: Type, position: usize) -> Analysed {
+        Analysed { expr: Expr::new(ty, position, Node::Column(column)), late: None, depth: 1 }
+    }
+
     /// The type of its values.
     #[must_use]
     pub fn ty(&self) -> &Type {

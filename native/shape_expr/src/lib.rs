@@ -37,6 +37,7 @@ mod constants;
 #[doc(hidden)]
 pub mod coverage;
 mod error;
+mod exact;
 mod expr;
 mod expression;
 mod fold;

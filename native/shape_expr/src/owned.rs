@@ -1,11 +1,13 @@
 //! [`Owned`]: a value that outlives its arena.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use bumpalo::Bump;
 
 use crate::constants::Const;
+use crate::exact;
 use crate::types::Type;
 use crate::value::Value;
 use crate::values;
@@ -46,6 +48,13 @@ impl Owned {
     #[must_use]
     pub fn text<'a>(&'a self, ty: &Type, arena: &'a Bump) -> Option<&'a str> {
         values::output(ty, &self.value(), arena)
+    }
+
+    /// A total order: PostgreSQL's, NULL last, and what is equal there but written differently by its
+    /// bits. Only values that are `==` are equal in it.
+    #[must_use]
+    pub fn exact_cmp(&self, other: &Owned) -> Ordering {
+        exact::compare(&self.0, &other.0)
     }
 
     /// Bytes on the heap behind it.

@@ -21,6 +21,8 @@ pub fn answer_name(subquery: usize) -> String {
 /// A SELECT.
 #[derive(Clone, Debug)]
 pub struct Select {
+    /// DISTINCT.
+    pub distinct: bool,
     /// What is selected.
     pub items: Vec<Item>,
     /// The tables, in their order.

@@ -1,18 +1,19 @@
 //! [`Circuit`]: tables, views, and the graph between them.
 
 use shape_expr::sql::Select;
-use shape_expr::{Compiler, EvalError, Options, Owned, Param};
+use shape_expr::{Compiler, EvalError, Options, Owned, Param, Raise, Type};
 
 use crate::batch::{Cell, IngestBatch};
 use crate::delta::Map;
 use crate::error::Error;
-use crate::graph::{Evaluator, Graph, NodeId, Operator, Stats};
+use crate::graph::{Changes, Evaluator, Graph, NodeId, Operator, Stats};
 use crate::ingest;
 use crate::key::Key;
-use crate::plan::{Planned, Planner};
+use crate::plan::Planner;
 use crate::row::Row;
 use crate::table::{TableSpec, Tables};
 use crate::view::{ContentHash, Format, OutputColumn, View, ViewId, ViewUpdate};
+use crate::work::Work;
 
 /// Tables and the views over them.
 pub struct Circuit {
@@ -86,11 +87,12 @@ impl Circuit {
     ) -> Result<ViewUpdate, Error> {
         let Circuit { tables, graph, compiler, evaluator, .. } = self;
         let mut planner = Planner { graph, tables, compiler, params, made };
-        let Planned { node, columns, key_types } = planner.view(select)?;
+        let relation = planner.view(select)?;
+        let node = relation.node;
         let raised = |(_, raised)| Error::Raised { view: id, raised };
         graph.fill(made, tables, evaluator).map_err(raised)?;
         let rows = graph.snapshot(node, tables, evaluator).map_err(raised)?;
-        let mut view = View::new(id, node, columns, key_types, format);
+        let mut view = View::new(id, relation, format);
         let update = view.apply(&rows);
         graph.retain(node);
         self.shown.entry(node).or_default().push(id);
@@ -119,6 +121,30 @@ impl Circuit {
     /// # Errors
     /// The batch is malformed, or an expression raises for one of its rows. Nothing is changed then.
     pub fn step(&mut self, batch: &IngestBatch) -> Result<Vec<ViewUpdate>, Error> {
+        self.apply(batch)
+    }
+
+    /// The same for a caller who must not be held: `None`, and nothing is changed, where it would take
+    /// more than about so many times 10 ns. Reading the batch is not counted: its size is known.
+    ///
+    /// # Errors
+    /// Those of [`Circuit::step`].
+    pub fn step_within(
+        &mut self,
+        batch: &IngestBatch,
+        units: u64,
+    ) -> Result<Option<Vec<ViewUpdate>>, Error> {
+        self.evaluator.allow(Work::bounded(units));
+        let result = self.apply(batch);
+        self.evaluator.allow(Work::unbounded());
+        match result {
+            // It may raise that without bounds too: whoever asks again without will see.
+            Err(Error::Raised { raised, .. }) if raised.raise() == Raise::LimitExceeded => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    fn apply(&mut self, batch: &IngestBatch) -> Result<Vec<ViewUpdate>, Error> {
         let staged = ingest::stage(&self.tables, batch)?;
         let mut deltas = Vec::with_capacity(staged.len());
         for staged in &staged {
@@ -128,6 +154,9 @@ impl Circuit {
         }
         let computed = self.graph.compute(deltas, &mut self.evaluator);
         let changes = computed.map_err(|(node, raised)| self.raised(node, raised))?;
+        if self.evaluator.work.is_bounded() {
+            self.count_shown(&changes).map_err(|(node, raised)| self.raised(node, raised))?;
+        }
         let mut updates = Vec::new();
         for (node, delta) in changes.nodes() {
             for id in self.shown.get(&node).into_iter().flatten() {
@@ -142,6 +171,18 @@ impl Circuit {
         Ok(updates)
     }
 
+    /// What it will take to show these changes.
+    fn count_shown(&mut self, changes: &Changes) -> Result<(), (NodeId, EvalError)> {
+        for (node, delta) in changes.nodes() {
+            let Some(views) = self.shown.get(&node) else { continue };
+            for (row, _) in delta {
+                let counted = self.evaluator.work.shown(row, views.len());
+                counted.map_err(|raised| (node, raised))?;
+            }
+        }
+        Ok(())
+    }
+
     fn raised(&self, node: NodeId, raised: EvalError) -> Error {
         let node = self.graph.result_of(node);
         let view = self.shown.get(&node).and_then(|ids| ids.first());
@@ -154,6 +195,14 @@ impl Circuit {
     /// [`Error::UnknownView`].
     pub fn columns(&self, id: ViewId) -> Result<&[OutputColumn], Error> {
         Ok(&self.view(id)?.columns)
+    }
+
+    /// The types of the values that ids of a view's rows are made of.
+    ///
+    /// # Errors
+    /// [`Error::UnknownView`].
+    pub fn id_types(&self, id: ViewId) -> Result<&[Type], Error> {
+        Ok(self.view(id)?.id_types())
     }
 
     /// The rows of a flat view with their ids, in the order of the ids; a streaming view keeps none.

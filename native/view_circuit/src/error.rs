@@ -122,6 +122,39 @@ pub enum Error {
 }
 
 impl Error {
+    /// Where: the byte of the query, or the operation of the batch, from 0.
+    #[must_use]
+    pub fn position(&self) -> Option<usize> {
+        match self {
+            Error::Query(error) => error.position(),
+            Error::UnknownTable { at, .. } | Error::DuplicateName { at, .. } => Some(*at),
+            Error::TypeMismatch { operation, .. }
+            | Error::WrongLength { operation, .. }
+            | Error::MissingValue { operation, .. }
+            | Error::NullKey { operation, .. }
+            | Error::MissingRow { operation, .. }
+            | Error::DuplicateRow { operation, .. } => Some(*operation),
+            _ => None,
+        }
+    }
+
+    /// PostgreSQL's code for it, where it has one.
+    #[must_use]
+    pub fn sqlstate(&self) -> Option<&str> {
+        match self {
+            Error::Query(error) => error.sqlstate(),
+            Error::Raised { raised, .. } | Error::TypeMismatch { raised, .. } => {
+                Some(raised.sqlstate())
+            }
+            Error::UnknownTable { .. } => Some("42P01"),
+            Error::DuplicateName { .. } => Some("42712"),
+            Error::DuplicateTable { .. } => Some("42P07"),
+            Error::NullKey { .. } => Some("23502"),
+            Error::DuplicateRow { .. } => Some("23505"),
+            _ => None,
+        }
+    }
+
     /// A stable name for the kind of error.
     #[must_use]
     pub fn code(&self) -> &'static str {

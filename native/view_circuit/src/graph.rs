@@ -7,6 +7,7 @@
 //! fail.
 
 mod arrangement;
+mod distinct;
 mod evaluate;
 mod existence;
 mod join;
@@ -26,6 +27,7 @@ use arrangement::Arrangement;
 pub(crate) use evaluate::Evaluator;
 pub(crate) use existence::Existence;
 pub(crate) use operator::{Operator, Output};
+pub(crate) use step::Changes;
 
 /// A node's place.
 pub(crate) type NodeId = usize;

@@ -43,6 +43,7 @@ mod row;
 mod scope;
 mod table;
 mod view;
+mod work;
 
 pub use batch::{Cell, IngestBatch, Record};
 pub use circuit::Circuit;

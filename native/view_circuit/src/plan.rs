@@ -1,15 +1,16 @@
 //! From a query to nodes of the graph.
 
+mod select;
 mod subquery;
 
-use shape_expr::sql::{ANSWERS, Item, Select, SqlExpr, answer_name};
+use shape_expr::sql::{ANSWERS, Select, SqlExpr, answer_name};
 use shape_expr::{Analysed, Column, ColumnType, Compiler, Expression, Param, Schema, Type};
 
 use crate::error::Error;
 use crate::graph::{Graph, NodeId, Operator, Output};
 use crate::scope::Scope;
 use crate::table::Tables;
-use crate::view::OutputColumn;
+pub(crate) use select::Relation;
 
 /// The most tables in one FROM: rows of a join have the columns of all.
 const MAX_TABLES: usize = 64;
@@ -22,13 +23,6 @@ pub(crate) struct Planner<'p> {
     pub params: &'p [Param<'p>],
     /// The nodes made, in order.
     pub made: &'p mut Vec<NodeId>,
-}
-
-/// A view's result: its columns, and then its key's.
-pub(crate) struct Planned {
-    pub node: NodeId,
-    pub columns: Vec<OutputColumn>,
-    pub key_types: Vec<Type>,
 }
 
 /// A node, and where the columns of a scope stand in its rows.
@@ -48,51 +42,6 @@ pub(super) fn unsupported(what: &str, position: usize) -> Error {
 }
 
 impl Planner<'_> {
-    /// A query on its own.
-    pub fn view(&mut self, select: &Select) -> Result<Planned, Error> {
-        let tables = self.tables;
-        let scope = Scope::new(&select.tables, tables, None)?;
-        let (rows, _) = self.rows(select, &scope)?;
-        let schema = scope.schema(None);
-        let (mut outputs, mut columns) = (Vec::new(), Vec::new());
-        for item in &select.items {
-            match item {
-                Item::All { qualifiers, position } => {
-                    let sources = scope.called(qualifiers);
-                    if sources.is_empty() {
-                        let table = qualifiers.join(".");
-                        return Err(Error::UnknownTable { table, at: *position });
-                    }
-                    for source in sources.iter().map(|source| &scope.sources[*source]) {
-                        let table = &self.tables.all[source.table];
-                        for (at, ty) in table.types.iter().enumerate() {
-                            let name = table.schema.columns()[at].name.clone();
-                            outputs.push(Output::Column(rows.place(&scope, source.start + at)));
-                            columns.push(OutputColumn { name, ty: ty.ty.clone() });
-                        }
-                    }
-                }
-                Item::Value { value, name } => {
-                    let value = self.compiler.analyse_value(value, &schema, self.params);
-                    let value = value.map_err(as_item)?;
-                    let name = name.clone().unwrap_or_else(|| "?column?".to_owned());
-                    columns.push(OutputColumn { name, ty: value.ty().clone() });
-                    outputs.push(self.output(value, &rows, &scope)?);
-                }
-            }
-        }
-        let mut key_types = Vec::new();
-        for source in &scope.sources {
-            let table = &self.tables.all[source.table];
-            for column in &table.key {
-                outputs.push(Output::Column(rows.place(&scope, source.start + column)));
-                key_types.push(table.types[*column].ty.clone());
-            }
-        }
-        let node = self.node(Operator::Map(outputs), &[rows.node]);
-        Ok(Planned { node, columns, key_types })
-    }
-
     /// The rows of a query before anything is selected of them, and the conditions that speak of the
     /// query around it.
     fn rows(&mut self, select: &Select, scope: &Scope<'_>) -> Result<(Rows, Correlated), Error> {
@@ -298,19 +247,6 @@ fn take(from: &mut Vec<Analysed>, mut test: impl FnMut(&Analysed) -> bool) -> Ve
     let (taken, rest) = std::mem::take(from).into_iter().partition(|arm| test(arm));
     *from = rest;
     taken
-}
-
-/// What a condition must not contain, SELECT could; it does not yet.
-fn as_item(error: shape_expr::Error) -> Error {
-    match error {
-        shape_expr::Error::Aggregate { name, position } => {
-            unsupported(&format!("aggregate function {name}"), position)
-        }
-        shape_expr::Error::WindowFunction { name, position } => {
-            unsupported(&format!("window function {name}"), position)
-        }
-        other => other.into(),
-    }
 }
 
 /// A schema of columns that only the planner knows.

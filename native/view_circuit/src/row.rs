@@ -1,5 +1,6 @@
 //! [`Row`]: one row's values, shared by all that hold it.
 
+use std::cmp::Ordering;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -13,6 +14,15 @@ use shape_expr::Owned;
 pub struct Row(Arc<[Owned]>);
 
 impl Row {
+    /// A total order, column by column: PostgreSQL's, NULL last, and of values that are equal there but
+    /// written differently by their bits.
+    #[must_use]
+    pub fn exact_cmp(&self, other: &Row) -> Ordering {
+        let mut pairs = self.iter().zip(other.iter()).map(|(a, b)| a.exact_cmp(b));
+        let first = pairs.find(|order| order.is_ne());
+        first.unwrap_or_else(|| self.len().cmp(&other.len()))
+    }
+
     /// The values, in order.
     #[must_use]
     pub fn values(&self) -> &[Owned] {

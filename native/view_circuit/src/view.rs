@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::delta::{Delta, Map};
 use crate::graph::NodeId;
 use crate::key::Key;
+use crate::plan::Relation;
 use crate::row::Row;
 
 /// A view's id, chosen by the caller.
@@ -50,7 +51,8 @@ pub struct OutputColumn {
 /// What became of one row of a view.
 ///
 /// A row's id is made of the primary keys of the rows it comes from, in the order of the query's
-/// tables, so that rows are told apart whatever is selected of them.
+/// tables, so that rows are told apart whatever is selected of them. Of SELECT DISTINCT, whose rows come
+/// from many, it is all that is selected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     id: Key,
@@ -107,7 +109,7 @@ impl ViewUpdate {
     }
 }
 
-/// A registered view. Its node's rows are the columns that are shown, and then those of the id.
+/// A registered view. Its node's rows begin with the columns that are shown.
 pub(crate) struct View {
     pub id: ViewId,
     pub node: NodeId,
@@ -121,15 +123,8 @@ pub(crate) struct View {
 }
 
 impl View {
-    pub fn new(
-        id: ViewId,
-        node: NodeId,
-        columns: Vec<OutputColumn>,
-        key_types: Vec<Type>,
-        format: Format,
-    ) -> View {
-        let key = (columns.len()..columns.len() + key_types.len()).collect();
-        let types = columns.iter().map(|column| column.ty.clone()).chain(key_types).collect();
+    pub fn new(id: ViewId, relation: Relation, format: Format) -> View {
+        let Relation { node, columns, types, id: key } = relation;
         let rows = (format == Format::Flat).then(BTreeMap::new);
         View { id, node, columns, types, key, rows, hash: 0 }
     }
@@ -143,7 +138,11 @@ impl View {
             *(if *weight < 0 { old } else { new }) = Some(row.clone());
         }
         let width = self.columns.len();
-        let change = |(id, (old, new))| Change { id, old, new, width };
+        let change = |(id, (old, new)): (Key, (Option<Row>, Option<Row>))| {
+            // An equal id may be written differently now.
+            let id = new.as_ref().map_or(id, |new| Key::of(new, &self.key));
+            Change { id, old, new, width }
+        };
         let mut changes: Vec<Change> = found.into_iter().map(change).collect();
         changes.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         if let Some(rows) = &mut self.rows {
@@ -165,6 +164,11 @@ impl View {
 
     pub fn hash(&self) -> Option<ContentHash> {
         self.rows.is_some().then_some(ContentHash(self.hash))
+    }
+
+    /// The types of what ids are made of.
+    pub fn id_types(&self) -> &[Type] {
+        &self.types[self.columns.len()..]
     }
 
     /// The rows that are kept, by id.

@@ -27,7 +27,7 @@ fn check(sql: &str, code: &str, from: &str) {
 
 #[test]
 fn what_is_not_supported_is_refused_by_name_and_place() {
-    check("SELECT DISTINCT x FROM a", "not_supported", "DISTINCT");
+    check("SELECT DISTINCT ON (x) x FROM a", "not_supported", "DISTINCT");
     check("SELECT x FROM a GROUP BY x", "not_supported", "GROUP BY");
     check("SELECT x FROM a ORDER BY x", "not_supported", "ORDER BY");
     check("SELECT x FROM a LIMIT 3", "not_supported", "LIMIT");

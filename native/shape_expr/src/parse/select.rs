@@ -44,6 +44,7 @@ impl<'t> Reader<'t> {
         self.refuse(&select, position)?;
         let found = RefCell::new(Vec::new());
         let mut query = Select {
+            distinct: !select.distinct_clause.is_empty(),
             items: Vec::with_capacity(select.target_list.len()),
             tables: Vec::new(),
             on: Vec::new(),
@@ -80,7 +81,7 @@ impl<'t> Reader<'t> {
             ("WITH", select.with_clause.is_some()),
             ("UNION, INTERSECT and EXCEPT", select.op() != SetOperation::SetopNone),
             ("VALUES", !select.values_lists.is_empty()),
-            ("SELECT DISTINCT", !select.distinct_clause.is_empty()),
+            ("DISTINCT ON", select.distinct_clause.iter().any(|node| node.node.is_some())),
             ("SELECT INTO", select.into_clause.is_some()),
             ("GROUP BY", !select.group_clause.is_empty()),
             ("HAVING", select.having_clause.is_some()),
@@ -102,7 +103,6 @@ impl<'t> Reader<'t> {
     fn find(&self, clause: &str, from: usize) -> usize {
         let words: Vec<&str> = match clause {
             "UNION, INTERSECT and EXCEPT" => vec!["UNION", "INTERSECT", "EXCEPT"],
-            "SELECT DISTINCT" => vec!["DISTINCT"],
             "SELECT INTO" => vec!["INTO"],
             other => vec![other.split(' ').next().unwrap_or(other)],
         };

@@ -12,6 +12,7 @@ mod locale;
 mod polymorphic;
 mod rows;
 pub(crate) mod sets;
+pub(crate) mod sorting;
 
 use bumpalo::Bump;
 

@@ -1,26 +1,24 @@
 //! A snapshot: all shapes and all that is acknowledged of their rows, at one record of the journal.
 //!
-//! A header, then blocks that each have a checksum and know their place: the table, the shapes by
-//! serial, what they say of keys by key and serial, and an end that counts the blocks. Written from
-//! the first byte to the last, read so, and never changed. `docs/formats.md` has the bytes.
+//! A file of blocks: the table, the shapes by serial, what they say of keys by key and serial, and an end
+//! that counts the blocks. Written from the first byte to the last, read so, and never changed.
+//! `docs/formats.md` has the bytes.
 
 use super::GoOn;
 use super::meta::Meta;
 use super::record::Replay;
 use super::shape::{ShapeWriter, StoredShape, read_shapes};
 use crate::membership::Held;
+use lane_index::blocks::{BLOCK, Block, BlockWriter, HEADER, Header};
 use lane_index::codec::{Bad, Input, put};
 use lane_index::storage::{Mapped, Storage};
-use lane_index::{Error, StorageFile, sealed};
+use lane_index::{Error, sealed};
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// The version that is written, and the newest that is read.
 pub const VERSION: u32 = 1;
 
 const MAGIC: [u8; 8] = *b"SHAPSNAP";
-const HEADER: usize = 64;
-const BLOCK: usize = 32;
 
 const META: u32 = 1;
 const SHAPES: u32 = 2;
@@ -29,8 +27,6 @@ const END: u32 = 4;
 
 /// A block is written when it has come to this length.
 const FULL: usize = 64 << 10;
-/// The longest payload: a shape that has a long clause and many parameters is in one block.
-const LONGEST: usize = u32::MAX as usize;
 
 /// A snapshot, as the manifest names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,17 +71,18 @@ pub fn number(file: &str) -> Option<u64> {
     (name(number) == file).then_some(number)
 }
 
+fn header(number: u64, applied_seq: u64, salt: u64, owner: u64) -> Header {
+    Header { magic: MAGIC, version: VERSION, fields: [number, applied_seq, salt, owner, 0] }
+}
+
 /// Writes a snapshot under a name that it has until it is whole.
 pub(super) struct SnapshotWriter {
-    file: Box<dyn StorageFile>,
+    blocks: BlockWriter,
     entry: SnapshotEntry,
-    salt: u64,
-    blocks: u64,
     shapes: ShapeWriter,
     keys: Vec<u8>,
     key_count: u64,
     last_key: Option<u128>,
-    buffer: Vec<u8>,
 }
 
 impl SnapshotWriter {
@@ -98,53 +95,12 @@ impl SnapshotWriter {
         salt: u64,
         meta: &Meta,
     ) -> Result<Self, Error> {
-        let mut file = sealed::create_anew(storage, path)?;
-        let mut header = [0; HEADER];
-        header[..8].copy_from_slice(&MAGIC);
-        header[8..12].copy_from_slice(&VERSION.to_le_bytes());
-        let fields = [number, applied_seq, salt, owner];
-        for (field, place) in fields.iter().zip(header[16..48].chunks_exact_mut(8)) {
-            place.copy_from_slice(&field.to_le_bytes());
-        }
-        let checksum = xxh3_64(&header[..56]);
-        header[56..].copy_from_slice(&checksum.to_le_bytes());
-        file.write_all(&header)?;
-        let entry =
-            SnapshotEntry { number, bytes: HEADER as u64, shapes: 0, salt: format!("{salt:016x}") };
-        let mut writer = Self {
-            file,
-            entry,
-            salt,
-            blocks: 0,
-            shapes: ShapeWriter::default(),
-            keys: Vec::new(),
-            key_count: 0,
-            last_key: None,
-            buffer: Vec::new(),
-        };
-        writer.block(META, 1, &meta.encode())?;
-        Ok(writer)
-    }
-
-    fn block(&mut self, kind: u32, count: u64, payload: &[u8]) -> Result<(), Error> {
-        let length = u32::try_from(payload.len()).map_err(|_| Error::Limit {
-            what: "bytes of a block",
-            got: payload.len() as u64,
-            limit: LONGEST as u64,
-        })?;
-        self.buffer.clear();
-        self.buffer.extend_from_slice(&[0; 8]);
-        self.buffer.extend_from_slice(&kind.to_le_bytes());
-        self.buffer.extend_from_slice(&length.to_le_bytes());
-        self.buffer.extend_from_slice(&self.entry.bytes.to_le_bytes());
-        self.buffer.extend_from_slice(&count.to_le_bytes());
-        self.buffer.extend_from_slice(payload);
-        let checksum = xxh3_64_with_seed(&self.buffer[8..], self.salt);
-        self.buffer[..8].copy_from_slice(&checksum.to_le_bytes());
-        self.file.write_all(&self.buffer)?;
-        self.entry.bytes += self.buffer.len() as u64;
-        self.blocks += 1;
-        Ok(())
+        let file = sealed::create_anew(storage, path)?;
+        let mut blocks = BlockWriter::begin(file, &header(number, applied_seq, salt, owner), salt)?;
+        blocks.block(META, 1, &meta.encode())?;
+        let entry = SnapshotEntry { number, bytes: 0, shapes: 0, salt: format!("{salt:016x}") };
+        let (shapes, keys) = (ShapeWriter::default(), Vec::new());
+        Ok(Self { blocks, entry, shapes, keys, key_count: 0, last_key: None })
     }
 
     /// The next shape, its serial above those before.
@@ -155,14 +111,11 @@ impl SnapshotWriter {
     }
 
     fn flush_shapes(&mut self) -> Result<(), Error> {
-        if self.shapes.count == 0 {
-            return Ok(());
+        if self.shapes.count > 0 {
+            self.blocks.block(SHAPES, self.shapes.count, &self.shapes.bytes)?;
+            self.shapes.clear();
         }
-        let mut shapes = std::mem::take(&mut self.shapes);
-        let written = self.block(SHAPES, shapes.count, &shapes.bytes);
-        shapes.clear();
-        self.shapes = shapes;
-        written
+        Ok(())
     }
 
     /// The next thing that is said of a key, after all shapes: by key and serial.
@@ -181,14 +134,12 @@ impl SnapshotWriter {
     }
 
     fn flush_keys(&mut self) -> Result<(), Error> {
-        if self.key_count == 0 {
-            return Ok(());
+        if self.key_count > 0 {
+            self.blocks.block(KEYS, self.key_count, &self.keys)?;
+            self.keys.clear();
+            (self.key_count, self.last_key) = (0, None);
         }
-        let mut keys = std::mem::take(&mut self.keys);
-        let written = self.block(KEYS, self.key_count, &keys);
-        keys.clear();
-        (self.keys, self.key_count, self.last_key) = (keys, 0, None);
-        written
+        Ok(())
     }
 
     /// Makes it durable; its name is the caller's to give.
@@ -197,9 +148,8 @@ impl SnapshotWriter {
         self.flush_keys()?;
         let mut counts = Vec::new();
         put(&mut counts, self.entry.shapes);
-        self.block(END, self.blocks, &counts)?;
-        self.file.sync()?;
-        Ok(self.entry)
+        let bytes = self.blocks.finish(END, &counts)?;
+        Ok(SnapshotEntry { bytes, ..self.entry })
     }
 }
 
@@ -246,37 +196,18 @@ impl Snapshot {
             return Err(Error::Missing { path, why: "the manifest names it" });
         }
         let bytes = storage.map(&path, mmap)?;
-        let damaged = |offset, what| Error::Damaged { path: path.clone(), offset, what };
-        let header = bytes.get(..HEADER).ok_or_else(|| damaged(0, "it is cut off"))?;
-        if header[..8] != MAGIC {
-            return Err(damaged(0, "it does not start as a snapshot does"));
-        }
-        let number_at = |at: usize| {
-            let mut number = [0; 8];
-            number.copy_from_slice(&header[at..at + 8]);
-            u64::from_le_bytes(number)
-        };
-        if number_at(56) != xxh3_64(&header[..56]) {
-            return Err(damaged(56, "the checksum of the header does not match"));
-        }
-        let version = number_at(8) as u32;
-        if version != VERSION {
-            return Err(Error::UnknownVersion { path, version, supported: VERSION });
-        }
-        let expected = [entry.number, applied_seq];
-        if [number_at(16), number_at(24)] != expected
-            || format!("{:016x}", number_at(32)) != entry.salt
-        {
-            return Err(damaged(16, "it is another snapshot than the manifest names"));
-        }
-        if number_at(40) != owner {
-            return Err(damaged(40, "it belongs to another router"));
-        }
+        let salt = entry.salt();
+        let (other_kind, other_file) = (
+            "it does not start as a snapshot does",
+            "it is another snapshot than the manifest names, or another router's",
+        );
+        let header = header(entry.number, applied_seq, salt, owner);
+        header.verify(&bytes, &path, [other_kind, other_file])?;
         if bytes.len() as u64 != entry.bytes {
             let offset = entry.bytes.min(bytes.len() as u64);
-            return Err(damaged(offset, "it has not the length that the manifest says"));
+            let what = "it has not the length that the manifest says";
+            return Err(Error::Damaged { path, offset, what });
         }
-        let salt = number_at(32);
         Ok(Self { path, bytes, salt, shapes: entry.shapes })
     }
 
@@ -369,23 +300,14 @@ impl Snapshot {
                 let offset = offset.min(self.bytes.len()) as u64;
                 Error::Damaged { path: self.path.clone(), offset, what }
             };
-            let header = self.bytes.get(at..).and_then(|rest| rest.get(..BLOCK));
-            let header = header.ok_or_else(|| damaged(at, "it ends without an end"))?;
-            let u64_at = |from: usize| {
-                let mut number = [0; 8];
-                number.copy_from_slice(&header[from..from + 8]);
-                u64::from_le_bytes(number)
-            };
-            let (kind, length) = (u64_at(8) as u32, (u64_at(8) >> 32) as usize);
-            let block = self.bytes.get(at..at + BLOCK + length);
-            let block = block.ok_or_else(|| damaged(at, "a block beyond the end of the file"))?;
-            if u64_at(0) != xxh3_64_with_seed(&block[8..], self.salt) {
-                return Err(damaged(at, "the checksum of a block does not match"));
-            }
-            if u64_at(16) != at as u64 || (blocks == 0) != (kind == META) || kind < last {
+            let rest = self.bytes.get(at..).unwrap_or_default();
+            let block =
+                Block::read(rest, at as u64, self.salt).map_err(|what| damaged(at, what))?;
+            let Block { kind, count, payload } = block;
+            if (blocks == 0) != (kind == META) || kind < last {
                 return Err(damaged(at, "a block out of its place"));
             }
-            let (count, payload) = (u64_at(24), &block[BLOCK..]);
+            let behind = at + block.bytes();
             match kind {
                 END => {
                     let mut input = Input::new(payload);
@@ -393,8 +315,8 @@ impl Snapshot {
                     if count != blocks || shapes != Ok(self.shapes) || input.end().is_err() {
                         return Err(damaged(at, "blocks are missing"));
                     }
-                    if at + BLOCK + length != self.bytes.len() {
-                        return Err(damaged(at + BLOCK + length, "something follows the end"));
+                    if behind != self.bytes.len() {
+                        return Err(damaged(behind, "something follows the end"));
                     }
                     return Ok(());
                 }
@@ -404,7 +326,7 @@ impl Snapshot {
                 })?,
                 _ => return Err(damaged(at + 8, "a block of no known kind")),
             }
-            (at, blocks, last) = (at + BLOCK + length, blocks + 1, kind);
+            (at, blocks, last) = (behind, blocks + 1, kind);
         }
     }
 }

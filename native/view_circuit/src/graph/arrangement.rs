@@ -28,7 +28,8 @@ impl Group {
         one.into_iter().chain(many.into_iter().flatten().map(|(row, weight)| (row, *weight)))
     }
 
-    fn len(&self) -> usize {
+    /// How many distinct rows there are.
+    pub fn len(&self) -> usize {
         match self {
             Group::One(..) => 1,
             Group::Many(rows) => rows.len(),

@@ -4,13 +4,14 @@
 //! A row stays or goes as its key's truth does, so the change is `dL * truth after + L * (truth after -
 //! truth before)`, and the second part looks only at keys whose truth changes.
 
-use shape_expr::Owned;
+use shape_expr::{EvalError, Owned};
 
 use super::KeyedDelta;
-use super::arrangement::Arrangement;
+use super::arrangement::{Arrangement, Group};
 use crate::delta::{Delta, Map};
 use crate::key::Key;
 use crate::row::Row;
+use crate::work::Work;
 
 /// What becomes of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -81,7 +82,9 @@ pub(super) fn change(
     kind: Existence,
     [left, right]: [&Arrangement; 2],
     [left_delta, right_delta]: [&KeyedDelta; 2],
-) -> Delta {
+    work: &mut Work,
+) -> Result<Delta, EvalError> {
+    work.rows(left_delta.len() + right_delta.len(), 1)?;
     let minds_null = kind.minds_null();
     let flips = flips(right, right_delta);
     let null = |moment: bool| moment && minds_null;
@@ -107,24 +110,27 @@ pub(super) fn change(
     let mut turn = |key: &Key| {
         let (before, after) = (was(key), is(key));
         if !kind.differs(before, after) {
-            return;
+            return work.rows(1, 1);
         }
-        for (row, weight) in left.get(key).into_iter().flat_map(|group| group.rows()) {
+        let group = left.get(key);
+        work.rows(1 + group.map_or(0, Group::len), 1)?;
+        for (row, weight) in group.into_iter().flat_map(Group::rows) {
             out.extend(kind.output(row, before).map(|row| (row, -weight)));
             out.extend(kind.output(row, after).map(|row| (row, weight)));
         }
+        Ok(())
     };
     if minds_null && before != after {
         // The first or last NULL, or the first or last row at all: it concerns keys that are not
         // named in the delta.
-        left.groups().for_each(|(key, _)| turn(key));
+        left.groups().try_for_each(|(key, _)| turn(key))?;
     } else {
-        flips.keys().for_each(|key| turn(key));
+        flips.keys().try_for_each(|key| turn(key))?;
     }
     for (key, row, weight) in left_delta {
         out.extend(kind.output(row, is(key)).map(|row| (row, *weight)));
     }
-    out
+    Ok(out)
 }
 
 /// The whole output.
@@ -153,12 +159,15 @@ fn flips<'d>(right: &Arrangement, delta: &'d KeyedDelta) -> Map<&'d Key, bool> {
         *sums.entry(key).or_insert(0) += weight;
     }
     let flipped = |(key, sum): (&'d Key, i64)| {
-        let before = right.get(key).map_or(0, |group| match sum < 0 {
-            true => group.rows().map(|(_, weight)| weight).sum::<i64>(),
-            // Rows that come to a key that is there change nothing.
-            false => 1,
-        });
-        let (was, is) = (before > 0, before + sum > 0);
+        let group = right.get(key);
+        // How many rows of many there are does not matter: no more are looked at than go.
+        let mut left = sum;
+        let stays = |weight: i64| {
+            left += weight;
+            left > 0
+        };
+        let was = group.is_some();
+        let is = sum > 0 || group.is_some_and(|group| group.rows().map(|(_, w)| w).any(stays));
         (was != is).then_some((key, is))
     };
     sums.into_iter().filter_map(flipped).collect()

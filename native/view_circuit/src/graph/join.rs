@@ -3,11 +3,14 @@
 //! It is bilinear: the change of `A join B` is `dA join B + A join dB + dA join dB`, with both
 //! integrals as they were before the step. NULL joins nothing.
 
+use shape_expr::EvalError;
+
 use super::KeyedDelta;
-use super::arrangement::Arrangement;
+use super::arrangement::{Arrangement, Group};
 use crate::delta::{Delta, Map};
 use crate::key::Key;
 use crate::row::Row;
+use crate::work::Work;
 
 fn pair(left: &Row, right: &Row) -> Row {
     left.iter().chain(right.iter()).cloned().collect()
@@ -17,14 +20,20 @@ fn pair(left: &Row, right: &Row) -> Row {
 pub(super) fn change(
     [left, right]: [&Arrangement; 2],
     [left_delta, right_delta]: [&KeyedDelta; 2],
-) -> Delta {
+    work: &mut Work,
+) -> Result<Delta, EvalError> {
     let mut out = Delta::new();
+    let width = |row: &Row, other: Option<&Group>| {
+        row.len() + other.and_then(|group| group.rows().next()).map_or(0, |(other, _)| other.len())
+    };
     let mut by_key: Map<&Key, Vec<(&Row, i64)>> = Map::default();
     for (key, row, weight) in right_delta {
         if key.has_null() {
             continue;
         }
-        let group = left.get(key).into_iter().flat_map(|group| group.rows());
+        let group = left.get(key);
+        work.rows(1 + group.map_or(0, Group::len), width(row, group))?;
+        let group = group.into_iter().flat_map(Group::rows);
         out.extend(group.map(|(other, w)| (pair(other, row), w * weight)));
         if !left_delta.is_empty() {
             by_key.entry(key).or_default().push((row, *weight));
@@ -34,12 +43,14 @@ pub(super) fn change(
         if key.has_null() {
             continue;
         }
-        let group = right.get(key).into_iter().flat_map(|group| group.rows());
+        let (group, new) = (right.get(key), by_key.get(key));
+        let rows = 1 + group.map_or(0, Group::len) + new.map_or(0, Vec::len);
+        work.rows(rows, width(row, group))?;
+        let group = group.into_iter().flat_map(Group::rows);
         out.extend(group.map(|(other, w)| (pair(row, other), weight * w)));
-        let new = by_key.get(key).into_iter().flatten();
-        out.extend(new.map(|(other, w)| (pair(row, other), weight * w)));
+        out.extend(new.into_iter().flatten().map(|(other, w)| (pair(row, other), weight * w)));
     }
-    out
+    Ok(out)
 }
 
 /// The whole output.

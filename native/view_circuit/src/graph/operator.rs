@@ -27,6 +27,8 @@ pub(crate) enum Operator {
     Arrange(Vec<usize>),
     /// Rows of two arrangements with equal keys, side by side.
     Join,
+    /// One row for each key of an arrangement.
+    Distinct,
     /// Rows of the first arrangement, by whether their keys are in the second.
     Existence(Existence),
 }
@@ -46,7 +48,7 @@ impl Operator {
                 a.len() == b.len() && a.iter().zip(b).all(same)
             }
             (Operator::Arrange(a), Operator::Arrange(b)) => a == b,
-            (Operator::Join, Operator::Join) => true,
+            (Operator::Join, Operator::Join) | (Operator::Distinct, Operator::Distinct) => true,
             (Operator::Existence(a), Operator::Existence(b)) => a == b,
             _ => false,
         }
@@ -71,7 +73,7 @@ impl Operator {
                 }
             }
             Operator::Arrange(columns) => columns.hash(state),
-            Operator::Join => {}
+            Operator::Join | Operator::Distinct => {}
             Operator::Existence(existence) => existence.hash(state),
         }
     }

@@ -3,7 +3,7 @@
 use shape_expr::EvalError;
 
 use super::operator::Operator;
-use super::{Evaluator, Graph, Node, NodeId, existence, join, step};
+use super::{Evaluator, Graph, Node, NodeId, distinct, existence, join, step};
 use crate::delta::{Delta, consolidate};
 use crate::table::Tables;
 
@@ -65,6 +65,7 @@ impl Graph {
                 return rows.map(|stored| (stored.row.clone(), 1)).collect();
             }
             Operator::Join => two().map(|(left, right)| join::whole(left, right)),
+            Operator::Distinct => self.index(node.inputs[0]).map(distinct::whole),
             Operator::Existence(kind) => {
                 two().map(|(left, right)| existence::whole(*kind, left, right))
             }

@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 use shape_expr::{EvalError, Predicate};
 
 use super::operator::{Operator, Output};
-use super::{Evaluator, Graph, KeyedDelta, Node, NodeId, existence, join};
+use super::{Evaluator, Graph, KeyedDelta, Node, NodeId, distinct, existence, join};
 use crate::delta::{Delta, Map, consolidate};
 use crate::key::Key;
 
@@ -50,6 +50,7 @@ impl Graph {
             let Some(node) = &self.nodes[id] else { continue };
             if let Operator::Arrange(columns) = &node.operator {
                 if let Some(rows) = changes.rows.get(&node.inputs[0]) {
+                    evaluator.work.rows(rows.len(), columns.len()).map_err(|error| (id, error))?;
                     let keyed = keyed(rows, columns);
                     changes.keyed.insert(id, keyed);
                     self.wake(id, &mut due);
@@ -79,6 +80,7 @@ impl Graph {
         let rows = || node.inputs.first().and_then(|input| changes.rows.get(input));
         let keyed = |at: usize| changes.keyed.get(&node.inputs[at]).unwrap_or(&NOTHING);
         let two = || Some([self.index(node.inputs[0])?, self.index(node.inputs[1])?]);
+        let work = &mut evaluator.work;
         let mut delta = match &node.operator {
             // Scans are where changes come from; arrangements are seen to above.
             Operator::Scan(_) | Operator::Arrange(_) => return Ok(Delta::new()),
@@ -90,11 +92,17 @@ impl Graph {
                 Some(rows) => return map(outputs, rows, evaluator),
                 None => return Ok(Delta::new()),
             },
-            Operator::Join => two().map(|indexes| join::change(indexes, [keyed(0), keyed(1)])),
+            Operator::Join => {
+                two().map(|indexes| join::change(indexes, [keyed(0), keyed(1)], work))
+            }
+            Operator::Distinct => {
+                self.index(node.inputs[0]).map(|index| Ok(distinct::change(index, keyed(0))))
+            }
             Operator::Existence(kind) => {
-                two().map(|indexes| existence::change(*kind, indexes, [keyed(0), keyed(1)]))
+                two().map(|indexes| existence::change(*kind, indexes, [keyed(0), keyed(1)], work))
             }
         }
+        .transpose()?
         .unwrap_or_default();
         consolidate(&mut delta);
         Ok(delta)

@@ -5,9 +5,9 @@
 //! the condition then reads.
 
 use shape_expr::Analysed;
-use shape_expr::sql::{ANSWERS, Item, Select, SqlExpr, Subquery};
+use shape_expr::sql::{ANSWERS, Select, SqlExpr, Subquery};
 
-use super::{Planner, Rows, answers, as_item, schema_of, unsupported};
+use super::{Planner, Rows, answers, schema_of, unsupported};
 use crate::error::Error;
 use crate::graph::{Existence, Operator, Output};
 use crate::scope::Scope;
@@ -91,7 +91,7 @@ impl Planner<'_> {
         let mut right_keys: Vec<Output> = (0..kept.len()).map(Output::Column).collect();
         if let Some(left) = &subquery.left {
             let items =
-                self.items(&subquery.select, &inner_scope, left.len(), subquery.position)?;
+                self.wanted(&subquery.select, &inner_scope, left.len(), subquery.position)?;
             let first = kept.len();
             let types = items.iter().enumerate();
             let types = types.map(|(at, item)| (at.to_string(), item.ty().clone())).collect();
@@ -129,44 +129,18 @@ impl Planner<'_> {
     }
 
     /// What a subquery selects, for IN.
-    fn items(
+    fn wanted(
         &mut self,
         select: &Select,
         scope: &Scope<'_>,
         wanted: usize,
         position: usize,
     ) -> Result<Vec<Analysed>, Error> {
-        let schema = scope.schema(None);
-        let mut items = Vec::with_capacity(wanted);
-        for item in &select.items {
-            let values = match item {
-                Item::Value { value, .. } => vec![value.clone()],
-                Item::All { qualifiers, position } => {
-                    let sources = scope.called(qualifiers);
-                    if sources.is_empty() {
-                        let table = qualifiers.join(".");
-                        return Err(Error::UnknownTable { table, at: *position });
-                    }
-                    let mut values = Vec::new();
-                    for source in sources.iter().map(|source| &scope.sources[*source]) {
-                        let name = source.reference.alias.as_ref();
-                        let name = name.unwrap_or(&source.reference.name);
-                        for column in self.tables.all[source.table].schema.columns() {
-                            values.push(SqlExpr::column(&[name, &column.name], *position));
-                        }
-                    }
-                    values
-                }
-            };
-            for value in values {
-                let value = self.compiler.analyse_value(&value, &schema, self.params);
-                let value = value.map_err(as_item)?;
-                if !value.reads_only(|column| column < scope.width) {
-                    let what = "a subquery that selects from the query around it";
-                    return Err(unsupported(what, value.position()));
-                }
-                items.push(value);
-            }
+        let items: Vec<Analysed> =
+            self.items(select, scope)?.into_iter().map(|(_, item)| item).collect();
+        if let Some(item) = items.iter().find(|item| !item.reads_only(|c| c < scope.width)) {
+            let what = "a subquery that selects from the query around it";
+            return Err(unsupported(what, item.position()));
         }
         match items.len() == wanted {
             true => Ok(items),

@@ -13,6 +13,7 @@ pub type Data = [BTreeMap<i64, [Value; 2]>; 3];
 /// `SELECT items FROM tables WHERE condition`.
 #[derive(Clone, Debug)]
 pub struct Query {
+    pub distinct: bool,
     /// Tables and the names they go by.
     pub tables: Vec<(usize, String)>,
     pub items: Vec<Term>,
@@ -40,9 +41,13 @@ pub enum Condition {
 
 type Environment<'e> = Vec<(&'e str, [Value; 3])>;
 
-/// id -> items. The id is made of the ids of the tables' rows.
+/// id -> items. The id is made of the ids of the tables' rows; of DISTINCT it is the items.
 pub fn evaluate(query: &Query, data: &Data) -> BTreeMap<Vec<Value>, Vec<Value>> {
-    rows(query, data, &Vec::new()).into_iter().collect()
+    let rows = rows(query, data, &Vec::new()).into_iter();
+    match query.distinct {
+        true => rows.map(|(_, items)| (items.clone(), items)).collect(),
+        false => rows.collect(),
+    }
 }
 
 fn rows(query: &Query, data: &Data, outer: &Environment<'_>) -> Vec<(Vec<Value>, Vec<Value>)> {
@@ -123,7 +128,9 @@ impl Query {
         let list = |all: Vec<String>| all.join(", ");
         let tables = self.tables.iter().map(|(table, name)| format!("{} {name}", TABLES[*table]));
         let items = self.items.iter().map(Term::sql);
-        let mut sql = format!("SELECT {} FROM {}", list(items.collect()), list(tables.collect()));
+        let distinct = if self.distinct { "DISTINCT " } else { "" };
+        let (items, tables) = (list(items.collect()), list(tables.collect()));
+        let mut sql = format!("SELECT {distinct}{items} FROM {tables}");
         if !self.condition.is_empty() {
             let arms: Vec<String> = self.condition.iter().map(Condition::sql).collect();
             sql += &format!(" WHERE {}", arms.join(" AND "));

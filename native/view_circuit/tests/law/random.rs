@@ -22,7 +22,7 @@ pub fn query(rng: &mut Rng) -> Query {
     }
     let items = (0..1 + rng.usize(..3)).map(|_| term(rng, &names)).collect();
     rng.shuffle(&mut condition);
-    Query { tables, items, condition }
+    Query { distinct: rng.u8(..4) == 0, tables, items, condition }
 }
 
 fn column(rng: &mut Rng, names: &[&str]) -> Term {
@@ -117,7 +117,7 @@ fn subquery(rng: &mut Rng, items: usize, depth: usize) -> Query {
         condition.push(arm(rng, &names, depth - 1));
     }
     let items = (0..items).map(|_| term(rng, &names)).collect();
-    Query { tables, items, condition }
+    Query { distinct: rng.u8(..4) == 0, tables, items, condition }
 }
 
 fn correlate(rng: &mut Rng, names: &[&str], query: &mut Query) {
