@@ -8,6 +8,7 @@
 
 mod aggregate;
 mod arrangement;
+mod dispatch;
 mod distinct;
 mod evaluate;
 mod existence;
@@ -31,6 +32,7 @@ use crate::row::Row;
 use aggregate::Groups;
 pub(crate) use aggregate::{Call, Grouping};
 use arrangement::Arrangement;
+use dispatch::{Dispatch, Target};
 pub(crate) use evaluate::Evaluator;
 pub(crate) use existence::Existence;
 pub(crate) use operator::{Operator, Output};
@@ -48,7 +50,10 @@ pub(crate) type KeyedDelta = Vec<(Key, Row, i64)>;
 struct Node {
     operator: Operator,
     inputs: SmallVec<[NodeId; 2]>,
+    /// Those that every change of its output concerns.
     consumers: Vec<NodeId>,
+    /// Filters of its output that concern some rows only.
+    filters: Option<Box<Dispatch>>,
     /// Views whose result this node's output is.
     views: usize,
     /// More than that of any input: nodes run in the order of their ranks.
@@ -68,7 +73,7 @@ impl State {
     /// Of no rows.
     fn of(operator: &Operator) -> State {
         match operator {
-            Operator::Arrange(_) => State::Arranged(Arrangement::default()),
+            Operator::Arrange(columns) => State::Arranged(Arrangement::new(columns)),
             Operator::Aggregate(_) => State::Grouped(Groups::default()),
             Operator::TopK(_) => State::Sorted(Sorted::default()),
             _ => State::Nothing,
@@ -79,6 +84,8 @@ impl State {
 /// What a circuit is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
+    /// Rows in tables.
+    pub table_rows: usize,
     /// Operators, arrangements among them.
     pub nodes: usize,
     /// Arrangements: indexes of rows by key.
@@ -102,6 +109,14 @@ pub(crate) struct Graph {
     hasher: RandomState,
 }
 
+impl Node {
+    /// One of those that read its output.
+    fn consumer(&self) -> Option<NodeId> {
+        let filter = || self.filters.as_ref().and_then(|filters| filters.any());
+        self.consumers.first().copied().or_else(filter)
+    }
+}
+
 impl Graph {
     /// The node that does this to these inputs; made if there is none. New ones are noted in `made`.
     pub fn node(
@@ -117,14 +132,24 @@ impl Graph {
         let rank = inputs.iter().map(|input| self.rank(*input) + 1).max().unwrap_or(0);
         let state = State::of(&operator);
         let (inputs, consumers) = (SmallVec::from_slice(inputs), Vec::new());
-        let node = Node { operator, inputs, consumers, views: 0, rank, state };
+        let target = Target::of(&operator);
+        let node = Node { operator, inputs, consumers, filters: None, views: 0, rank, state };
         let id = self.free.pop().unwrap_or_else(|| {
             self.nodes.push(None);
             self.nodes.len() - 1
         });
-        for input in node.inputs.clone() {
-            if let Some(input) = &mut self.nodes[input] {
-                input.consumers.push(id);
+        match (target, node.inputs.first()) {
+            (Some(target), Some(input)) => {
+                if let Some(input) = &mut self.nodes[*input] {
+                    input.filters.get_or_insert_default().add(target, id);
+                }
+            }
+            _ => {
+                for input in node.inputs.clone() {
+                    if let Some(input) = &mut self.nodes[input] {
+                        input.consumers.push(id);
+                    }
+                }
             }
         }
         self.nodes[id] = Some(node);
@@ -161,7 +186,9 @@ impl Graph {
     /// Frees those of these nodes that nothing needs, and then what they needed.
     pub fn sweep(&mut self, mut candidates: Vec<NodeId>) {
         while let Some(id) = candidates.pop() {
-            let needless = |node: &mut Node| node.views == 0 && node.consumers.is_empty();
+            let needless = |node: &mut Node| {
+                node.views == 0 && node.consumers.is_empty() && node.filters.is_none()
+            };
             let Some(node) = self.nodes[id].take_if(needless) else { continue };
             let hash = self.hash(&node.operator, &node.inputs);
             if let Some(alike) = self.known.get_mut(&hash) {
@@ -170,8 +197,16 @@ impl Graph {
                     self.known.remove(&hash);
                 }
             }
+            let mut target = Target::of(&node.operator);
             for input in &node.inputs {
                 if let Some(input) = &mut self.nodes[*input] {
+                    if let (Some(target), Some(filters)) = (target.take(), &mut input.filters) {
+                        filters.remove(target, id);
+                        if filters.is_empty() {
+                            input.filters = None;
+                        }
+                        continue;
+                    }
                     // One entry for each time it is an input: a self-join has two.
                     if let Some(at) = input.consumers.iter().position(|consumer| *consumer == id) {
                         input.consumers.swap_remove(at);
@@ -188,8 +223,8 @@ impl Graph {
         let mut at = id;
         loop {
             match &self.nodes[at] {
-                Some(node) if node.views == 0 => match node.consumers.first() {
-                    Some(next) => at = *next,
+                Some(node) if node.views == 0 => match node.consumer() {
+                    Some(next) => at = next,
                     None => return at,
                 },
                 _ => return at,

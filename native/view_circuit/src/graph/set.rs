@@ -102,7 +102,7 @@ pub(super) fn change(
 pub(super) fn whole(operation: SetOperation, left: &Arrangement, right: &Arrangement) -> Delta {
     let mut out = Delta::new();
     for (key, group) in left.groups() {
-        let groups = [Some(group), right.get(key)];
+        let groups = [Some(group), right.get(&key)];
         let (copies, row) = operation.copies(&sides(groups, [&[], &[]]));
         let row = |copy| row.map(|row| (operation.row(row, copy), 1));
         out.extend((1..=copies).filter_map(row));
