@@ -43,6 +43,7 @@ mod plan;
 mod row;
 mod scope;
 mod table;
+mod tree;
 mod view;
 mod work;
 
@@ -53,4 +54,5 @@ pub use graph::Stats;
 pub use key::Key;
 pub use row::Row;
 pub use table::TableSpec;
+pub use tree::{Branch, TreeRow};
 pub use view::{Change, ContentHash, Format, OutputColumn, ViewId, ViewUpdate};
