@@ -186,7 +186,8 @@ fn circuit_register<'a>(
                 .register(number, sql, &parameters, kept)
                 .map_err(|error| told(error, &open.views, Some(&name)))?;
             let columns = open.circuit.columns(number)?;
-            let info = ViewInfo::new(name, telling, columns, open.circuit.id_types(number)?);
+            let id_types = open.circuit.id_types(number)?;
+            let info = ViewInfo::new(name, telling, columns, id_types);
             let info = open.views.add(number, info);
             Ok(open.tell(info, update))
         })?;

@@ -172,8 +172,8 @@ impl View {
     }
 
     /// The types of what ids are made of.
-    pub fn id_types(&self) -> &[Type] {
-        &self.types[self.columns.len()..]
+    pub fn id_types(&self) -> impl Iterator<Item = &Type> {
+        self.key.iter().map(|column| &self.types[*column])
     }
 
     /// The rows that are kept, by id.
