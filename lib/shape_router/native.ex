@@ -11,6 +11,11 @@ defmodule ShapeRouter.Native do
 
   def router_new(_table, _settings), do: nif()
   def router_open(_table, _settings, _directory, _how), do: nif()
+  def reader_new(_options), do: nif()
+  def reader_read(_reader, _table, _key, _keys, _columns), do: nif()
+  def scan_begin(_options, _table, _snapshot), do: nif()
+  def scan_next(_scan), do: nif()
+  def scan_close(_scan), do: nif()
   def log_store_open(_directory, _settings, _owner), do: nif()
   def log_store_close(_store), do: nif()
   def log_store_logs(_store), do: nif()

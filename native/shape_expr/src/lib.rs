@@ -65,6 +65,14 @@ pub use compiler::{Compiler, MAX_CLAUSE_BYTES, MAX_DEPTH, MAX_NODES, Options, Pa
 pub use error::{Error, EvalError, Raise};
 pub use expression::{Analysed, Expression};
 pub use owned::Owned;
+/// A subquery's text in one form, whatever the spacing, comments and case of words.
+///
+/// # Errors
+/// It is no subquery.
+pub fn canonical_subquery(subquery: &str) -> Result<String, Error> {
+    parse::subquery::canonical(subquery)
+}
+
 pub use packed::{Packed, Predicates};
 pub use predicate::{Compiled, Predicate, PredicateRef, Residual};
 pub use row::{Datum, Row, RowSource, decode};

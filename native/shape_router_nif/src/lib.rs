@@ -18,6 +18,7 @@
 //! | `answer` | an answer -> terms |
 //! | `error` | errors -> terms |
 //! | `source` | the replication connection |
+//! | `query` | rows as they stand in the database now |
 //! | `wal` | the transactions that it brings -> terms |
 //! | `wal_route` | a connection's bytes -> answers |
 //! | `wal_group` | rows' bytes in groups |
@@ -70,6 +71,7 @@ mod operation_cache;
 mod param;
 mod pin;
 mod predicate;
+mod query;
 mod router;
 mod row;
 mod schema;

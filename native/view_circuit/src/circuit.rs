@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::graph::{Changes, Evaluator, Graph, NodeId, Operator, Stats};
 use crate::ingest;
 use crate::key::Key;
+use crate::parallel::Parallel;
 use crate::plan::Planner;
 use crate::row::Row;
 use crate::table::{TableSpec, Tables};
@@ -21,6 +22,7 @@ pub struct Circuit {
     graph: Graph,
     compiler: Compiler,
     evaluator: Evaluator,
+    parallel: Parallel,
     views: Map<ViewId, View>,
     /// The views that show a node's output.
     shown: Map<NodeId, Vec<ViewId>>,
@@ -48,6 +50,7 @@ impl Circuit {
             graph: Graph::default(),
             compiler: Compiler::new(options)?,
             evaluator: Evaluator::default(),
+            parallel: Parallel::default(),
             views: Map::default(),
             shown: Map::default(),
         })
@@ -155,10 +158,10 @@ impl Circuit {
         let mut deltas = Vec::with_capacity(staged.len());
         for staged in &staged {
             if let Some(scan) = self.graph.find(&Operator::Scan(staged.table), &[]) {
-                deltas.push((scan, staged.delta(&self.tables)));
+                deltas.push((scan, staged.delta()));
             }
         }
-        let computed = self.graph.compute(deltas, &mut self.evaluator);
+        let computed = self.graph.compute(deltas, &mut self.evaluator, &self.parallel);
         let changes = computed.map_err(|(node, raised)| self.raised(node, raised))?;
         if let Some(more) = bounded {
             self.count_shown(&changes, more).map_err(|(node, raised)| self.raised(node, raised))?;
