@@ -221,7 +221,7 @@ impl Circuit {
     ///
     /// # Errors
     /// [`Error::UnknownView`].
-    pub fn id_types(&self, id: ViewId) -> Result<&[Type], Error> {
+    pub fn id_types(&self, id: ViewId) -> Result<impl Iterator<Item = &Type>, Error> {
         Ok(self.view(id)?.id_types())
     }
 

@@ -130,7 +130,6 @@ pub(crate) struct View {
     /// The types of all columns, those of the id too.
     types: Vec<Type>,
     key: Vec<usize>,
-    id_types: Vec<Type>,
     order: Arc<[SortColumn]>,
     /// The rows, where they are kept.
     rows: Option<BTreeMap<Place, Row>>,
@@ -140,11 +139,10 @@ pub(crate) struct View {
 impl View {
     pub fn new(id: ViewId, relation: Relation, format: Format) -> View {
         let Relation { node, columns, types, id: key, order, .. } = relation;
-        let id_types = key.iter().map(|column| types[*column].ty.clone()).collect();
         let types = types.into_iter().map(|ty| ty.ty).collect();
         let rows = (format == Format::Flat).then(BTreeMap::new);
         let order = order.into();
-        View { id, node, columns, types, key, id_types, order, rows, hash: 0 }
+        View { id, node, columns, types, key, order, rows, hash: 0 }
     }
 
     fn place(&self, row: &Row, id: &Key) -> Place {
@@ -201,8 +199,8 @@ impl View {
     }
 
     /// The types of what ids are made of.
-    pub fn id_types(&self) -> &[Type] {
-        &self.id_types
+    pub fn id_types(&self) -> impl Iterator<Item = &Type> {
+        self.key.iter().map(|column| &self.types[*column])
     }
 
     /// The rows that are kept, in the order the query says, and by id.
