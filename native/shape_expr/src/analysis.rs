@@ -105,6 +105,13 @@ pub enum Access<'p> {
         /// The column.
         column: usize,
     },
+    /// True only where these columns are in a set.
+    InSet {
+        /// The columns, in the order of the set's.
+        columns: Vec<usize>,
+        /// The set's number.
+        set: u32,
+    },
     /// Any one of these suffices.
     And(Vec<Access<'p>>),
     /// All of these are needed.
@@ -200,6 +207,10 @@ pub(crate) enum Plan {
     IsNull {
         column: u32,
     },
+    InSet {
+        columns: Vec<u32>,
+        slot: u32,
+    },
     And(Vec<Plan>),
     Or(Vec<Plan>),
 }
@@ -269,6 +280,10 @@ impl Plan {
                 word(17, u64::from(*slot));
             }
             Plan::IsNull { column } => word(18, u64::from(*column)),
+            Plan::InSet { columns, slot } => {
+                word(19, u64::from(*slot));
+                columns.iter().for_each(|column| word(4, u64::from(*column)));
+            }
             Plan::And(parts) | Plan::Or(parts) => {
                 let tag = if matches!(self, Plan::And(_)) { 6 } else { 7 };
                 word(tag, parts.len() as u64);
@@ -328,6 +343,13 @@ impl Plan {
                 matching(*column as usize, constants.value(*slot), *starts, *convert)
             }
             Plan::IsNull { column } => Access::IsNull { column: *column as usize },
+            Plan::InSet { columns, slot } => match constants.value(*slot) {
+                Value::Int(set) if u32::try_from(set).is_ok() => {
+                    let columns = columns.iter().map(|&column| column as usize).collect();
+                    Access::InSet { columns, set: set as u32 }
+                }
+                _ => Access::Scan,
+            },
             Plan::And(parts) => {
                 let mut parts: Vec<_> =
                     parts.iter().map(|part| part.instantiate(constants)).collect();
@@ -485,6 +507,17 @@ pub(crate) fn plan(expr: &Expr, negated: bool, slot: &dyn Fn(&Expr) -> Option<u3
             _ => json::plan(expr, negated, slot),
         }
         .unwrap_or(Plan::Scan),
+        Node::InSet { left, .. } if !negated => {
+            // Cast to another kind, a column would have to be cast at every look-up.
+            let columns = left.iter().map(|left| match column(left) {
+                Some((column, Convert::AsIs)) => Some(column),
+                _ => None,
+            });
+            match (columns.collect::<Option<Vec<u32>>>(), slot(expr)) {
+                (Some(columns), Some(slot)) => Plan::InSet { columns, slot },
+                _ => Plan::Scan,
+            }
+        }
         Node::AnyArray { function, all, args } => {
             let fits = match (negated, all) {
                 (false, false) => function.strategy == Strategy::Equal,

@@ -8,6 +8,7 @@ use crate::error::{Error, Raise};
 use crate::expr::{Expr, Function, Node};
 use crate::fold;
 use crate::program::Op;
+use crate::sets::{Polarity, polarities};
 use crate::values::regex::Refused;
 
 /// A clause's program and its constants.
@@ -16,6 +17,8 @@ pub(crate) struct Code {
     pub constants: Vec<Const>,
     pub depth: usize,
     pub columns: ColumnSet,
+    /// The slots of the numbers of sets, each with how the clause depends on it.
+    pub sets: Vec<(u32, Polarity)>,
     pub access: Plan,
     /// What the access plan leaves open; `None` if it says everything.
     pub residual: Option<Residual>,
@@ -77,6 +80,10 @@ pub(crate) fn generate(expr: &Expr) -> Result<Code, Error> {
         slots.binary_search_by_key(&key, |(at, _)| *at).ok().map(|found| slots[found].1)
     };
     let access = analysis::plan(expr, false, &slot_of);
+    let mut sets = Vec::new();
+    polarities(expr, Polarity::Positive, &mut |node, polarity| {
+        sets.extend(slot_of(node).map(|slot| (slot, polarity)));
+    });
     // Arms of an AND that the plan says all about need no evaluation.
     let arms = match &expr.node {
         Node::And(arms) => arms.as_slice(),
@@ -107,6 +114,7 @@ pub(crate) fn generate(expr: &Expr) -> Result<Code, Error> {
         origins: generator.origins,
         depth: generator.most,
         columns: generator.columns,
+        sets,
         access,
         residual,
     })
@@ -355,6 +363,13 @@ impl Generator {
                 self.push();
             }
             Node::Collate { inner, .. } => self.expression(inner),
+            Node::InSet { set, left, .. } => {
+                self.all(left);
+                let number = Const::Int(i64::from(*set));
+                let set = self.constant(expr, number, Origin::None);
+                self.ops.push(Op::InValues { set, argc: left.len() as u16 });
+                self.push();
+            }
             // A row stands in null tests only, and folding has taken those apart.
             _ => {
                 self.ops.push(Op::Raise(Raise::NotSupported));

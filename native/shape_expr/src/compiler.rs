@@ -14,8 +14,10 @@ use crate::parse::ast::Ast;
 use crate::parse::literals::{self, Tokens};
 use crate::predicate::{Compiled, Predicate};
 use crate::program::{self, Template};
+use crate::resolve::sets::Known as KnownTypes;
 use crate::resolve::{self, Resolved, sorting};
 use crate::schema::Schema;
+use crate::sets::{FIRST_ITEM, SetColumn, Subqueries};
 use crate::sql::SqlExpr;
 use crate::text_cache::{self, Known, Sites, Skeleton, TextCache};
 use crate::types::{ColumnType, Type};
@@ -139,6 +141,106 @@ impl Compiler {
         };
         self.key = key;
         result
+    }
+
+    /// Compiles a clause that may contain `IN (SELECT ...)`; `subqueries` says what those are. A clause
+    /// without one is compiled as [`Compiler::compile`] does.
+    ///
+    /// # Errors
+    /// As [`Compiler::compile`]; those of `subqueries`.
+    pub fn compile_with_sets(
+        &mut self,
+        clause: &str,
+        schema: &Schema,
+        params: &[Param<'_>],
+        subqueries: &mut dyn Subqueries,
+    ) -> Result<Compiled, Error> {
+        if !may_have_subquery(clause) {
+            return self.compile(clause, schema, params);
+        }
+        let depth = parse::check(clause)?;
+        let (ast, found) = on_big_stack(depth, || parse::subquery::parse(clause, params))?;
+        if found.is_empty() {
+            return self.compile(clause, schema, params);
+        }
+        let mut known = Vec::with_capacity(found.len());
+        for compared in found {
+            let types = subqueries.types(&compared.subquery)?;
+            known.push(KnownTypes { compared, types });
+        }
+        let mut resolved = on_big_stack(depth, || {
+            resolve::resolve_with(&ast, &known, schema, params, &self.options, &self.zone)
+        })?;
+        on_big_stack(depth, || {
+            let numbers = &mut HashMap::new();
+            self.number(&mut resolved.expr, &known, depth, subqueries, numbers)
+        })?;
+        let built = on_big_stack(depth, || build_resolved(resolved, &self.zone, None))?;
+        Ok(self.finish(built, schema, None))
+    }
+
+    /// Puts the numbers of sets in the place of those of the subqueries.
+    fn number(
+        &mut self,
+        expr: &mut Expr,
+        known: &[KnownTypes],
+        depth: usize,
+        subqueries: &mut dyn Subqueries,
+        numbers: &mut HashMap<u32, u32>,
+    ) -> Result<(), Error> {
+        if let Node::InSet { set, left, items } = &mut expr.node {
+            let at = *set as usize;
+            *set = match numbers.get(set) {
+                Some(number) => *number,
+                None => {
+                    let types = known.get(at).and_then(|known| known.types.as_deref());
+                    let items = std::mem::take(items);
+                    let mut columns = Vec::with_capacity(items.len());
+                    for (at, (item, left)) in items.into_iter().zip(left.iter()).enumerate() {
+                        let ty = types.and_then(|types| types.get(at)).cloned();
+                        columns.push(self.set_column(item, ty, left.ty.clone(), depth)?);
+                    }
+                    let subquery = &known[at].compared.subquery;
+                    let number = subqueries.set(subquery, columns)?;
+                    numbers.insert(*set, number);
+                    number
+                }
+            };
+        }
+        let mut result = Ok(());
+        expr.children_mut(&mut |child| {
+            if result.is_ok() {
+                result = self.number(child, known, depth, subqueries, numbers);
+            }
+        });
+        result
+    }
+
+    /// What the item of a subquery is, and how it becomes what is compared.
+    fn set_column(
+        &mut self,
+        mut item: Expr,
+        selected: Option<ColumnType>,
+        compared: Type,
+        depth: usize,
+    ) -> Result<SetColumn, Error> {
+        if let Node::Column(_) = item.node {
+            let item = selected.unwrap_or_else(|| ColumnType::new(item.ty.clone()));
+            return Ok(SetColumn { item, compared, convert: None });
+        }
+        let mut innermost = &item;
+        while let Node::Call { args, .. } | Node::Map { args, .. } = &innermost.node {
+            match args.first() {
+                Some(first) => innermost = first,
+                None => break,
+            }
+        }
+        let selected = selected.unwrap_or_else(|| ColumnType::new(innermost.ty.clone()));
+        item.move_columns(&mut |column| column.saturating_sub(FIRST_ITEM));
+        let (template, constants, ty) =
+            self.generate(Analysed { expr: item, late: None, depth })?;
+        let convert = Some(Expression { template, constants, ty });
+        Ok(SetColumn { item: selected, compared, convert })
     }
 
     /// Resolves a condition of a query.
@@ -349,6 +451,7 @@ impl Compiler {
             ops: code.ops.as_slice().into(),
             depth: code.depth,
             columns: code.columns.clone(),
+            sets: code.sets.as_slice().into(),
             access: code.access.clone(),
             residual: code.residual.take(),
             shared_ops: program::share(&code.ops),
@@ -401,8 +504,16 @@ fn build(
     (schema, params, options, zone): Settings<'_>,
     positions: Option<&[usize]>,
 ) -> Result<Built, Error> {
-    let Resolved { expr, schema, late, reads } =
-        resolve::resolve(ast, schema, params, options, zone)?;
+    build_resolved(resolve::resolve(ast, schema, params, options, zone)?, zone, positions)
+}
+
+/// Everything after resolution.
+fn build_resolved(
+    resolved: Resolved,
+    zone: &Zone,
+    positions: Option<&[usize]>,
+) -> Result<Built, Error> {
+    let Resolved { expr, schema, late, reads } = resolved;
     let sites = positions.map(|positions| Sites::find(&expr, positions));
     let position = expr.position;
     let folded = fold::fold(expr, zone)
@@ -411,6 +522,13 @@ fn build(
         return Err(error);
     }
     Ok(Built { code: codegen::generate(&folded)?, schema, reads, sites })
+}
+
+/// Could there be a subquery in the clause?
+fn may_have_subquery(clause: &str) -> bool {
+    let words: [&[u8]; 4] = [b"select", b"with", b"values", b"table"];
+    let clause = clause.as_bytes();
+    words.iter().any(|word| clause.windows(word.len()).any(|w| w.eq_ignore_ascii_case(word)))
 }
 
 /// Runs what recurses as deep as a clause's tree.

@@ -135,6 +135,13 @@ pub(crate) enum Node {
         function: Function,
         args: Vec<Expr>,
     },
+    /// `(left) IN (set)`: the set's number, and until that is known the subquery's; `items` is what the
+    /// subquery selects, cast to what is compared. Those are not of this row, and no children.
+    InSet {
+        set: u32,
+        left: Vec<Expr>,
+        items: Vec<Expr>,
+    },
     Raise(Raise),
 }
 
@@ -181,7 +188,8 @@ impl Expr {
             | Node::Coalesce(args)
             | Node::MinMax { args, .. }
             | Node::Map { args, .. }
-            | Node::Row(args) => args.iter().for_each(visit),
+            | Node::Row(args)
+            | Node::InSet { left: args, .. } => args.iter().for_each(visit),
             Node::Not(inner) | Node::Test(_, inner) | Node::Collate { inner, .. } => visit(inner),
             Node::Distinct { args, .. }
             | Node::NullIf { args, .. }
@@ -204,7 +212,7 @@ impl Expr {
     }
 
     /// The same, to change them.
-    fn children_mut(&mut self, visit: &mut dyn FnMut(&mut Expr)) {
+    pub(crate) fn children_mut(&mut self, visit: &mut dyn FnMut(&mut Expr)) {
         match &mut self.node {
             Node::Const(_) | Node::Late(_) | Node::Raise(_) | Node::Column(_) => {}
             Node::Call { args, .. }
@@ -214,7 +222,8 @@ impl Expr {
             | Node::Coalesce(args)
             | Node::MinMax { args, .. }
             | Node::Map { args, .. }
-            | Node::Row(args) => args.iter_mut().for_each(visit),
+            | Node::Row(args)
+            | Node::InSet { left: args, .. } => args.iter_mut().for_each(visit),
             Node::Not(inner) | Node::Test(_, inner) | Node::Collate { inner, .. } => visit(inner),
             Node::Distinct { args, .. }
             | Node::NullIf { args, .. }

@@ -49,6 +49,7 @@ mod program;
 mod resolve;
 mod row;
 mod schema;
+mod sets;
 pub mod sql;
 mod stored;
 mod text_cache;
@@ -64,10 +65,19 @@ pub use compiler::{Compiler, MAX_CLAUSE_BYTES, MAX_DEPTH, MAX_NODES, Options, Pa
 pub use error::{Error, EvalError, Raise};
 pub use expression::{Analysed, Expression};
 pub use owned::Owned;
+/// A subquery's text in one form, whatever the spacing, comments and case of words.
+///
+/// # Errors
+/// It is no subquery.
+pub fn canonical_subquery(subquery: &str) -> Result<String, Error> {
+    parse::subquery::canonical(subquery)
+}
+
 pub use packed::{Packed, Predicates};
 pub use predicate::{Compiled, Predicate, PredicateRef, Residual};
 pub use row::{Datum, Row, RowSource, decode};
 pub use schema::{Column, Part, Schema};
+pub use sets::{MAX_SET_COLUMNS, Polarity, SetColumn, SetUse, Sets, Subqueries, Subquery};
 pub use truth::Truth;
 pub use types::{Collation, ColumnType, Element, EnumType, Type};
 pub use value::{Eval, Value};

@@ -9,7 +9,9 @@ use crate::error::EvalError;
 use crate::program::{self, Template};
 use crate::row::Row;
 use crate::schema::Schema;
+use crate::sets::SetUse;
 use crate::truth::Truth;
+use crate::value::Value;
 use crate::vm::Vm;
 
 /// A compiled clause: a template that many clauses share, and this one's constants.
@@ -110,6 +112,23 @@ impl<'p> PredicateRef<'p> {
     #[must_use]
     pub fn reads_only(self, columns: &ColumnSet) -> bool {
         self.template.columns.is_subset(columns)
+    }
+
+    /// The sets that it uses, one after the other; one may come more than once.
+    pub fn sets(self) -> impl Iterator<Item = SetUse> + 'p {
+        self.template.sets.iter().filter_map(move |&(slot, polarity)| {
+            match self.constants.value(slot) {
+                Value::Int(set) => Some(SetUse { set: u32::try_from(set).ok()?, polarity }),
+                _ => None,
+            }
+        })
+    }
+
+    /// Does it use sets?
+    #[inline]
+    #[must_use]
+    pub fn uses_sets(self) -> bool {
+        !self.template.sets.is_empty()
     }
 
     /// The same number for clauses that share a template.

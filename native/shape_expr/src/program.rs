@@ -8,6 +8,7 @@ use crate::codegen::Residual;
 use crate::column_set::ColumnSet;
 use crate::error::Raise;
 use crate::expr::Strategy;
+use crate::sets::Polarity;
 use crate::value::Eval;
 use crate::value::Value;
 use crate::values::datetime::Zone;
@@ -85,6 +86,8 @@ pub(crate) enum Op {
     AnyArray { function: Implementation, name: &'static str, all: bool },
     /// Replace an array and `argc - 1` values by the array of the function's results.
     Map { function: Implementation, name: &'static str, argc: u16 },
+    /// Replace `argc` values by whether they are in the set whose number is in this slot.
+    InValues { set: u32, argc: u16 },
     /// Push what this and the following operations up to `end` make of columns alone: once for all
     /// predicates of the template. Only in [`Template::shared_ops`].
     Shared { index: u32, end: u32 },
@@ -99,6 +102,8 @@ pub(crate) struct Template {
     /// Comparisons of a column with a constant, joined by AND, and nothing else.
     pub is_conjunction: bool,
     pub columns: ColumnSet,
+    /// Where the numbers of sets are, and how the clause depends on them.
+    pub sets: Box<[(u32, Polarity)]>,
     pub access: Plan,
     /// What the access plan leaves open.
     pub residual: Option<Residual>,
@@ -236,6 +241,7 @@ pub(crate) fn key(ops: &[Op], access: &Plan, residual: Option<&Residual>) -> Arc
                 functions.push(function as usize as u64);
                 word(24, 0, argc.into());
             }
+            Op::InValues { set, argc } => word(27, argc.into(), set.into()),
             Op::Shared { index, end } => word(25, index.into(), end.into()),
         }
     }
@@ -284,6 +290,7 @@ pub(crate) fn listing(ops: &[Op], constant: &dyn Fn(u32) -> String) -> String {
                 format!("{name} {} of an array", if *all { "all" } else { "any" })
             }
             Op::Map { name, argc, .. } => format!("map {name}/{argc}"),
+            Op::InValues { set, argc } => format!("in set {}/{argc}", constant(*set)),
             Op::Shared { index, end } => format!("shared {index} -> {end}"),
         };
         let _ = writeln!(text, "{at:4}  {line}");

@@ -7,6 +7,7 @@ use bumpalo::Bump;
 
 use crate::error::{EvalError, Raise};
 use crate::schema::Schema;
+use crate::sets::Sets;
 use crate::types::ColumnType;
 use crate::value::{Eval, Value};
 use crate::values;
@@ -80,6 +81,7 @@ pub struct Row<'a> {
     slots: &'a [Cell<Slot<'a>>],
     /// Bytes decoded that nobody has accounted for.
     decoded: Cell<u64>,
+    sets: Option<&'a dyn Sets>,
 }
 
 impl<'a> Row<'a> {
@@ -87,7 +89,7 @@ impl<'a> Row<'a> {
     pub fn new(arena: &'a Bump, schema: &'a Schema, source: &'a dyn RowSource) -> Row<'a> {
         let count = schema.columns().len();
         let slots = arena.alloc_slice_fill_with(count, |_| Cell::new(Slot::Unread));
-        Row { arena, schema, source, slots, decoded: Cell::new(0) }
+        Row { arena, schema, source, slots, decoded: Cell::new(0), sets: None }
     }
 
     /// A row of values that are decoded already.
@@ -97,7 +99,19 @@ impl<'a> Row<'a> {
         values: impl ExactSizeIterator<Item = Value<'a>>,
     ) -> Row<'a> {
         let slots = arena.alloc_slice_fill_iter(values.map(|v| Cell::new(Slot::Ready(v))));
-        Row { arena, schema, source: &NOTHING, slots, decoded: Cell::new(0) }
+        Row { arena, schema, source: &NOTHING, slots, decoded: Cell::new(0), sets: None }
+    }
+
+    /// The same row, with answers for the sets that clauses name. Without them nothing is known of any.
+    #[must_use]
+    pub fn with_sets(self, sets: Option<&'a dyn Sets>) -> Row<'a> {
+        Row { sets, ..self }
+    }
+
+    /// What answers for sets.
+    #[inline]
+    pub(crate) fn sets(&self) -> Option<&'a dyn Sets> {
+        self.sets
     }
 
     /// The column's value.

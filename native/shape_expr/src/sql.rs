@@ -205,7 +205,7 @@ impl SqlExpr {
 }
 
 /// The subquery whose answer the column is.
-fn answer(names: &[String]) -> Option<usize> {
+pub(crate) fn answer(names: &[String]) -> Option<usize> {
     match names {
         [relation, name] if relation == ANSWERS => {
             name.strip_prefix("\0answer ").and_then(|number| number.parse().ok())

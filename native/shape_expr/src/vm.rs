@@ -366,6 +366,11 @@ fn execute_value<'a>(
                 top -= 1;
                 stack[top - 1] = control::any_array(function, all, pair, context)?;
             }
+            Op::InValues { set, argc } => {
+                let base = top - usize::from(argc);
+                stack[base] = in_values(constants, set, &stack[base..top], row, context)?;
+                top = base + 1;
+            }
             Op::Map { function, argc, .. } => {
                 let base = top - usize::from(argc);
                 stack[base] = control::map(function, &stack[base..top], context)?;
@@ -428,6 +433,32 @@ fn in_set<'a>(
         (false, true) => Value::Null,
         (false, false) => Value::Bool(negated),
     })
+}
+
+/// `(values) IN (set)`, by what the row says is in it.
+fn in_values<'a>(
+    constants: Borrowed<'_>,
+    slot: u32,
+    values: &[Value<'a>],
+    row: &Row<'a>,
+    context: &mut Context<'a>,
+) -> Eval<'a> {
+    context.charge(4 * values.len() as u64)?;
+    let (Some(sets), Value::Int(set)) = (row.sets(), constants.value(slot)) else {
+        return Ok(Value::Unknown);
+    };
+    for value in values {
+        match value {
+            Value::Unknown | Value::Maybe(_) | Value::Opaque => return Ok(Value::Unknown),
+            // They are read through for their hash.
+            Value::Text(text) | Value::Bpchar(text) => context.charge(text.len() as u64 / 16)?,
+            Value::Json(json) => context.charge(json.bytes().len() as u64 / 16)?,
+            Value::Bytes(bytes) => context.charge(bytes.len() as u64 / 16)?,
+            _ => {}
+        }
+    }
+    let Ok(set) = u32::try_from(set) else { return Ok(Value::Unknown) };
+    Ok(sets.contains(set, values).into())
 }
 
 /// `value op ANY (set)`, or ALL.

@@ -55,6 +55,8 @@ struct Node {
 /// What a circuit is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
+    /// Rows in tables.
+    pub table_rows: usize,
     /// Operators, arrangements among them.
     pub nodes: usize,
     /// Arrangements: indexes of rows by key.

@@ -168,6 +168,11 @@ impl View {
         self.rows.is_some().then_some(ContentHash(self.hash))
     }
 
+    /// How many rows are kept, if they are.
+    pub fn len(&self) -> Option<usize> {
+        self.rows.as_ref().map(BTreeMap::len)
+    }
+
     /// The types of what ids are made of.
     pub fn id_types(&self) -> &[Type] {
         &self.types[self.columns.len()..]

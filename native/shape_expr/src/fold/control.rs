@@ -62,6 +62,8 @@ pub(super) fn fold(expr: Expr, zone: &Zone) -> Result<Expr, Raise> {
             Node::RowCompare { strategy, pairs: folded }
         }
         Node::Row(fields) => Node::Row(fold_all(fields, zone)?),
+        // What is in a set is known at the moment of an evaluation only.
+        Node::InSet { set, left, items } => Node::InSet { set, left: fold_all(left, zone)?, items },
         // Resolution has no more use for it.
         Node::Collate { inner, .. } => return fold_one(*inner, zone),
         Node::AnyArray { function, all, args } => {

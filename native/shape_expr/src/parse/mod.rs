@@ -6,6 +6,7 @@ mod forms;
 pub(crate) mod literals;
 mod scan;
 pub(crate) mod select;
+pub(crate) mod subquery;
 mod tree;
 
 use pg_query::protobuf::{self, node::Node};
@@ -30,8 +31,15 @@ pub(crate) fn check(clause: &str) -> Result<usize, Error> {
 
 /// Parses a clause that passed [`check`]. Wants a stack for that depth.
 pub(crate) fn parse(clause: &str) -> Result<Ast, Error> {
+    let result = statement(clause)?;
+    let tree = tree::Tree { clause, prefix: PREFIX.len(), subqueries: None };
+    tree.expression(where_clause(result, clause)?)
+}
+
+/// The clause behind the prefix, as the grammar reads it.
+fn statement(clause: &str) -> Result<protobuf::ParseResult, Error> {
     let statement = format!("{PREFIX}{clause}");
-    let result = ffi::parse(&statement).map_err(|error| {
+    ffi::parse(&statement).map_err(|error| {
         let position = match error.cursor.checked_sub(1) {
             None => 0,
             Some(characters) => statement
@@ -40,9 +48,7 @@ pub(crate) fn parse(clause: &str) -> Result<Ast, Error> {
                 .map_or(clause.len(), |(at, _)| at.saturating_sub(PREFIX.len())),
         };
         Error::syntax(error.message, position)
-    })?;
-    let tree = tree::Tree { clause, prefix: PREFIX.len(), subqueries: None };
-    tree.expression(where_clause(result, clause)?)
+    })
 }
 
 /// The one WHERE of the one statement there must be.

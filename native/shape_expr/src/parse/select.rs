@@ -222,9 +222,9 @@ impl<'t> Reader<'t> {
 
 /// A subquery as a condition's reader finds it.
 pub(super) struct Raw {
-    left: Option<Vec<Ast>>,
-    select: protobuf::SelectStmt,
-    position: usize,
+    pub left: Option<Vec<Ast>>,
+    pub select: protobuf::SelectStmt,
+    pub position: usize,
 }
 
 impl Tree<'_> {
@@ -236,15 +236,18 @@ impl Tree<'_> {
     ) -> Result<Ast, Error> {
         let position = self.position(link.location);
         let unsupported = |what: &str| Err(Error::unsupported(what, position));
+        let operator = match link.oper_name.last().and_then(|name| name.node.as_ref()) {
+            Some(Node::String(name)) => name.sval.as_str(),
+            _ => "=",
+        };
+        // `<> ALL` is NOT IN.
+        let negated = link.sub_link_type() == SubLinkType::AllSublink && operator == "<>";
         let left = match link.sub_link_type() {
             SubLinkType::ExistsSublink => None,
-            SubLinkType::AnySublink => {
-                let operator = link.oper_name.last().and_then(|name| name.node.as_ref());
-                match operator {
-                    None => {}
-                    Some(Node::String(name)) if name.sval == "=" => {}
-                    _ => return unsupported("ANY (SELECT ...) with an operator other than ="),
-                }
+            SubLinkType::AnySublink if operator != "=" => {
+                return unsupported("ANY (SELECT ...) with an operator other than =");
+            }
+            kind if kind == SubLinkType::AnySublink || negated => {
                 let before = found.borrow().len();
                 let left = *self.boxed(link.testexpr, position)?;
                 if found.borrow().len() != before {
@@ -255,7 +258,9 @@ impl Tree<'_> {
                     _ => vec![left],
                 })
             }
-            SubLinkType::AllSublink => return unsupported("ALL (SELECT ...)"),
+            SubLinkType::AllSublink => {
+                return unsupported("ALL (SELECT ...) with an operator other than <>");
+            }
             SubLinkType::ExprSublink => return unsupported("a subquery used as a value"),
             SubLinkType::ArraySublink => return unsupported("ARRAY (SELECT ...)"),
             _ => return unsupported("this kind of subquery"),
@@ -266,6 +271,10 @@ impl Tree<'_> {
         let mut found = found.borrow_mut();
         let names = vec![sql::ANSWERS.to_owned(), sql::answer_name(found.len())];
         found.push(Raw { left, select: *select, position });
-        Ok(Ast::new(position, AstKind::Column(names)))
+        let answer = Ast::new(position, AstKind::Column(names));
+        Ok(match negated {
+            true => Ast::new(position, AstKind::Not(Box::new(answer))),
+            false => answer,
+        })
     }
 }

@@ -92,7 +92,7 @@ impl Resolver<'_> {
         else {
             return error;
         };
-        let column = &self.schema.columns()[column];
+        let Some(column) = self.schema.columns().get(column) else { return error };
         debug_assert!(arg.ty.category() != Category::Unknown);
         Error::ColumnConflict {
             name: column.name.clone(),

@@ -11,6 +11,7 @@ mod json;
 mod locale;
 mod polymorphic;
 mod rows;
+pub(crate) mod sets;
 pub(crate) mod sorting;
 
 use bumpalo::Bump;
@@ -24,6 +25,7 @@ use crate::expr::{Expr, Function, Node, Strategy, Volatility};
 use crate::parse::ast::{Ast, AstKind};
 use crate::program::Test;
 use crate::schema::Schema;
+use crate::sql::answer;
 use crate::types::{Category, Collation, Type};
 use crate::values::datetime::Zone;
 
@@ -43,6 +45,8 @@ pub(crate) struct Resolver<'c> {
     reads: Vec<(usize, Type)>,
     /// For reading literals.
     scratch: Bump,
+    /// The subqueries that the clause may name.
+    subqueries: &'c [sets::Known],
     /// Nodes made so far: forms that repeat their operand must not explode.
     nodes: usize,
 }
@@ -90,7 +94,20 @@ pub(crate) fn resolve(
     options: &Options,
     zone: &Zone,
 ) -> Result<Resolved, Error> {
+    resolve_with(ast, &[], schema, params, options, zone)
+}
+
+/// The same for a clause with these subqueries.
+pub(crate) fn resolve_with(
+    ast: &Ast,
+    subqueries: &[sets::Known],
+    schema: &Schema,
+    params: &[Param<'_>],
+    options: &Options,
+    zone: &Zone,
+) -> Result<Resolved, Error> {
     let mut resolver = Resolver::new(schema, params, options, zone);
+    resolver.subqueries = subqueries;
     loop {
         resolver.nodes = 0;
         resolver.reads.clear();
@@ -127,6 +144,7 @@ impl<'c> Resolver<'c> {
             late: None,
             reads: Vec::new(),
             scratch: Bump::new(),
+            subqueries: &[],
             nodes: 0,
         }
     }
@@ -166,7 +184,10 @@ impl Resolver<'_> {
         self.grow(1, position)?;
         coverage::note(|| coverage::form(&ast.kind));
         match &ast.kind {
-            AstKind::Column(names) => self.column(names, position),
+            AstKind::Column(names) => match answer(names) {
+                Some(number) if !self.subqueries.is_empty() => self.in_subquery(number, position),
+                _ => self.column(names, position),
+            },
             AstKind::Null => Ok(Expr::constant(Type::Unknown, position, Const::Null)),
             AstKind::Bool(b) => Ok(Expr::constant(Type::Bool, position, Const::Bool(*b))),
             AstKind::Integer(i) => {

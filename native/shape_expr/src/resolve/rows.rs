@@ -41,7 +41,7 @@ impl Resolver<'_> {
     }
 
     /// What stands in `ROW(...)`, `t.*` as the table's columns.
-    fn fields(&mut self, fields: &[Ast]) -> Result<Vec<Expr>, Error> {
+    pub(super) fn fields(&mut self, fields: &[Ast]) -> Result<Vec<Expr>, Error> {
         let mut all = Vec::with_capacity(fields.len());
         for field in fields {
             match &field.kind {
