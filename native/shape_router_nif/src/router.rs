@@ -10,6 +10,7 @@ use crate::handle::{CursorHandle, Local, RouterHandle, with_local};
 use crate::param::params;
 use crate::schema::schema;
 use crate::timeslice;
+use crate::value_set;
 use bumpalo::Bump;
 use rustler::{Atom, Encoder, Env, ResourceArc, Term, TermType};
 use shape_expr::Options;
@@ -381,6 +382,10 @@ fn router_metrics<'a>(env: Env<'a>, handle: &RouterHandle) -> Term<'a> {
         ("membership_keys", m.membership_keys),
         ("staged_transactions", m.staged_transactions),
         ("acked_lsn", m.acked_lsn),
+        ("value_sets", m.value_sets),
+        ("unready_sets", m.unready_sets),
+        ("set_values", m.set_values),
+        ("set_bytes", m.set_bytes),
         ("memory_bytes", m.memory_bytes),
         ("journal_bytes", m.journal_bytes),
         ("snapshot_bytes", m.snapshot_bytes),
@@ -404,14 +409,15 @@ fn router_metrics<'a>(env: Env<'a>, handle: &RouterHandle) -> Term<'a> {
     reply(env, metrics.map_err(|_| NifError::new("internal", "the metrics are no map")))
 }
 
-/// `{filed, [{column, index, shapes}], columns, template | nil, known}`.
+/// `{filed, [{column, index, shapes}], columns, template | nil, known, [set]}`.
 #[rustler::nif]
 fn router_explain<'a>(env: Env<'a>, handle: &RouterHandle, id: u64) -> Term<'a> {
     let explained = handle.router.explain(id).map_err(NifError::from);
     let term = |e: shape_router::Explanation| {
         let conditions = e.conditions.into_iter().map(|c| (c.column, c.index, c.shapes));
         let conditions: Vec<_> = conditions.collect();
-        (e.filed, conditions, e.columns, e.template, e.known).encode(env)
+        let sets: Vec<_> = e.sets.into_iter().map(|set| value_set::info(env, set)).collect();
+        (e.filed, conditions, e.columns, e.template, e.known, sets).encode(env)
     };
     reply(env, explained.map(term))
 }
