@@ -10,7 +10,7 @@ defmodule ShapeRouter.Demo.Service do
   started it.
   """
 
-  alias ShapeRouter.Demo.{Oracle, Rows, Schema, ServiceProcess, Statistics, Tap}
+  alias ShapeRouter.Demo.{Oracle, Schema, Server, ServiceProcess, Statistics, Tap}
   alias ShapeRouter.{Endpoint, ShapeLog, ShapeLogCollector}
   alias ShapeRouter.Source.Postgres
 
@@ -28,8 +28,8 @@ defmodule ShapeRouter.Demo.Service do
     spawn(fn -> listen(parent) end)
     settings = settings_file |> File.read!() |> :erlang.binary_to_term()
     {:ok, _} = Application.ensure_all_started(:shape_router)
-    {:ok, rows} = Rows.start_link(settings.server)
     statistics = Statistics.new()
+    rows_read = :counters.new(1, [])
 
     {:ok, collector} =
       ShapeLogCollector.start_link(
@@ -39,7 +39,7 @@ defmodule ShapeRouter.Demo.Service do
           end,
         storage_dir: settings.storage_dir,
         chunk_bytes_threshold: @chunk_bytes,
-        read_rows: &Rows.read(rows, &1, &2, &3)
+        read_rows: counted(Postgres.read_rows(Server.connection(settings.server)), rows_read)
       )
 
     durable = ShapeLogCollector.durable_lsn(collector)
@@ -69,7 +69,22 @@ defmodule ShapeRouter.Demo.Service do
     tell({:ready, %{port: Endpoint.port(endpoint), durable: durable}})
     [first | _] = ShapeLogCollector.shapes(collector)
     {:ok, %{log: log}} = ShapeLogCollector.shape(collector, first)
-    work(%{source: source, collector: collector, log: log, rows: rows, statistics: statistics})
+
+    work(%{
+      source: source,
+      collector: collector,
+      log: log,
+      rows_read: rows_read,
+      statistics: statistics
+    })
+  end
+
+  # How many times rows were read that the WAL does not carry whole.
+  defp counted(read, counter) do
+    fn table, keys, columns ->
+      :counters.add(counter, 1, 1)
+      read.(table, keys, columns)
+    end
   end
 
   defp listen(parent) do
@@ -86,7 +101,7 @@ defmodule ShapeRouter.Demo.Service do
   defp start_source(settings, tap) do
     {:ok, source} =
       Postgres.start_link(
-        connection: ShapeRouter.Demo.Server.connection(settings.server),
+        connection: Server.connection(settings.server),
         slot: settings.slot,
         publication: settings.slot,
         tables: Enum.map(Schema.tables(), &"public.#{&1}"),
@@ -116,8 +131,11 @@ defmodule ShapeRouter.Demo.Service do
 
     rows = :ets.new(:rows, [])
 
-    for table <- Schema.tables(), {key, row} <- Rows.all(settings.server, table, snapshot) do
-      :ets.insert(rows, {{table, key}, row})
+    load = Postgres.load_rows(Server.connection(settings.server), snapshot: snapshot)
+
+    for table <- Schema.tables() do
+      {:ok, _, loaded} = load.({"public", table})
+      for row <- loaded, do: :ets.insert(rows, {{table, Schema.key_text(table, row)}, row})
     end
 
     shapes =
@@ -153,7 +171,7 @@ defmodule ShapeRouter.Demo.Service do
       lsn: ShapeLogCollector.durable_lsn(service.collector),
       entries: stats["entries"],
       flushes: stats["flushes"],
-      rows_read: Rows.asked(service.rows)
+      rows_read: :counters.get(service.rows_read, 1)
     })
   end
 

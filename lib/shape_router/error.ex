@@ -2,8 +2,8 @@ defmodule ShapeRouter.Error do
   @moduledoc """
   What went wrong: a stable `code` to match on, a `message` that names what and where.
 
-  `position` is the byte position in the clause, where there is one; `sqlstate` is what PostgreSQL
-  would have raised, where it would.
+  `position` is the byte position in the clause or query, or the operation's place in a batch, from 0,
+  where there is one; `sqlstate` is what PostgreSQL would have raised, where it would.
 
   | code | meaning |
   |---|---|
@@ -27,8 +27,16 @@ defmodule ShapeRouter.Error do
   | `:evaluation_error` | the clause raises on this record, as in PostgreSQL |
   | `:invalid_argument` | an argument of another kind than documented |
   | `:unknown_tenant` | the registry has no tenant of this name |
-  | `:closed` | the router or the index was closed |
+  | `:closed` | the router, the index or the circuit was closed |
   | `:stale_index` | an index's struct is older than the newest one that came of it |
+  | `:invalid_table`, `:duplicate_table`, `:unknown_table` | a circuit's tables: one contradicts itself, is there twice, is not there |
+  | `:duplicate_view`, `:unknown_view` | the view's id is taken, or nobody has it |
+  | `:duplicate_name` | two tables of a query go by one name |
+  | `:raised` | a view's expression raises for a row, as in PostgreSQL; nothing is changed |
+  | `:type_mismatch`, `:missing_value`, `:null_key` | a value is none of its column's type; a new row lacks a column; a key is NULL |
+  | `:wrong_length`, `:key_mismatch` | an id has another number of values than its table's key; an id and its record differ |
+  | `:missing_row`, `:duplicate_row` | there is no row of this id to change, or there is one already |
+  | `:not_materialized` | the view keeps no rows |
   | `:locked` | the directory is open elsewhere |
   | `:mismatch` | the directory has a router of another table, other columns, key or settings |
   | `:not_empty` | a copy needs an empty directory |

@@ -57,6 +57,8 @@ defmodule ShapeRouter.Prometheus do
     {[:chunk, :seal], "chunks_sealed_total", "Chunks that were sealed."},
     {[:chunk, :seal_failed], "chunk_seal_failures_total",
      "Attempts to seal a chunk that failed, and are tried again."},
+    {[:circuit, :refused], "circuit_refused_total",
+     "Steps and views that a circuit refused, by the error's code."},
     {[:limit, :reached], "limit_reached_total", "Additions that a tenant's limit refused."}
   ]
 
@@ -64,6 +66,7 @@ defmodule ShapeRouter.Prometheus do
     {:route, "route_duration_seconds", "What a call took, of one in 64."},
     {:sendfile, "sendfile_duration_seconds",
      "How long a sealed chunk's file was held to be sent."},
+    {:circuit_step, "circuit_step_duration_seconds", "What a circuit's step took, of one in 64."},
     {:rebuild, "rebuild_duration_seconds", "What a rebuild took."}
   ]
 

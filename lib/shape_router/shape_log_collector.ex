@@ -50,8 +50,10 @@ defmodule ShapeRouter.ShapeLogCollector do
       read_rows: fn {schema, table}, keys, columns -> {:ok, [row]} | {:error, reason} end
 
   `keys` are maps of the primary key's columns, `columns` those that are asked for (`:all`: all of them), a
-  row a map of its columns' text. What comes later in the WAL brings such a row up to date. Without
-  `:read_rows` an entry lacks the columns, and `:unknown` is logged as it is.
+  row a map of its columns' text. What comes later in the WAL brings such a row up to date. Transactions
+  of a `ShapeRouter.Source.Postgres` are completed by its `ShapeRouter.Source.Postgres.read_rows/1` without
+  saying so. Where nothing can be read (`read_rows: nil`; transactions of the host without a function; a table
+  that was dropped or altered since), an entry lacks the columns, and `:unknown` is logged as it is.
   """
 
   use GenServer
@@ -73,7 +75,7 @@ defmodule ShapeRouter.ShapeLogCollector do
     tenant: "default",
     name: nil,
     storage_dir: nil,
-    read_rows: nil
+    read_rows: :source
   ]
 
   # How often what the routers wrote is made durable in their own directories too.
@@ -100,7 +102,7 @@ defmodule ShapeRouter.ShapeLogCollector do
     * `:compaction_period` - milliseconds between looks for what can be compacted (default 600,000)
     * `:keep_complete_chunks` - the newest chunks of a shape that are never compacted (default 2)
     * `:gzip` - whether chunks are also kept compressed (default `false`)
-    * `:read_rows` - see above (default `nil`)
+    * `:read_rows` - see above: a function, `nil`, or `:source` (default): that of the source, where there is one
   """
   @spec start_link(keyword()) :: GenServer.on_start() | {:error, Error.t()}
   def start_link(opts) do
@@ -395,14 +397,13 @@ defmodule ShapeRouter.ShapeLogCollector do
 
   @impl GenServer
   def handle_info({:shape_router_source, source, {:transaction, transaction}}, state) do
-    case take(state, transaction, {:acknowledge, source}) do
-      {:ok, state} ->
-        # The next one comes while this one is made durable.
-        :ok = Source.Postgres.ready(source)
-        {:noreply, state}
-
-      {:error, error} ->
-        {:stop, error, state}
+    with {:ok, state} <- reading_from(state, source),
+         {:ok, state} <- take(state, transaction, {:acknowledge, source}) do
+      # The next one comes while this one is made durable.
+      :ok = Source.Postgres.ready(source)
+      {:noreply, state}
+    else
+      {:error, error} -> {:stop, error, state}
     end
   end
 
@@ -531,6 +532,15 @@ defmodule ShapeRouter.ShapeLogCollector do
   end
 
   # Transactions
+
+  # What the WAL leaves out is read from where it comes from.
+  defp reading_from(%{read_rows: :source} = state, source) do
+    {:ok, %{state | read_rows: Source.Postgres.read_rows(source)}}
+  catch
+    :exit, reason -> {:error, {:source_stopped, reason}}
+  end
+
+  defp reading_from(state, _source), do: {:ok, state}
 
   defp take(%{handled: handled} = state, %{lsn: lsn} = transaction, whose) when lsn <= handled do
     # PostgreSQL, or the host, sends again what it was not told to be handled.

@@ -22,6 +22,8 @@ defmodule ShapeRouter.Telemetry do
   | `[:shape_router, :sendfile, :fallback]` | `count` | `reason`: `:not_aligned`, `:not_sealed`, `:too_small`, `:damaged`; `offset`, `shape` |
   | `[:shape_router, :chunk, :seal]` | `count`, `bytes` | `chunk_seq`, `shape` |
   | `[:shape_router, :chunk, :seal_failed]` | `count` | `shape`, `message` |
+  | `[:shape_router, :circuit, :step]` (one call in 64) | `duration`, `operations`, `views` and `records` that changed | |
+  | `[:shape_router, :circuit, :refused]` | `count` | `code`, of the error: of a step or a registration |
   | `[:shape_router, :limit, :reached]` | `count` | `tenant`, `limit`: `:max_shapes`, `:max_bytes`, `:max_routers` |
 
   A router counts by itself what its clauses raise; every ten seconds (`config :shape_router,
@@ -58,6 +60,8 @@ defmodule ShapeRouter.Telemetry do
           [:sendfile, :fallback],
           [:chunk, :seal],
           [:chunk, :seal_failed],
+          [:circuit, :step],
+          [:circuit, :refused],
           [:limit, :reached]
         ],
         do: [:shape_router | event]
@@ -84,6 +88,7 @@ defmodule ShapeRouter.Telemetry do
   defp label([:filter, :difference], metadata), do: [kind: metadata.kind]
   defp label([:sendfile, :fallback], metadata), do: [reason: metadata.reason]
   defp label([:limit, :reached], metadata), do: [tenant: metadata.tenant, limit: metadata.limit]
+  defp label([:circuit, :refused], metadata), do: [code: metadata.code]
   defp label(_event, _metadata), do: []
 
   @doc false
@@ -128,6 +133,22 @@ defmodule ShapeRouter.Telemetry do
     duration = System.monotonic_time() - started
     observe(:route, [source: metadata.source], duration)
     tell([:route], %{duration: duration, hits: hits}, metadata)
+  end
+
+  @doc false
+  @spec stepped(integer(), non_neg_integer(), [ShapeRouter.ViewUpdate.t()]) :: :ok
+  def stepped(started, operations, updates) do
+    duration = System.monotonic_time() - started
+    observe(:circuit_step, [], duration)
+
+    if told?() do
+      records = Enum.reduce(updates, 0, &(length(&1.records) + &2))
+      views = length(updates)
+      figures = %{duration: duration, operations: operations, views: views, records: records}
+      tell([:circuit, :step], figures, %{})
+    end
+
+    :ok
   end
 
   @doc false

@@ -9,14 +9,20 @@ defmodule ShapeRouter.Collector.Missing do
   # whether that belongs. Either way what comes later in the WAL brings it up to date. A row that is gone
   # by then is deleted later in the WAL too, or gets another key, and is read under that.
 
+  require Logger
+
   alias ShapeRouter.Collector.{Tables, Transaction}
   alias ShapeRouter.Error
+
+  # The table is another one by now than it was in this place of the WAL: its columns, or their types. Nobody
+  # can read it as it was, and delivery must go on.
+  @altered ["42P01", "42703", "42883", "42804", "22P02", "22003", "22007", "22008"]
 
   @type read_rows ::
           (Tables.name(), [map()], [String.t()] | :all -> {:ok, [map()]} | {:error, term()})
 
   @doc "The same answers, with nothing missing where it could be read."
-  @spec complete(Transaction.routed(), read_rows() | nil) ::
+  @spec complete(Transaction.routed(), read_rows() | :source | nil) ::
           {:ok, Transaction.routed()} | {:error, Error.t()}
   def complete(routed, read_rows) do
     routed
@@ -24,13 +30,26 @@ defmodule ShapeRouter.Collector.Missing do
     |> complete_tables(read_rows)
   end
 
-  defp complete_tables(routed, nil), do: {:ok, routed}
+  # No function, or a source that there is not.
+  defp complete_tables(routed, none) when none in [nil, :source], do: {:ok, routed}
 
   defp complete_tables(routed, read_rows) do
     Enum.reduce_while(routed, {:ok, []}, fn {table, answered}, {:ok, done} ->
       case complete_table(table, answered, read_rows) do
-        {:ok, answered} -> {:cont, {:ok, [{table, answered} | done]}}
-        {:error, reason} -> {:halt, failed(table, reason)}
+        {:ok, answered} ->
+          {:cont, {:ok, [{table, answered} | done]}}
+
+        {:error, %Error{code: code, sqlstate: sqlstate} = error}
+        when code == :unknown_table or sqlstate in @altered ->
+          Logger.warning(
+            "rows of #{Tables.text(table.name)} are logged without what the WAL left out: " <>
+              Exception.message(error)
+          )
+
+          {:cont, {:ok, [{table, answered} | done]}}
+
+        {:error, reason} ->
+          {:halt, failed(table, reason)}
       end
     end)
   end

@@ -43,6 +43,7 @@ defmodule ShapeRouter.Source.Postgres do
   use GenServer, restart: :transient
 
   alias ShapeRouter.{Error, Native, Options}
+  alias ShapeRouter.Source.Rows
 
   @connection [
     host: "127.0.0.1",
@@ -68,8 +69,18 @@ defmodule ShapeRouter.Source.Postgres do
     status_interval_ms: 10_000,
     backoff_min_ms: 100,
     backoff_max_ms: 30_000,
+    read_timeout_ms: 30_000,
     name: nil
   ]
+
+  @typedoc "What `ShapeRouter.ShapeLogCollector` takes as `:read_rows`."
+  @type read_rows ::
+          ({String.t(), String.t()}, [map()], [String.t()] | :all ->
+             {:ok, [map()]} | {:error, Error.t()})
+  @typedoc "What `ShapeRouter.ShapeLogCollector` takes as `:load_rows`."
+  @type load_rows ::
+          ({String.t(), String.t()} ->
+             {:ok, snapshot :: tuple(), rows :: Enumerable.t()} | {:error, Error.t()})
 
   @type event ::
           {:started, map()}
@@ -93,6 +104,7 @@ defmodule ShapeRouter.Source.Postgres do
     * `:subscriber` (the caller; under a supervisor that is the supervisor, so name it), `:credits` (4: fragments to send before the first `ready/2`)
     * `:max_fragment_changes` (1000), `:max_fragment_bytes` (1 MiB)
     * `:status_interval_ms` (10000), `:backoff_min_ms` (100), `:backoff_max_ms` (30000)
+    * `:read_timeout_ms` (30000) - how long `read_rows/1` may take to connect, and each of its steps
     * `:name` - as in `GenServer.start_link/3`
   """
   @spec start_link(keyword()) :: GenServer.on_start()
@@ -130,18 +142,91 @@ defmodule ShapeRouter.Source.Postgres do
   @spec stop(GenServer.server()) :: :ok
   def stop(source), do: GenServer.stop(source)
 
+  @doc """
+  A function that reads rows as they stand now, by their keys: what `ShapeRouter.ShapeLogCollector` takes
+  as `:read_rows` (and takes by itself from the source whose subscriber it is). Of a running source, or of
+  the options of a `:connection` and `:timeout_ms` (30000); wrong options raise.
+
+      read_rows = ShapeRouter.Source.Postgres.read_rows(host: "localhost", database: "app", user: "reader")
+      {:ok, [row]} = read_rows.({"public", "todos"}, [%{"id" => "42"}], ["title"])
+
+  A row is a map of the key's columns and those asked for (`:all`: all that the WAL carries), with values
+  in the WAL's text forms: the session is set to the same. What is not there does not come. Keys are sent as
+  parameters, many at once, over one connection without replication, which is made when it is first needed
+  and made again when it was lost.
+
+  Errors are `ShapeRouter.Error`s: `:unknown_table`, or `:source_error` with PostgreSQL's `sqlstate`, where
+  it said one. Rows that a policy of row security would hide are an error too (42501): they would look
+  deleted. The user must be allowed to read the tables.
+  """
+  @spec read_rows(GenServer.server() | keyword()) :: read_rows()
+  def read_rows(source_or_connection) do
+    reader =
+      if is_list(source_or_connection),
+        do: source_or_connection |> reading!() |> new_reader!(),
+        else: GenServer.call(source_or_connection, :reader)
+
+    &Rows.read(reader, &1, &2, &3)
+  end
+
+  @doc """
+  A function that reads whole tables, each as one snapshot shows it: what `ShapeRouter.ShapeLogCollector`
+  takes as `:load_rows`. Of a source, or of options as for `read_rows/1`; `snapshot: name` reads all of them
+  as an exported snapshot shows them, while that lasts (see `:export_snapshot`).
+
+      load_rows = ShapeRouter.Source.Postgres.load_rows(source)
+      {:ok, {xmin, xmax, xip}, rows} = load_rows.({"public", "todos"})
+
+  `rows` are read while they are taken, over a connection of their own. Where that is lost, taking them
+  raises a `ShapeRouter.Error`.
+  """
+  @spec load_rows(GenServer.server() | keyword(), snapshot: String.t()) :: load_rows()
+  def load_rows(source_or_connection, opts \\ []) do
+    snapshot = Keyword.get(opts, :snapshot)
+
+    connection =
+      if is_list(source_or_connection),
+        do: reading!(source_or_connection),
+        else: GenServer.call(source_or_connection, :reading)
+
+    &Rows.load(connection, &1, snapshot)
+  end
+
+  defp reading!(opts) do
+    {timeout_ms, opts} =
+      if Keyword.keyword?(opts), do: Keyword.pop(opts, :timeout_ms, 30_000), else: {30_000, opts}
+
+    case Options.merge(opts, @connection, "connection options") do
+      {:ok, connection} -> reading(connection, timeout_ms)
+      {:error, error} -> raise error
+    end
+  end
+
+  # As the NIF takes it.
+  defp reading(connection, timeout_ms) do
+    connection
+    |> Map.merge(%{timeout_ms: timeout_ms, ssl: to_string(connection.ssl)})
+    |> Map.new(fn {name, value} -> {Atom.to_string(name), value} end)
+  end
+
+  defp new_reader!(reading) do
+    case Error.result(Native.reader_new(reading)) do
+      {:ok, reader} -> reader
+      {:error, error} -> raise error
+    end
+  end
+
   @impl GenServer
   def init(opts) do
     Process.flag(:trap_exit, true)
     Process.monitor(opts.subscriber)
 
-    case Native.source_start({self(), opts.subscriber}, opts.native) do
-      {:ok, ref} ->
-        Native.source_grant(ref, opts.credits)
-        {:ok, %{ref: ref, subscriber: opts.subscriber}}
-
-      {:error, error} ->
-        {:stop, Error.from_native(error)}
+    with {:ok, reader} <- Native.reader_new(opts.reading),
+         {:ok, ref} <- Native.source_start({self(), opts.subscriber}, opts.native) do
+      Native.source_grant(ref, opts.credits)
+      {:ok, %{ref: ref, subscriber: opts.subscriber, reader: reader, reading: opts.reading}}
+    else
+      {:error, error} -> {:stop, Error.from_native(error)}
     end
   end
 
@@ -163,6 +248,8 @@ defmodule ShapeRouter.Source.Postgres do
 
   @impl GenServer
   def handle_call(:status, _from, state), do: {:reply, Native.source_status(state.ref), state}
+  def handle_call(:reader, _from, state), do: {:reply, state.reader, state}
+  def handle_call(:reading, _from, state), do: {:reply, state.reading, state}
 
   @impl GenServer
   def handle_info({:DOWN, _, :process, subscriber, _}, %{subscriber: subscriber} = state),
@@ -180,12 +267,13 @@ defmodule ShapeRouter.Source.Postgres do
          {:ok, tables} <- tables(opts.tables) do
       native =
         opts
-        |> Map.drop([:connection, :subscriber, :credits, :name])
+        |> Map.drop([:connection, :subscriber, :credits, :read_timeout_ms, :name])
         |> Map.merge(connection)
         |> Map.merge(%{tables: tables, ssl: to_string(connection.ssl)})
         |> Map.new(fn {name, value} -> {Atom.to_string(name), value} end)
 
-      {:ok, Map.put(opts, :native, native)}
+      reading = reading(connection, opts.read_timeout_ms)
+      {:ok, Map.merge(opts, %{native: native, reading: reading})}
     end
   end
 

@@ -1,6 +1,7 @@
 //! The crate's error.
 
 use crate::Lsn;
+use crate::source::TableName;
 
 /// Everything that can go wrong in this crate.
 #[derive(Debug, thiserror::Error)]
@@ -155,6 +156,12 @@ pub enum Error {
         publication: String,
         /// What is missing or wrong.
         reason: String,
+    },
+    /// A table that is to be read is not there.
+    #[error("there is no table {table}")]
+    TableMissing {
+        /// Its name.
+        table: TableName,
     },
     /// The consumer's function panicked; the source has ended.
     #[error("the sink panicked: {message}")]

@@ -5,7 +5,8 @@
 //! | [`decode`] | bytes of one pgoutput message (protocol versions 1 to 4) -> borrowed [`decode::Message`] |
 //! | [`relation`] | table definitions, and what changed when one comes again |
 //! | [`transaction`] | messages -> whole transactions in commit order, large ones in bounded fragments |
-//! | [`source`] | the connection: slot, publication, credits, acknowledgement, reconnects |
+//! | [`source`] | the replication connection: slot, publication, credits, acknowledgement, reconnects |
+//! | [`query`] | rows as they stand now, by their keys or a whole table from one snapshot |
 //!
 //! The pieces work without each other, and none of them knows Erlang. Decoding one message:
 //!
@@ -49,9 +50,11 @@
 //! # Ok::<(), pg_wal::Error>(())
 //! ```
 
+mod connection;
 pub mod decode;
 mod error;
 mod lsn;
+pub mod query;
 pub mod relation;
 pub mod source;
 pub mod transaction;

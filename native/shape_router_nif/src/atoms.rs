@@ -36,4 +36,8 @@ rustler::atoms! {
     filed, conditions, template, program, membership, known, equality, null, element, json, range, prefix, infix,
     sampled, several, scan, never, stale,
     candidate, new, old, class,
+    // circuits
+    create, flat, tree, streaming, created, updated, deleted, event, version,
+    view_update = "Elixir.ShapeRouter.ViewUpdate", view_id, format, hash, ids, records, rows,
+    views, nodes, arrangements, arranged_rows, steps, dirty_steps,
 }

@@ -94,9 +94,14 @@ impl From<pg_wal::Error> for NifError {
             pg_wal::Error::Unsupported { .. } => ("not_supported", None),
             pg_wal::Error::UnknownRelation { .. } => ("unknown_relation", None),
             pg_wal::Error::InvalidOption { .. } => ("invalid_argument", None),
+            pg_wal::Error::TableMissing { .. } => ("unknown_table", None),
             _ => ("source_error", None),
         };
-        Self::new(code, error.to_string()).with_position(position)
+        let sqlstate = match &error {
+            pg_wal::Error::Server { code, .. } => Some(code.as_str()),
+            _ => None,
+        };
+        Self::new(code, error.to_string()).with_position(position).with_sqlstate(sqlstate)
     }
 }
 

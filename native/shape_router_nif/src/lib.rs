@@ -19,6 +19,7 @@
 //! | `answer` | an answer -> terms |
 //! | `error` | errors -> terms |
 //! | `source` | the replication connection |
+//! | `query` | rows as they stand in the database now |
 //! | `wal` | the transactions that it brings -> terms |
 //! | `wal_route` | a connection's bytes -> answers |
 //! | `wal_group` | rows' bytes in groups |
@@ -34,6 +35,11 @@
 //! | `notify` | telling a process from threads of the library |
 //! | `operation_cache` | the newest operations of a shape |
 //! | `lanes` | the LSM index of `ShapeRouter.Index.LsmEqualityIndex` |
+//! | `circuit` | tables, views and steps of `ShapeRouter.Circuit` |
+//! | `circuit_batch` | a batch's terms -> operations |
+//! | `circuit_view` | a caller's ids of views, and what is known of each |
+//! | `circuit_answer` | views' changes and rows -> terms |
+//! | `circuit_read` | what a circuit is asked |
 //! | `timeslice` | a call's work counts against its process's turn |
 //! | `clock` | what a thread has worked, for the benchmarks |
 //! | `pin` | the library stays in memory |
@@ -43,6 +49,11 @@ mod atoms;
 mod bare;
 mod batch;
 mod change;
+mod circuit;
+mod circuit_answer;
+mod circuit_batch;
+mod circuit_read;
+mod circuit_view;
 mod clock;
 mod columns;
 mod direct;
@@ -61,6 +72,7 @@ mod operation_cache;
 mod param;
 mod pin;
 mod predicate;
+mod query;
 mod router;
 mod row;
 mod schema;

@@ -15,14 +15,21 @@ pub(crate) fn params<'r, 't: 'r>(
     terms: Term<'t>,
     arena: &'r Bump,
 ) -> Result<Vec<Param<'r>>, NifError> {
-    let terms: Vec<Term<'t>> =
-        terms.decode().map_err(|_| NifError::argument("params is not a list"))?;
+    // Not by an iterator: those panic where a list is improper.
+    let (mut values, mut rest) = (Vec::new(), terms);
+    while let Ok((value, tail)) = rest.list_get_cell() {
+        values.push(value);
+        rest = tail;
+    }
+    if !rest.is_empty_list() {
+        return Err(NifError::argument("params is not a list"));
+    }
     let param = |(index, term): (usize, Term<'t>)| {
         self::param(term, arena).ok_or_else(|| {
             NifError::argument(format!("parameter ${} is no value: {term:?}", index + 1))
         })
     };
-    terms.into_iter().enumerate().map(param).collect()
+    values.into_iter().enumerate().map(param).collect()
 }
 
 fn param<'r, 't: 'r>(term: Term<'t>, arena: &'r Bump) -> Option<Param<'r>> {
@@ -44,7 +51,7 @@ fn param<'r, 't: 'r>(term: Term<'t>, arena: &'r Bump) -> Option<Param<'r>> {
 }
 
 /// An array's text form. Lists nest only as deep as [`value::datum`] has read them.
-fn array(items: &[Datum<'_>], out: &mut BumpString<'_>) -> Option<()> {
+pub(crate) fn array(items: &[Datum<'_>], out: &mut BumpString<'_>) -> Option<()> {
     out.push('{');
     for (index, item) in items.iter().enumerate() {
         if index > 0 {

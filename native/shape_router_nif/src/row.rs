@@ -4,6 +4,7 @@ use crate::bare::Bare;
 use crate::columns::ColumnKeys;
 use crate::value;
 use bumpalo::Bump;
+use rustler::Term;
 use shape_expr::{Datum, RowSource};
 use std::cell::Cell;
 
@@ -38,6 +39,11 @@ impl<'r, 't> MapRow<'r, 't> {
 }
 
 impl<'r, 't: 'r> MapRow<'r, 't> {
+    /// A column's term, if the record has it.
+    pub fn term(&self, column: usize) -> Option<Term<'t>> {
+        self.find(column).map(Bare::term)
+    }
+
     /// A column's value, as long as the term lives.
     pub fn value(&self, column: usize) -> Datum<'r> {
         match self.find(column) {

@@ -35,18 +35,20 @@ impl Resource for SourceHandle {}
 
 impl RefUnwindSafe for SourceHandle {}
 
-fn get<'a, T: rustler::Decoder<'a>>(options: Term<'a>, name: &str) -> Result<T, NifError> {
+pub(crate) fn get<'a, T: rustler::Decoder<'a>>(
+    options: Term<'a>,
+    name: &str,
+) -> Result<T, NifError> {
     let value = options.map_get(name);
     let value = value.map_err(|_| NifError::argument(format!("the option {name} is missing")))?;
     let invalid = |_| NifError::argument(format!("the option {name} cannot be {value:?}"));
     value.decode().map_err(invalid)
 }
 
-fn options(term: Term<'_>) -> Result<Options, NifError> {
+/// Where the database is, and who asks.
+pub(crate) fn connection(term: Term<'_>) -> Result<Options, NifError> {
     let ssl_mode: String = get(term, "ssl")?;
-    let tables: Option<Vec<(String, String)>> = get(term, "tables")?;
-    let millis = |name| get(term, name).map(Duration::from_millis);
-    let mut options = Options {
+    Ok(Options {
         host: get(term, "host")?,
         port: get(term, "port")?,
         user: get(term, "user")?,
@@ -60,6 +62,14 @@ fn options(term: Term<'_>) -> Result<Options, NifError> {
             other => return Err(NifError::argument(format!("unknown ssl mode {other:?}"))),
         },
         ssl_root_cert: get::<Option<String>>(term, "ssl_root_cert")?.map(Into::into),
+        ..Options::default()
+    })
+}
+
+fn options(term: Term<'_>) -> Result<Options, NifError> {
+    let tables: Option<Vec<(String, String)>> = get(term, "tables")?;
+    let millis = |name| get(term, name).map(Duration::from_millis);
+    let mut options = Options {
         slot: get(term, "slot")?,
         temporary_slot: get(term, "temporary_slot")?,
         export_snapshot: get(term, "export_snapshot")?,
@@ -73,7 +83,7 @@ fn options(term: Term<'_>) -> Result<Options, NifError> {
         status_interval: millis("status_interval_ms")?,
         backoff_min: millis("backoff_min_ms")?,
         backoff_max: millis("backoff_max_ms")?,
-        ..Options::default()
+        ..connection(term)?
     };
     options.limits.fragment_messages = get(term, "max_fragment_changes")?;
     options.limits.fragment_bytes = get(term, "max_fragment_bytes")?;

@@ -21,7 +21,9 @@ pub enum Cell {
 }
 
 impl Cell {
-    pub(crate) fn datum(&self) -> Datum<'_> {
+    /// The value, as it is read.
+    #[must_use]
+    pub fn datum(&self) -> Datum<'_> {
         match self {
             Cell::Absent => Datum::Absent,
             Cell::Null => Datum::Null,

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::graph::{Changes, Evaluator, Graph, NodeId, Operator, Stats};
 use crate::ingest;
 use crate::key::Key;
+use crate::parallel::Parallel;
 use crate::plan::Planner;
 use crate::row::Row;
 use crate::table::{TableSpec, Tables};
@@ -21,6 +22,7 @@ pub struct Circuit {
     graph: Graph,
     compiler: Compiler,
     evaluator: Evaluator,
+    parallel: Parallel,
     views: Map<ViewId, View>,
     /// The views that show a node's output.
     shown: Map<NodeId, Vec<ViewId>>,
@@ -48,6 +50,7 @@ impl Circuit {
             graph: Graph::default(),
             compiler: Compiler::new(options)?,
             evaluator: Evaluator::default(),
+            parallel: Parallel::default(),
             views: Map::default(),
             shown: Map::default(),
         })
@@ -121,11 +124,12 @@ impl Circuit {
     /// # Errors
     /// The batch is malformed, or an expression raises for one of its rows. Nothing is changed then.
     pub fn step(&mut self, batch: &IngestBatch) -> Result<Vec<ViewUpdate>, Error> {
-        self.apply(batch)
+        self.apply(batch, None)
     }
 
     /// The same for a caller who must not be held: `None`, and nothing is changed, where it would take
-    /// more than about so many times 10 ns. Reading the batch is not counted: its size is known.
+    /// more than about so many times 10 ns. Reading the batch is not counted: its size is known. `more`
+    /// says what the caller will do for each view that changes, of which so many rows are kept.
     ///
     /// # Errors
     /// Those of [`Circuit::step`].
@@ -133,9 +137,10 @@ impl Circuit {
         &mut self,
         batch: &IngestBatch,
         units: u64,
+        more: impl Fn(ViewId, Option<usize>) -> u64,
     ) -> Result<Option<Vec<ViewUpdate>>, Error> {
         self.evaluator.allow(Work::bounded(units));
-        let result = self.apply(batch);
+        let result = self.apply(batch, Some(&more));
         self.evaluator.allow(Work::unbounded());
         match result {
             // It may raise that without bounds too: whoever asks again without will see.
@@ -144,18 +149,22 @@ impl Circuit {
         }
     }
 
-    fn apply(&mut self, batch: &IngestBatch) -> Result<Vec<ViewUpdate>, Error> {
+    fn apply(
+        &mut self,
+        batch: &IngestBatch,
+        bounded: Option<&dyn Fn(ViewId, Option<usize>) -> u64>,
+    ) -> Result<Vec<ViewUpdate>, Error> {
         let staged = ingest::stage(&self.tables, batch)?;
         let mut deltas = Vec::with_capacity(staged.len());
         for staged in &staged {
             if let Some(scan) = self.graph.find(&Operator::Scan(staged.table), &[]) {
-                deltas.push((scan, staged.delta(&self.tables)));
+                deltas.push((scan, staged.delta()));
             }
         }
-        let computed = self.graph.compute(deltas, &mut self.evaluator);
+        let computed = self.graph.compute(deltas, &mut self.evaluator, &self.parallel);
         let changes = computed.map_err(|(node, raised)| self.raised(node, raised))?;
-        if self.evaluator.work.is_bounded() {
-            self.count_shown(&changes).map_err(|(node, raised)| self.raised(node, raised))?;
+        if let Some(more) = bounded {
+            self.count_shown(&changes, more).map_err(|(node, raised)| self.raised(node, raised))?;
         }
         let mut updates = Vec::new();
         for (node, delta) in changes.nodes() {
@@ -172,13 +181,24 @@ impl Circuit {
     }
 
     /// What it will take to show these changes.
-    fn count_shown(&mut self, changes: &Changes) -> Result<(), (NodeId, EvalError)> {
+    fn count_shown(
+        &mut self,
+        changes: &Changes,
+        more: &dyn Fn(ViewId, Option<usize>) -> u64,
+    ) -> Result<(), (NodeId, EvalError)> {
         for (node, delta) in changes.nodes() {
             let Some(views) = self.shown.get(&node) else { continue };
-            for (row, _) in delta {
-                let counted = self.evaluator.work.shown(row, views.len());
-                counted.map_err(|raised| (node, raised))?;
-            }
+            let work = &mut self.evaluator.work;
+            let mut count = || {
+                for (row, _) in delta {
+                    work.shown(row, views.len())?;
+                }
+                for view in views.iter().filter_map(|id| self.views.get(id)) {
+                    work.spend(more(view.id, view.len()))?;
+                }
+                Ok(())
+            };
+            count().map_err(|raised| (node, raised))?;
         }
         Ok(())
     }
@@ -213,6 +233,14 @@ impl Circuit {
         Ok(self.view(id)?.rows())
     }
 
+    /// How many rows are kept of a view; `None` for one that keeps none.
+    ///
+    /// # Errors
+    /// [`Error::UnknownView`].
+    pub fn row_count(&self, id: ViewId) -> Result<Option<usize>, Error> {
+        Ok(self.view(id)?.len())
+    }
+
     /// The hash of a flat view's content.
     ///
     /// # Errors
@@ -235,7 +263,8 @@ impl Circuit {
     /// What the circuit is made of.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.graph.stats()
+        let table_rows = self.tables.all.iter().map(|table| table.rows.len()).sum();
+        Stats { table_rows, ..self.graph.stats() }
     }
 
     fn view(&self, id: ViewId) -> Result<&View, Error> {

@@ -7,6 +7,7 @@
 //! fail.
 
 mod arrangement;
+mod dispatch;
 mod distinct;
 mod evaluate;
 mod existence;
@@ -24,6 +25,7 @@ use crate::delta::Map;
 use crate::key::Key;
 use crate::row::Row;
 use arrangement::Arrangement;
+use dispatch::{Dispatch, Target};
 pub(crate) use evaluate::Evaluator;
 pub(crate) use existence::Existence;
 pub(crate) use operator::{Operator, Output};
@@ -38,7 +40,10 @@ pub(crate) type KeyedDelta = Vec<(Key, Row, i64)>;
 struct Node {
     operator: Operator,
     inputs: SmallVec<[NodeId; 2]>,
+    /// Those that every change of its output concerns.
     consumers: Vec<NodeId>,
+    /// Filters of its output that concern some rows only.
+    filters: Option<Box<Dispatch>>,
     /// Views whose result this node's output is.
     views: usize,
     /// More than that of any input: nodes run in the order of their ranks.
@@ -50,6 +55,8 @@ struct Node {
 /// What a circuit is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
+    /// Rows in tables.
+    pub table_rows: usize,
     /// Operators, arrangements among them.
     pub nodes: usize,
     /// Arrangements: indexes of rows by key.
@@ -67,6 +74,14 @@ pub(crate) struct Graph {
     hasher: RandomState,
 }
 
+impl Node {
+    /// One of those that read its output.
+    fn consumer(&self) -> Option<NodeId> {
+        let filter = || self.filters.as_ref().and_then(|filters| filters.any());
+        self.consumers.first().copied().or_else(filter)
+    }
+}
+
 impl Graph {
     /// The node that does this to these inputs; made if there is none. New ones are noted in `made`.
     pub fn node(
@@ -80,16 +95,29 @@ impl Graph {
         }
         let hash = self.hash(&operator, inputs);
         let rank = inputs.iter().map(|input| self.rank(*input) + 1).max().unwrap_or(0);
-        let index = matches!(operator, Operator::Arrange(_)).then(Arrangement::default);
+        let index = match &operator {
+            Operator::Arrange(columns) => Some(Arrangement::new(columns)),
+            _ => None,
+        };
         let (inputs, consumers) = (SmallVec::from_slice(inputs), Vec::new());
-        let node = Node { operator, inputs, consumers, views: 0, rank, index };
+        let target = Target::of(&operator);
+        let node = Node { operator, inputs, consumers, filters: None, views: 0, rank, index };
         let id = self.free.pop().unwrap_or_else(|| {
             self.nodes.push(None);
             self.nodes.len() - 1
         });
-        for input in node.inputs.clone() {
-            if let Some(input) = &mut self.nodes[input] {
-                input.consumers.push(id);
+        match (target, node.inputs.first()) {
+            (Some(target), Some(input)) => {
+                if let Some(input) = &mut self.nodes[*input] {
+                    input.filters.get_or_insert_default().add(target, id);
+                }
+            }
+            _ => {
+                for input in node.inputs.clone() {
+                    if let Some(input) = &mut self.nodes[input] {
+                        input.consumers.push(id);
+                    }
+                }
             }
         }
         self.nodes[id] = Some(node);
@@ -126,7 +154,9 @@ impl Graph {
     /// Frees those of these nodes that nothing needs, and then what they needed.
     pub fn sweep(&mut self, mut candidates: Vec<NodeId>) {
         while let Some(id) = candidates.pop() {
-            let needless = |node: &mut Node| node.views == 0 && node.consumers.is_empty();
+            let needless = |node: &mut Node| {
+                node.views == 0 && node.consumers.is_empty() && node.filters.is_none()
+            };
             let Some(node) = self.nodes[id].take_if(needless) else { continue };
             let hash = self.hash(&node.operator, &node.inputs);
             if let Some(alike) = self.known.get_mut(&hash) {
@@ -135,8 +165,16 @@ impl Graph {
                     self.known.remove(&hash);
                 }
             }
+            let mut target = Target::of(&node.operator);
             for input in &node.inputs {
                 if let Some(input) = &mut self.nodes[*input] {
+                    if let (Some(target), Some(filters)) = (target.take(), &mut input.filters) {
+                        filters.remove(target, id);
+                        if filters.is_empty() {
+                            input.filters = None;
+                        }
+                        continue;
+                    }
                     // One entry for each time it is an input: a self-join has two.
                     if let Some(at) = input.consumers.iter().position(|consumer| *consumer == id) {
                         input.consumers.swap_remove(at);
@@ -153,8 +191,8 @@ impl Graph {
         let mut at = id;
         loop {
             match &self.nodes[at] {
-                Some(node) if node.views == 0 => match node.consumers.first() {
-                    Some(next) => at = *next,
+                Some(node) if node.views == 0 => match node.consumer() {
+                    Some(next) => at = next,
                     None => return at,
                 },
                 _ => return at,

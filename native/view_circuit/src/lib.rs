@@ -38,6 +38,7 @@ mod error;
 mod graph;
 mod ingest;
 mod key;
+mod parallel;
 mod plan;
 mod row;
 mod scope;

@@ -7,7 +7,7 @@ use bumpalo::Bump;
 use shape_expr::{Owned, Type, Value};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::delta::{Delta, Map};
+use crate::delta::Delta;
 use crate::graph::NodeId;
 use crate::key::Key;
 use crate::plan::Relation;
@@ -131,20 +131,22 @@ impl View {
 
     /// Takes a delta in, and tells it row by row.
     pub fn apply(&mut self, delta: &Delta) -> ViewUpdate {
-        let mut found: Map<Key, (Option<Row>, Option<Row>)> = Map::default();
-        for (row, weight) in delta {
-            let (old, new) = found.entry(Key::of(row, &self.key)).or_default();
-            debug_assert!(weight.abs() == 1, "ids are unique");
-            *(if *weight < 0 { old } else { new }) = Some(row.clone());
-        }
+        let keyed = |(row, weight): &'_ (Row, i64)| (Key::of(row, &self.key), row.clone(), *weight);
+        let mut rows: Vec<(Key, Row, i64)> = delta.iter().map(keyed).collect();
+        // By id, and what goes before what comes.
+        rows.sort_unstable_by(|(a, _, x), (b, _, y)| a.cmp(b).then(x.cmp(y)));
         let width = self.columns.len();
-        let change = |(id, (old, new)): (Key, (Option<Row>, Option<Row>))| {
-            // An equal id may be written differently now.
-            let id = new.as_ref().map_or(id, |new| Key::of(new, &self.key));
-            Change { id, old, new, width }
-        };
-        let mut changes: Vec<Change> = found.into_iter().map(change).collect();
-        changes.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        let mut changes: Vec<Change> = Vec::with_capacity(rows.len());
+        for (id, row, weight) in rows {
+            debug_assert!(weight.abs() == 1, "ids are unique");
+            let is_same = |last: &&mut Change| weight > 0 && last.new.is_none() && last.id == id;
+            match changes.last_mut().filter(is_same) {
+                // An equal id may be written differently now.
+                Some(last) => (last.id, last.new) = (id, Some(row)),
+                None if weight < 0 => changes.push(Change { id, old: Some(row), new: None, width }),
+                None => changes.push(Change { id, old: None, new: Some(row), width }),
+            }
+        }
         if let Some(rows) = &mut self.rows {
             let mut arena = Bump::new();
             for change in &changes {
@@ -164,6 +166,11 @@ impl View {
 
     pub fn hash(&self) -> Option<ContentHash> {
         self.rows.is_some().then_some(ContentHash(self.hash))
+    }
+
+    /// How many rows are kept, if they are.
+    pub fn len(&self) -> Option<usize> {
+        self.rows.as_ref().map(BTreeMap::len)
     }
 
     /// The types of what ids are made of.

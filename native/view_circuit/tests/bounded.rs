@@ -22,7 +22,7 @@ fn loaded() -> Circuit {
 
 fn refused_then_done(circuit: &mut Circuit, batch: &IngestBatch, view: ViewId, changes: usize) {
     let (rows, hash) = (shown(circuit, view), circuit.hash(view));
-    assert_eq!(circuit.step_within(batch, SLICE), Ok(None));
+    assert_eq!(circuit.step_within(batch, SLICE, |_, _| 0), Ok(None));
     assert_eq!((shown(circuit, view), circuit.hash(view)), (rows, hash));
     let updates = circuit.step(batch).expect("a step");
     assert_eq!(updates[0].changes.len(), changes);
@@ -34,7 +34,8 @@ fn one_row_is_little_work() {
     flat(&mut circuit, "SELECT a.id, b.id FROM a JOIN b ON a.x = b.y WHERE a.n > 3");
     let mut batch = IngestBatch::new();
     batch.update("a", ints(&[5]), ints(&[5, 8, 5]));
-    let updates = circuit.step_within(&batch, SLICE).expect("a step").expect("little work");
+    let updates =
+        circuit.step_within(&batch, SLICE, |_, _| 0).expect("a step").expect("little work");
     assert_eq!(updates[0].changes.len(), 1);
 }
 
@@ -57,7 +58,7 @@ fn a_value_that_thousands_ask_for() {
     // Rows that come to a value that is there already concern nobody.
     let mut batch = IngestBatch::new();
     batch.create("b", ints(&[3, 3, 7]));
-    assert_eq!(circuit.step_within(&batch, SLICE), Ok(Some(Vec::new())));
+    assert_eq!(circuit.step_within(&batch, SLICE, |_, _| 0), Ok(Some(Vec::new())));
 }
 
 #[test]
@@ -90,7 +91,7 @@ fn many_views_of_one_row() {
     }
     let mut batch = IngestBatch::new();
     batch.update("a", ints(&[5]), ints(&[5, 7, 6]));
-    assert_eq!(circuit.step_within(&batch, SLICE), Ok(None));
+    assert_eq!(circuit.step_within(&batch, SLICE, |_, _| 0), Ok(None));
     assert_eq!(circuit.step(&batch).expect("a step").len(), 2_000);
 }
 
@@ -100,7 +101,7 @@ fn what_raises_still_raises() {
     flat(&mut circuit, "SELECT id FROM a WHERE 10 / x > 0");
     let mut batch = IngestBatch::new();
     batch.update("a", ints(&[5]), ints(&[5, 0, 5]));
-    let error = circuit.step_within(&batch, SLICE).expect_err("division by zero");
+    let error = circuit.step_within(&batch, SLICE, |_, _| 0).expect_err("division by zero");
     assert_eq!((error.code(), error.sqlstate()), ("raised", Some("22012")));
 }
 
@@ -114,7 +115,7 @@ fn what_goes_one_by_one_under_a_common_value_is_little_work() {
     for id in 0..4_999 {
         let mut batch = IngestBatch::new();
         batch.delete("a", ints(&[id]));
-        assert_eq!(circuit.step_within(&batch, 300), Ok(Some(Vec::new())), "{id}");
+        assert_eq!(circuit.step_within(&batch, 300, |_, _| 0), Ok(Some(Vec::new())), "{id}");
     }
     let mut batch = IngestBatch::new();
     batch.delete("a", ints(&[4_999]));

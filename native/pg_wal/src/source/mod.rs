@@ -34,14 +34,11 @@
 //! the messages, SCRAM and MD5 are those of `postgres-protocol`, TLS is `rustls`, and what is left
 //! is the loop in this module. A walsender also runs plain SQL, so one connection does everything.
 
-mod connect;
 mod event;
 mod handle;
 mod options;
 mod setup;
 mod stream;
-mod tls;
-mod wire;
 mod worker;
 
 pub use event::{Event, State, Status};

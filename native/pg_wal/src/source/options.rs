@@ -191,12 +191,12 @@ impl Options {
         })
     }
 
-    pub(super) fn is_unix(&self) -> bool {
+    pub(crate) fn is_unix(&self) -> bool {
         self.host.starts_with('/')
     }
 
     /// Refuses what could not work, before anything is started.
-    pub(super) fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         let invalid =
             |option, reason: &str| Err(Error::InvalidOption { option, reason: reason.into() });
         let slot_letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';

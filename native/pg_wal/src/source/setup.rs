@@ -1,7 +1,7 @@
 //! Making publication and slot ready.
 
 use super::options::{Options, TableName, Tables};
-use super::wire::{Connection, Row};
+use crate::connection::{Connection, Row};
 use crate::decode::Streaming;
 use crate::{Error, Lsn};
 use postgres_protocol::escape::{escape_identifier, escape_literal};

@@ -4,7 +4,7 @@ use super::event::Event;
 use super::handle::Shared;
 use super::options::Options;
 use super::setup;
-use super::wire::{Connection, Frame, unexpected};
+use crate::connection::{Connection, Frame, unexpected};
 use crate::{Assembler, Error, Lsn};
 use bytes::Bytes;
 use std::io;

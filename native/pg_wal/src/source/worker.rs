@@ -1,12 +1,11 @@
 //! The source's thread: sessions one after the other.
 
-use super::connect::connect;
 use super::event::{Event, State};
 use super::handle::Shared;
 use super::options::Options;
 use super::setup::{self, Earlier};
 use super::stream::{self, Stream};
-use super::wire::Connection;
+use crate::connection::{Connection, Purpose, connect};
 use crate::{Assembler, Error, Lsn};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -120,7 +119,7 @@ impl Worker<'_> {
         deliver: &mut impl FnMut(Event) -> Result<(), Error>,
     ) -> Result<(Connection, Option<Duration>), Error> {
         let (options, shared) = (self.options, self.shared);
-        let mut connection = connect(options).await?;
+        let mut connection = connect(options, Purpose::Replication).await?;
         let confirmed = shared.confirmed();
         let earlier = self.system_id.as_deref().map(|system_id| Earlier { system_id, confirmed });
         let first = earlier.is_none();

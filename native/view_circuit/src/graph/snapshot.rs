@@ -4,7 +4,8 @@ use shape_expr::EvalError;
 
 use super::operator::Operator;
 use super::{Evaluator, Graph, Node, NodeId, distinct, existence, join, step};
-use crate::delta::{Delta, consolidate};
+use crate::delta::Delta;
+use crate::row::Row;
 use crate::table::Tables;
 
 impl Graph {
@@ -27,7 +28,7 @@ impl Graph {
         Ok(())
     }
 
-    /// Everything that the node gives, each row once.
+    /// Everything that the node gives. A row may be there more than once.
     pub fn snapshot(
         &self,
         id: NodeId,
@@ -42,38 +43,69 @@ impl Graph {
             chain.push(at);
             at = inputs[0];
         }
-        let mut rows = self.source(at, tables);
-        for at in chain.into_iter().rev() {
-            let Some(node) = &self.nodes[at] else { continue };
-            rows = match &node.operator {
-                Operator::Filter(predicate) => step::filter(predicate, &rows, evaluator),
-                Operator::Map(outputs) => step::map(outputs, &rows, evaluator),
-                _ => Ok(rows),
+        chain.reverse();
+        let mut out = Delta::new();
+        if let Some(Node { operator: Operator::Scan(table), .. }) = &self.nodes[at] {
+            // Most of a table may not pass, and is not copied.
+            for stored in tables.all[*table].rows.values() {
+                let row = self.through(&chain, &stored.row, evaluator)?;
+                out.extend(row.map(|row| (row, 1)));
             }
-            .map_err(|raised| (at, raised))?;
+            return Ok(out);
         }
-        Ok(rows)
+        let rows = self.source(at);
+        if chain.is_empty() {
+            return Ok(rows);
+        }
+        for (row, weight) in rows {
+            let row = self.through(&chain, &row, evaluator)?;
+            out.extend(row.map(|row| (row, weight)));
+        }
+        Ok(out)
+    }
+
+    /// What these filters and maps make of a row.
+    fn through(
+        &self,
+        chain: &[NodeId],
+        row: &Row,
+        evaluator: &mut Evaluator,
+    ) -> Result<Option<Row>, (NodeId, EvalError)> {
+        let mut made: Option<Row> = None;
+        for at in chain {
+            let Some(node) = &self.nodes[*at] else { continue };
+            let row = made.as_ref().unwrap_or(row);
+            let raised = |raised| (*at, raised);
+            match &node.operator {
+                Operator::Filter(predicate) => {
+                    if !evaluator.test(predicate, row).map_err(raised)? {
+                        return Ok(None);
+                    }
+                }
+                Operator::Map(outputs) => {
+                    made = Some(evaluator.map(outputs, row).map_err(raised)?);
+                }
+                _ => {}
+            }
+        }
+        Ok(Some(made.unwrap_or_else(|| row.clone())))
     }
 
     /// The same of a node that needs no other but arrangements.
-    fn source(&self, id: NodeId, tables: &Tables) -> Delta {
+    fn source(&self, id: NodeId) -> Delta {
         let Some(node) = &self.nodes[id] else { return Delta::new() };
         let two = || Some((self.index(node.inputs[0])?, self.index(node.inputs[1])?));
-        let mut rows = match &node.operator {
-            Operator::Scan(table) => {
-                let rows = tables.all[*table].rows.values();
-                return rows.map(|stored| (stored.row.clone(), 1)).collect();
-            }
+        match &node.operator {
             Operator::Join => two().map(|(left, right)| join::whole(left, right)),
             Operator::Distinct => self.index(node.inputs[0]).map(distinct::whole),
             Operator::Existence(kind) => {
                 two().map(|(left, right)| existence::whole(*kind, left, right))
             }
             // Nothing reads an arrangement as rows.
-            Operator::Arrange(_) | Operator::Filter(_) | Operator::Map(_) => None,
+            Operator::Scan(_) | Operator::Arrange(_) | Operator::Filter(_) | Operator::Map(_) => {
+                None
+            }
         }
-        .unwrap_or_default();
-        consolidate(&mut rows);
-        rows
+        .unwrap_or_default()
     }
 }

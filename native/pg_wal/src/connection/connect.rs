@@ -1,9 +1,9 @@
-//! From an address to an authenticated replication session.
+//! From an address to an authenticated session.
 
-use super::options::{Options, SslMode};
 use super::tls;
 use super::wire::{Connection, Socket, unexpected};
 use crate::Error;
+use crate::source::{Options, SslMode};
 use bytes::BytesMut;
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::authentication::{md5_hash, sasl};
@@ -17,9 +17,17 @@ use tokio::net::{TcpStream, UnixStream};
 const CONNECTING: &str = "connecting";
 const AUTHENTICATING: &str = "authenticating";
 
-/// What the session is set to: the text forms of values depend on it.
+/// What a session is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The stream of changes. It can run plain SQL as well.
+    Replication,
+    /// Reading rows, with statements and parameters.
+    Queries,
+}
+
+/// What every session is set to: the text forms of values depend on it.
 const SETTINGS: &[(&str, &str)] = &[
-    ("replication", "database"),
     ("client_encoding", "UTF8"),
     ("TimeZone", "UTC"),
     ("DateStyle", "ISO, MDY"),
@@ -29,13 +37,23 @@ const SETTINGS: &[(&str, &str)] = &[
     ("standard_conforming_strings", "on"),
 ];
 
+/// What a session that reads rows is set to besides.
+const READING: &[(&str, &str)] = &[
+    // A policy that hides rows is an error then: what is hidden would be taken for deleted.
+    ("row_security", "off"),
+    // Operators are those of the system, whatever somebody else creates.
+    ("search_path", "pg_catalog"),
+    ("default_transaction_read_only", "on"),
+    ("idle_in_transaction_session_timeout", "0"),
+];
+
 /// Connects, encrypts and authenticates, within the time allowed.
-pub(super) async fn connect(options: &Options) -> Result<Connection, Error> {
+pub(crate) async fn connect(options: &Options, purpose: Purpose) -> Result<Connection, Error> {
     let seconds = options.timeout.as_secs();
     let connecting = async {
         let socket = socket(options).await?;
         let mut connection = Connection::new(socket, options.timeout);
-        authenticate(options, &mut connection).await?;
+        authenticate(options, purpose, &mut connection).await?;
         Ok(connection)
     };
     tokio::time::timeout(options.timeout, connecting)
@@ -71,14 +89,26 @@ async fn socket(options: &Options) -> Result<Box<dyn Socket>, Error> {
     }
 }
 
-async fn authenticate(options: &Options, connection: &mut Connection) -> Result<(), Error> {
+async fn authenticate(
+    options: &Options,
+    purpose: Purpose,
+    connection: &mut Connection,
+) -> Result<(), Error> {
     let mut message = BytesMut::new();
     let own = [
         ("user", options.user.as_str()),
         ("database", options.database.as_str()),
         ("application_name", options.application_name.as_str()),
     ];
-    let parameters = own.into_iter().chain(SETTINGS.iter().copied());
+    // The server gives up before we do, so that it can say why.
+    let statement_timeout = (options.timeout.as_millis() * 9 / 10).to_string();
+    let of_purpose: &[(&str, &str)] = match purpose {
+        Purpose::Replication => &[("replication", "database")],
+        Purpose::Queries => &[("statement_timeout", &statement_timeout)],
+    };
+    let reading = if purpose == Purpose::Queries { READING } else { &[] };
+    let settings = SETTINGS.iter().chain(of_purpose).chain(reading).copied();
+    let parameters = own.into_iter().chain(settings);
     frontend::startup_message(parameters, &mut message).map_err(io_error)?;
     connection.send(&message, AUTHENTICATING).await?;
     loop {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// A TCP, TLS or unix stream.
-pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket for S {}
 
 /// How long a write may take. What we send is small and the server always reads, so a write that
@@ -23,27 +23,27 @@ const READ_CHUNK: usize = 64 * 1024;
 const MAX_MESSAGE: usize = 1 << 30;
 
 /// A connection after the startup message.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     socket: Box<dyn Socket>,
     received: BytesMut,
     timeout: Duration,
 }
 
 /// The outer form of a message: its tag and what follows its length.
-pub(super) struct Frame {
-    pub(super) tag: u8,
+pub(crate) struct Frame {
+    pub(crate) tag: u8,
     whole: BytesMut,
 }
 
 impl Frame {
     /// What follows the header.
-    pub(super) fn into_body(self) -> Bytes {
+    pub(crate) fn into_body(self) -> Bytes {
         let mut whole = self.whole.freeze();
         whole.split_off(5)
     }
 
     /// The message, for all tags that `postgres-protocol` knows.
-    pub(super) fn parse(mut self, doing: &'static str) -> Result<backend::Message, Error> {
+    pub(crate) fn parse(mut self, doing: &'static str) -> Result<backend::Message, Error> {
         let tag = self.tag;
         match backend::Message::parse(&mut self.whole) {
             Ok(Some(backend::Message::ErrorResponse(body))) => Err(server_error(doing, &body)),
@@ -54,59 +54,63 @@ impl Frame {
 }
 
 /// A row of a simple query, in text form.
-pub(super) type Row = Vec<Option<String>>;
+pub(crate) type Row = Vec<Option<String>>;
 
 impl Connection {
-    pub(super) fn new(socket: Box<dyn Socket>, timeout: Duration) -> Connection {
+    pub(crate) fn new(socket: Box<dyn Socket>, timeout: Duration) -> Connection {
         Connection { socket, received: BytesMut::new(), timeout }
     }
 
     /// The next message that has come in whole, if one has.
-    pub(super) fn next_frame(&mut self) -> Result<Option<Frame>, Error> {
-        let Some(header) = self.received.first_chunk::<5>() else { return Ok(None) };
-        let [tag, len @ ..] = *header;
-        // The length counts itself, but not the tag.
-        let len = u32::from_be_bytes(len) as usize;
-        if !(4..=MAX_MESSAGE).contains(&len) {
-            return Err(Error::Protocol {
-                doing: "reading a message",
-                found: format!("a message `{}` of length {len}", tag.escape_ascii()),
-            });
-        }
-        if self.received.len() <= len {
-            return Ok(None);
-        }
-        Ok(Some(Frame { tag, whole: self.received.split_to(len + 1) }))
+    pub(crate) fn next_frame(&mut self) -> Result<Option<Frame>, Error> {
+        split_frame(&mut self.received)
     }
 
     /// Reads once. May be dropped while it waits without losing anything.
-    pub(super) async fn read_some(&mut self, doing: &'static str) -> Result<(), Error> {
-        // Grows with what has come, not with what a length promises.
-        self.received.reserve(READ_CHUNK);
-        let read = self.socket.read_buf(&mut self.received).await;
-        match read.map_err(|source| Error::Io { doing, source })? {
-            0 => Err(Error::Io { doing, source: io::ErrorKind::UnexpectedEof.into() }),
-            _ => Ok(()),
-        }
+    pub(crate) async fn read_some(&mut self, doing: &'static str) -> Result<(), Error> {
+        fill(&mut self.socket, &mut self.received, doing).await
     }
 
     /// The next message, within the time allowed.
-    pub(super) async fn frame(&mut self, doing: &'static str) -> Result<Frame, Error> {
-        let timeout = self.timeout;
+    pub(crate) async fn frame(&mut self, doing: &'static str) -> Result<Frame, Error> {
+        frame(&mut self.socket, &mut self.received, self.timeout, doing).await
+    }
+
+    /// Sends messages that end with a Sync, and hears what comes up to the server being ready. Both at
+    /// once: a server that cannot get rid of its answers takes no more questions. After a server's
+    /// error the connection can be used further.
+    pub(crate) async fn exchange(
+        &mut self,
+        bytes: &[u8],
+        doing: &'static str,
+        mut hear: impl FnMut(backend::Message) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let Connection { socket, received, timeout } = self;
+        let (mut reader, mut writer) = tokio::io::split(socket);
+        let write = async {
+            let written = async {
+                writer.write_all(bytes).await?;
+                writer.flush().await
+            };
+            written.await.map_err(|source| Error::Io { doing, source })
+        };
         let read = async {
+            let mut failed = None;
             loop {
-                if let Some(frame) = self.next_frame()? {
-                    return Ok(frame);
+                match frame(&mut reader, received, *timeout, doing).await?.parse(doing) {
+                    Ok(backend::Message::ReadyForQuery(_)) => return failed.map_or(Ok(()), Err),
+                    Ok(message) if failed.is_none() => hear(message)?,
+                    Ok(_) => {}
+                    Err(error @ Error::Server { .. }) if !is_fatal(&error) => failed = Some(error),
+                    Err(error) => return Err(error),
                 }
-                self.read_some(doing).await?;
             }
         };
-        let seconds = timeout.as_secs();
-        tokio::time::timeout(timeout, read).await.map_err(|_| Error::Timeout { doing, seconds })?
+        tokio::try_join!(write, read).map(|_| ())
     }
 
     /// Sends bytes.
-    pub(super) async fn send(&mut self, bytes: &[u8], doing: &'static str) -> Result<(), Error> {
+    pub(crate) async fn send(&mut self, bytes: &[u8], doing: &'static str) -> Result<(), Error> {
         let write = async {
             self.socket.write_all(bytes).await?;
             self.socket.flush().await
@@ -118,7 +122,7 @@ impl Connection {
     }
 
     /// Sends a simple query or replication command.
-    pub(super) async fn send_query(&mut self, sql: &str, doing: &'static str) -> Result<(), Error> {
+    pub(crate) async fn send_query(&mut self, sql: &str, doing: &'static str) -> Result<(), Error> {
         let mut message = BytesMut::new();
         frontend::query(sql, &mut message).map_err(|source| Error::Io { doing, source })?;
         self.send(&message, doing).await
@@ -126,7 +130,7 @@ impl Connection {
 
     /// Runs a simple query or replication command, and returns its rows. After a server's error
     /// the connection can be used further.
-    pub(super) async fn query(
+    pub(crate) async fn query(
         &mut self,
         sql: &str,
         doing: &'static str,
@@ -149,7 +153,7 @@ impl Connection {
     }
 
     /// As [`Connection::query`], for a command that may wait for other transactions.
-    pub(super) async fn patient_query(
+    pub(crate) async fn patient_query(
         &mut self,
         sql: &str,
         doing: &'static str,
@@ -161,7 +165,58 @@ impl Connection {
     }
 }
 
-fn is_fatal(error: &Error) -> bool {
+/// The message at the beginning of what has come, if it is whole.
+fn split_frame(received: &mut BytesMut) -> Result<Option<Frame>, Error> {
+    let Some(header) = received.first_chunk::<5>() else { return Ok(None) };
+    let [tag, len @ ..] = *header;
+    // The length counts itself, but not the tag.
+    let len = u32::from_be_bytes(len) as usize;
+    if !(4..=MAX_MESSAGE).contains(&len) {
+        return Err(Error::Protocol {
+            doing: "reading a message",
+            found: format!("a message `{}` of length {len}", tag.escape_ascii()),
+        });
+    }
+    if received.len() <= len {
+        return Ok(None);
+    }
+    Ok(Some(Frame { tag, whole: received.split_to(len + 1) }))
+}
+
+async fn fill(
+    socket: &mut (impl AsyncRead + Unpin),
+    received: &mut BytesMut,
+    doing: &'static str,
+) -> Result<(), Error> {
+    // Grows with what has come, not with what a length promises.
+    received.reserve(READ_CHUNK);
+    let read = socket.read_buf(received).await;
+    match read.map_err(|source| Error::Io { doing, source })? {
+        0 => Err(Error::Io { doing, source: io::ErrorKind::UnexpectedEof.into() }),
+        _ => Ok(()),
+    }
+}
+
+async fn frame(
+    socket: &mut (impl AsyncRead + Unpin),
+    received: &mut BytesMut,
+    timeout: Duration,
+    doing: &'static str,
+) -> Result<Frame, Error> {
+    let read = async {
+        loop {
+            if let Some(frame) = split_frame(received)? {
+                return Ok(frame);
+            }
+            fill(socket, received, doing).await?;
+        }
+    };
+    let seconds = timeout.as_secs();
+    tokio::time::timeout(timeout, read).await.map_err(|_| Error::Timeout { doing, seconds })?
+}
+
+/// Whether the server ends the connection after it.
+pub(crate) fn is_fatal(error: &Error) -> bool {
     matches!(error, Error::Server { severity, .. } if severity != "ERROR")
 }
 
@@ -199,6 +254,6 @@ fn server_error(doing: &'static str, body: &backend::ErrorResponseBody) -> Error
 }
 
 /// The error for a message that has no place here.
-pub(super) fn unexpected(doing: &'static str, tag: u8) -> Error {
+pub(crate) fn unexpected(doing: &'static str, tag: u8) -> Error {
     Error::Protocol { doing, found: format!("a message `{}`", tag.escape_ascii()) }
 }

@@ -1,7 +1,7 @@
 //! TLS by `rustls`.
 
-use super::options::{Options, SslMode};
 use crate::Error;
+use crate::source::{Options, SslMode};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;

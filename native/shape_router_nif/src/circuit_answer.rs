@@ -1,0 +1,135 @@
+//! A view's rows and changes -> terms.
+
+use crate::atoms;
+use crate::circuit_view::ViewInfo;
+use crate::error::NifError;
+use bumpalo::Bump;
+use rustler::{Atom, Encoder, Env, NewBinary, Term};
+use shape_expr::{Owned, Type, Value};
+use std::sync::Arc;
+use view_circuit::{ContentHash, Key, ViewUpdate};
+
+/// What a batch did to a view, and the ids of all its rows where those are told.
+pub(crate) struct Told {
+    pub info: Arc<ViewInfo>,
+    pub update: ViewUpdate,
+    pub ids: Option<Vec<Key>>,
+}
+
+/// Writes rows of one view.
+pub(crate) struct RowWriter<'a, 'v> {
+    env: Env<'a>,
+    arena: Bump,
+    names: Vec<Term<'a>>,
+    types: &'v [Type],
+    id_types: &'v [Type],
+    values: Vec<Term<'a>>,
+}
+
+pub(crate) fn text<'a>(env: Env<'a>, text: &str) -> Term<'a> {
+    NewBinary::from_slice(env, text.as_bytes()).into()
+}
+
+impl<'a, 'v> RowWriter<'a, 'v> {
+    pub fn new<'n>(
+        env: Env<'a>,
+        names: impl Iterator<Item = &'n str>,
+        types: &'v [Type],
+        id_types: &'v [Type],
+    ) -> Self {
+        let names = names.map(|name| text(env, name)).collect();
+        Self { env, arena: Bump::new(), names, types, id_types, values: Vec::new() }
+    }
+
+    pub fn of(env: Env<'a>, info: &'v ViewInfo) -> Self {
+        let names = info.columns.iter().map(String::as_str);
+        Self::new(env, names, &info.types, &info.id_types)
+    }
+
+    /// A map by the columns' names.
+    pub fn row(&mut self, row: &[Owned]) -> Result<Term<'a>, NifError> {
+        self.arena.reset();
+        self.values.clear();
+        for (value, ty) in row.iter().zip(self.types) {
+            self.values.push(term(self.env, value, ty, &self.arena));
+        }
+        let map = Term::map_from_term_arrays(self.env, &self.names, &self.values);
+        map.map_err(|_| NifError::new("internal", "a row is no map"))
+    }
+
+    /// One value, or the list of several.
+    pub fn id(&mut self, id: &Key) -> Term<'a> {
+        self.arena.reset();
+        let one = |(value, ty)| term(self.env, value, ty, &self.arena);
+        match (id.values(), self.id_types) {
+            ([value], [ty]) => one((value, ty)),
+            (values, types) => {
+                values.iter().zip(types).map(one).collect::<Vec<_>>().encode(self.env)
+            }
+        }
+    }
+}
+
+/// Integers, booleans, NULL and finite floats as what they are; all else as PostgreSQL's text.
+fn term<'a>(env: Env<'a>, value: &Owned, ty: &Type, arena: &Bump) -> Term<'a> {
+    match value.value() {
+        Value::Null => atoms::nil().to_term(env),
+        Value::Bool(bool) => bool.encode(env),
+        Value::Int(int) => int.encode(env),
+        Value::Float(float) if float.is_finite() => float.encode(env),
+        _ => match value.text(ty, arena) {
+            Some(shown) => text(env, shown),
+            None => atoms::nil().to_term(env),
+        },
+    }
+}
+
+/// Sixteen bytes in hexadecimal.
+pub(crate) fn hash<'a>(env: Env<'a>, hash: Option<ContentHash>) -> Term<'a> {
+    match hash {
+        Some(ContentHash(hash)) => text(env, &format!("{hash:032x}")),
+        None => atoms::nil().to_term(env),
+    }
+}
+
+/// `%ShapeRouter.ViewUpdate{}`.
+pub(crate) fn update<'a>(env: Env<'a>, told: &Told) -> Result<Term<'a>, NifError> {
+    let Told { info, update, ids } = told;
+    let mut rows = RowWriter::of(env, info);
+    let all_ids = match ids {
+        Some(ids) => ids.iter().map(|id| rows.id(id)).collect::<Vec<_>>().encode(env),
+        None => atoms::nil().to_term(env),
+    };
+    let keys = [atoms::event(), atoms::id(), atoms::record()].map(|key| key.to_term(env));
+    let mut records = Vec::with_capacity(update.changes.len());
+    for change in &update.changes {
+        let (event, row) = match (change.before(), change.after()) {
+            (None, Some(row)) => (atoms::created(), row),
+            (Some(_), Some(row)) => (atoms::updated(), row),
+            // What it was.
+            (Some(row), None) => (atoms::deleted(), row),
+            (None, None) => continue,
+        };
+        let values = [event.to_term(env), rows.id(change.id()), rows.row(row)?];
+        records.push(map(env, &keys, &values)?);
+    }
+    let fields: [(Atom, Term<'a>); 6] = [
+        (atoms::__struct__(), atoms::view_update().to_term(env)),
+        (atoms::view_id(), info.name.encode(env)),
+        (atoms::format(), info.telling.format.to_term(env)),
+        (atoms::hash(), hash(env, update.hash)),
+        (atoms::ids(), all_ids),
+        (atoms::records(), records.encode(env)),
+    ];
+    let keys = fields.map(|(key, _)| key.to_term(env));
+    map(env, &keys, &fields.map(|(_, value)| value))
+}
+
+pub(crate) fn map<'a>(
+    env: Env<'a>,
+    keys: &[Term<'a>],
+    values: &[Term<'a>],
+) -> Result<Term<'a>, NifError> {
+    let map = Term::map_from_term_arrays(env, keys, values);
+    map.map_err(|_| NifError::new("internal", "the names of a map are not unique"))
+}
