@@ -6,7 +6,7 @@ use crate::bare::Bare;
 use crate::change::{Reader, TermChange};
 use crate::direct::{NewRouter, direct_nif, monotonic_time};
 use crate::error::{NifError, reply};
-use crate::handle::{CursorHandle, Local, RouterHandle, with_local};
+use crate::handle::{CursorHandle, Local, RouterHandle, SubqueryTypes, item_types, with_local};
 use crate::param::params;
 use crate::schema::schema;
 use crate::timeslice;
@@ -43,9 +43,14 @@ pub(crate) type SettingTerms<'a> =
 
 /// `{columns, primary_key, track_membership, {max_shapes, max_bytes}, time_zone, {num_lanes,
 /// rebuild_threshold}}`.
-pub(crate) fn config(table: &str, settings: SettingTerms<'_>) -> Result<Config, NifError> {
+pub(crate) fn config(
+    table: &str,
+    settings: SettingTerms<'_>,
+) -> Result<(Config, SubqueryTypes), NifError> {
     let (columns, primary_key, track_membership, limits, time_zone, indexes) = settings;
-    Ok(Config {
+    let (types, item_types) = item_types();
+    let config = Config {
+        item_types: Some(item_types),
         primary_key,
         track_membership,
         max_shapes: limits.0,
@@ -54,15 +59,17 @@ pub(crate) fn config(table: &str, settings: SettingTerms<'_>) -> Result<Config, 
         num_lanes: indexes.0,
         rebuild_threshold: indexes.1,
         ..Config::new(schema(table, columns)?)
-    })
+    };
+    Ok((config, types))
 }
 
 /// A router in memory.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn router_new<'a>(env: Env<'a>, table: &str, settings: SettingTerms<'a>) -> Term<'a> {
     let new = || -> Result<Term<'a>, NifError> {
-        let router = Router::new(config(table, settings)?)?;
-        Ok((atoms::ok(), NewRouter::new(RouterHandle::new(router, table)).into_term(env))
+        let (config, types) = config(table, settings)?;
+        let router = Router::new(config)?;
+        Ok((atoms::ok(), NewRouter::new(RouterHandle::new(router, table, types)).into_term(env))
             .encode(env))
     };
     reply(env, new())

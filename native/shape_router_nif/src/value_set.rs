@@ -4,6 +4,7 @@ use crate::atoms;
 use crate::columns::Kind;
 use crate::error::{NifError, reply};
 use crate::handle::RouterHandle;
+use crate::param::params;
 use crate::value;
 use bumpalo::Bump;
 use rustler::{Encoder, Env, Term};
@@ -117,6 +118,55 @@ fn router_mark_values<'a>(
 fn subquery_text<'a>(env: Env<'a>, subquery: &str) -> Term<'a> {
     let text = shape_router::Router::subquery_text(subquery).map_err(NifError::from);
     reply(env, text.map(|text| (atoms::ok(), text).encode(env)))
+}
+
+/// `[{text, place, columns, [place]}]`: the subqueries of a clause; `[]` where it has none.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn clause_subqueries<'a>(env: Env<'a>, clause: &str, parameters: Term<'a>) -> Term<'a> {
+    let list = || -> Result<Term<'a>, NifError> {
+        let arena = Bump::new();
+        let found = shape_expr::subqueries(clause, &params(parameters, &arena)?)?;
+        let one = |subquery: shape_expr::Subquery| {
+            (&subquery.text, subquery.position, subquery.columns).encode(env)
+        };
+        Ok(found.into_iter().map(one).collect::<Vec<_>>().encode(env))
+    };
+    reply(env, list())
+}
+
+/// Where in a clause something stands that stands at this byte of one of its subqueries' texts.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn clause_position<'a>(
+    env: Env<'a>,
+    clause: &str,
+    parameters: Term<'a>,
+    text: &str,
+    position: usize,
+) -> Term<'a> {
+    let place = || -> Result<Term<'a>, NifError> {
+        let arena = Bump::new();
+        let found = shape_expr::subqueries(clause, &params(parameters, &arena)?)?;
+        let found = found.iter().find(|subquery| subquery.text == text);
+        Ok(found.map(|subquery| subquery.position_of(position)).encode(env))
+    };
+    reply(env, place())
+}
+
+/// Says which types a subquery selects, before a shape with it is added.
+#[rustler::nif]
+fn router_item_types<'a>(
+    env: Env<'a>,
+    handle: &RouterHandle,
+    subquery: &str,
+    types: Vec<String>,
+) -> Term<'a> {
+    let types: Option<Vec<shape_expr::ColumnType>> =
+        types.iter().map(|ty| ty.parse().ok()).collect();
+    // A type without a text of its own, an enum say, is taken to be that of what it is compared with.
+    if let Some(types) = types {
+        handle.types.lock().insert(subquery.to_owned(), types);
+    }
+    atoms::ok().to_term(env)
 }
 
 /// `{:values, subquery, added, removed}`: what a transaction does to what a subquery selects.
