@@ -81,6 +81,10 @@ impl Rows {
         }
     }
 
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
     pub fn values(&self) -> impl Iterator<Item = &Stored> {
         self.rows.iter()
     }

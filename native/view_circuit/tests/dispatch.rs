@@ -196,6 +196,7 @@ fn a_row_is_shown_to_the_filters_of_its_own_value() {
     // A bounded step counts what it does, and 500 filters are more than that allows.
     let mut batch = IngestBatch::new();
     batch.update("a", ints(&[1]), ints(&[1, 8, 0]));
-    let updates = circuit.step_within(&batch, 3_000).expect("a step").expect("within bounds");
+    let updates =
+        circuit.step_within(&batch, 3_000, |_, _| 0).expect("a step").expect("within bounds");
     assert_eq!(updates.len(), 2, "it leaves one view and enters another");
 }
