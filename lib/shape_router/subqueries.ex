@@ -175,16 +175,25 @@ defmodule ShapeRouter.Subqueries do
          {:ok, texts} <- Views.of_clause(where, opts[:params] || []),
          place = &Views.in_clause(&1, where, opts[:params] || [], &2, name),
          {:ok, opened} <- open_views(state, name, texts, place),
-         {:ok, rows} <- or_close(opened, texts, fn -> rows(opened, name, id, where, opts, materialize) end),
+         {:ok, rows} <-
+           or_close(opened, texts, fn -> rows(opened, name, id, where, opts, materialize) end),
          :ok <-
            or_close(opened, texts, fn ->
              added = ShapeRouter.add_shape(router, id, where, keys, opts)
-             if added != :ok and materialize, do: Circuit.unregister(state.circuit, shape(name, id))
+
+             if added != :ok and materialize,
+               do: Circuit.unregister(state.circuit, shape(name, id))
+
              added
            end),
          {:ok, state} <- seed(opened, name, texts) do
       state = use_views(state, {name, id}, texts)
-      state = if materialize, do: update_in(state.materialized, &MapSet.put(&1, {name, id})), else: state
+
+      state =
+        if materialize,
+          do: update_in(state.materialized, &MapSet.put(&1, {name, id})),
+          else: state
+
       {:reply, if(materialize, do: {:ok, rows}, else: :ok), state}
     else
       error -> {:reply, error, state}
@@ -300,6 +309,7 @@ defmodule ShapeRouter.Subqueries do
 
   defp use_views(state, shape, texts) do
     state = put_in(state.shapes[shape], texts)
+
     Enum.reduce(texts, state, fn text, state ->
       update_in(state.views[text].shapes, &MapSet.put(&1, shape))
     end)
@@ -356,21 +366,22 @@ defmodule ShapeRouter.Subqueries do
   # Transactions
 
   defp place(lsn) when is_integer(lsn) and lsn >= 0, do: {:ok, {lsn, 0}}
-  defp place({lsn, fragment}) when is_integer(lsn) and is_integer(fragment), do: {:ok, {lsn, fragment}}
+
+  defp place({lsn, fragment}) when is_integer(lsn) and is_integer(fragment),
+    do: {:ok, {lsn, fragment}}
+
   defp place({lsn, fragment, _xid}), do: place({lsn, fragment})
   defp place(other), do: Error.argument("not a transaction's LSN: #{inspect(other)}")
 
   # Undoes this transaction and all later ones, the last one first.
   defp take_back(%{undo: [{place, entry} | undo]} = state, from) when place >= from do
-    with {:ok, _updates} <- Inner.step(state.circuit, entry.operations) do
+    with {:ok, updates} <- Inner.step(state.circuit, entry.operations) do
       # Sets that were seeded since then have it as a part of themselves.
       seeded = for {key, at} <- state.seeded, at >= entry.sequence, do: key
 
-      for {text, added, removed} <- entry.deltas,
-          {name, ^text} <- seeded,
-          router = state.routers[name] do
-        _gone_meanwhile = ValueSet.remove(router, text, added)
-        _gone_meanwhile = ValueSet.add(router, text, removed)
+      for {text, added, removed} <- deltas(state, updates), {name, ^text} <- seeded do
+        :ok = fed(ValueSet.remove(state.routers[name], text, removed))
+        :ok = fed(ValueSet.add(state.routers[name], text, added))
       end
 
       take_back(%{state | undo: undo}, from)
@@ -417,7 +428,7 @@ defmodule ShapeRouter.Subqueries do
          {:ok, updates} <- Inner.step(state.circuit, operations) do
       deltas = deltas(state, updates)
       sequence = state.sequence + 1
-      entry = %{operations: undo, deltas: deltas, sequence: sequence}
+      entry = %{operations: undo, sequence: sequence}
       state = %{state | undo: [{place, entry} | state.undo], sequence: sequence}
       {:ok, deltas, Moves.of_views(updates), state}
     else
@@ -435,7 +446,11 @@ defmodule ShapeRouter.Subqueries do
   end
 
   defp feed(state, deltas) do
-    for({_name, router} <- state.routers, {text, added, removed} <- deltas, do: {router, text, added, removed})
+    for(
+      {_name, router} <- state.routers,
+      {text, added, removed} <- deltas,
+      do: {router, text, added, removed}
+    )
     |> Enum.reduce_while(:ok, fn {router, text, added, removed}, :ok ->
       with :ok <- fed(ValueSet.remove(router, text, removed)),
            :ok <- fed(ValueSet.add(router, text, added)),

@@ -4,7 +4,8 @@ defmodule ShapeRouter.Subqueries.Inner do
 
   alias ShapeRouter.{Changes, Circuit, Error, IngestBatch}
 
-  @type operation :: {:create | :update, String.t(), term(), map()} | {:delete, String.t(), term()}
+  @type operation ::
+          {:create | :update, String.t(), term(), map()} | {:delete, String.t(), term()}
 
   @doc "The table that a change is of, by its name: `public` goes without saying."
   @spec table(map()) :: String.t() | nil
@@ -38,7 +39,9 @@ defmodule ShapeRouter.Subqueries.Inner do
         {:ok, [], []}
 
       nil ->
-        Error.argument("a change of #{table} lacks what its kind needs: #{inspect(change, limit: 5)}")
+        Error.argument(
+          "a change of #{table} lacks what its kind needs: #{inspect(change, limit: 5)}"
+        )
     end
   end
 

@@ -51,16 +51,17 @@ defmodule ShapeRouter.Subqueries.Moves do
 
   defp join(state, items, routers) do
     columns = Enum.map(routers, fn {name, answers} -> Enum.map(answers, &{name, &1}) end)
-    by_change = if columns == [], do: Enum.map(items, fn _ -> [] end), else: Enum.zip_with(columns, & &1)
+
+    by_change =
+      if columns == [], do: Enum.map(items, fn _ -> [] end), else: Enum.zip_with(columns, & &1)
 
     Enum.zip_with(items, by_change, fn {change, _deltas, rows}, answers ->
-      for {name, answer} <- answers,
-          own? = Inner.table(change) == name,
-          {ops, moves} = ops_and_moves(own?, answer),
-          moves = with_rows(state, name, moves, ops, rows, own? && change),
-          own? or moves != [] do
-        {name, ops ++ moves}
-      end
+      Enum.flat_map(answers, fn {name, answer} ->
+        own? = Inner.table(change) == name
+        {ops, moves} = ops_and_moves(own?, answer)
+        moves = with_rows(state, name, moves, ops, rows, own? && change)
+        if own? or moves != [], do: [{name, ops ++ moves}], else: []
+      end)
     end)
   end
 
