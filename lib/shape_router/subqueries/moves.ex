@@ -92,29 +92,37 @@ defmodule ShapeRouter.Subqueries.Moves do
   # again, and what it could not know is.
   defp settle(state, name, id, found, ops, change) do
     key = state.keys[name]
-    new = change[:new_record] || change[:record]
+    new = Map.get(change, :new_record) || Map.get(change, :record)
+    old = Map.get(change, :old_record) || Map.get(change, :old_key)
     own = if new, do: Inner.id(new, key)
-    is_own = fn {row, _record} -> to_string_id(row) == to_string_id(own) end
+    ids = Enum.map([own, old && old_id(old, key)], &text/1)
+    is_own = fn {row, _record} -> text(row) in ids end
     op = Enum.find_value(ops, fn {of, op} -> of == id && op end)
     {into, others_in} = Enum.split_with(found.into, is_own)
     {kept, _others} = Enum.split_with(found.kept, is_own)
     {out, others_out} = Enum.split_with(found.out, is_own)
 
     {own_in, own_out} =
-      cond do
-        into ++ kept != [] and op not in @enters -> {into ++ kept, []}
-        into ++ kept != [] -> {[], []}
-        out != [] and op in @enters -> {[], out}
-        out != [] -> {[], []}
-        op == :insert and new != nil -> {[], [{own, new}]}
-        op in @leaves and new != nil -> {[{own, new}], []}
-        true -> {[], []}
+      case {into ++ kept, out, op} do
+        # It is in the shape now.
+        {[_ | _], _out, op} when op in @enters -> {[], []}
+        {[_ | _] = rows, _out, _op} -> {rows, []}
+        # It is not any more.
+        {[], [{_id, row} | _], op} when op in @enters -> {[], [{own, row}]}
+        {[], [_ | _], _op} -> {[], []}
+        # It is as it was.
+        {[], [], :insert} -> {[], [{own, new}]}
+        {[], [], op} when op in @leaves and new != nil -> {[{own, new}], []}
+        _ -> {[], []}
       end
 
     %{into: others_in ++ own_in, kept: [], out: others_out ++ own_out}
   end
 
-  defp to_string_id(list) when is_list(list), do: Enum.map(list, &to_string/1)
-  defp to_string_id(nil), do: nil
-  defp to_string_id(value), do: to_string(value)
+  defp old_id(%{} = record, key), do: Inner.id(record, key)
+  defp old_id(value, _key), do: value
+
+  defp text(list) when is_list(list), do: Enum.map(list, &text/1)
+  defp text(nil), do: nil
+  defp text(value), do: to_string(value)
 end
