@@ -75,6 +75,14 @@ pub fn canonical_subquery(subquery: &str) -> Result<String, Error> {
     parse::subquery::canonical(subquery)
 }
 
+/// The subqueries of a clause, in the order in which they stand, with parameters put in.
+///
+/// # Errors
+/// It cannot be parsed, or a subquery stands where none can.
+pub fn subqueries(clause: &str, params: &[Param<'_>]) -> Result<Vec<Subquery>, Error> {
+    parse::subquery::list(clause, params)
+}
+
 pub use packed::{Packed, Predicates};
 pub use predicate::{Compiled, Predicate, PredicateRef, Residual};
 pub use row::{Datum, Row, RowSource, decode};

@@ -338,6 +338,34 @@ impl SqlExpr {
         SqlExpr { ast: Ast::new(position, AstKind::Column(names)), depth: 1 }
     }
 
+    /// `NOT self`.
+    #[must_use]
+    pub fn negated(self) -> SqlExpr {
+        let (position, depth) = (self.ast.position, self.depth + 1);
+        SqlExpr { ast: Ast::new(position, AstKind::Not(Box::new(self.ast))), depth }
+    }
+
+    /// All of these, by AND; `None` where there are none.
+    #[must_use]
+    pub fn all(mut arms: Vec<SqlExpr>) -> Option<SqlExpr> {
+        if arms.len() <= 1 {
+            return arms.pop();
+        }
+        let depth = arms.iter().map(|arm| arm.depth).max().unwrap_or_default() + 1;
+        let position = arms.first().map_or(0, SqlExpr::position);
+        let arms = arms.into_iter().map(|arm| arm.ast).collect();
+        Some(SqlExpr { ast: Ast::new(position, AstKind::And(arms)), depth })
+    }
+
+    /// The column's own name, if it is nothing but a column.
+    #[must_use]
+    pub fn column_name(&self) -> Option<&str> {
+        match &self.ast.kind {
+            AstKind::Column(names) => names.last().map(String::as_str),
+            _ => None,
+        }
+    }
+
     /// `self IS NOT NULL`.
     #[must_use]
     pub fn is_not_null(self) -> SqlExpr {

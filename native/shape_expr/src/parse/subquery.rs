@@ -72,6 +72,13 @@ fn leftmost(select: &pg_query::protobuf::SelectStmt) -> &[pg_query::protobuf::No
     &select.target_list
 }
 
+/// The subqueries of a clause.
+pub(crate) fn list(clause: &str, params: &[Param<'_>]) -> Result<Vec<Subquery>, Error> {
+    let depth = super::check(clause)?;
+    let (_, found) = crate::compiler::on_big_stack(depth, || parse(clause, params))?;
+    Ok(found.into_iter().map(|compared| compared.subquery).collect())
+}
+
 /// A subquery's text in one form, whatever the spacing, comments and case of words.
 pub(crate) fn canonical(subquery: &str) -> Result<String, Error> {
     super::check(subquery)?;

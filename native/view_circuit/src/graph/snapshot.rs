@@ -2,6 +2,7 @@
 
 use shape_expr::EvalError;
 
+use super::dispatch::Target;
 use super::operator::Operator;
 use super::{
     Evaluator, Graph, Grouping, Groups, Node, NodeId, State, distinct, existence, join, set, step,
@@ -58,7 +59,7 @@ impl Graph {
         while let Some(Node { operator: Operator::Filter(_) | Operator::Map(_), inputs, .. }) =
             &self.nodes[at]
         {
-            chain.push(at);
+            chain.push((at, self.nodes[at].as_ref().and_then(|node| Target::of(&node.operator))));
             at = inputs[0];
         }
         chain.reverse();
@@ -85,15 +86,18 @@ impl Graph {
     /// What these filters and maps make of a row.
     fn through(
         &self,
-        chain: &[NodeId],
+        chain: &[(NodeId, Option<Target>)],
         row: &Row,
         evaluator: &mut Evaluator,
     ) -> Result<Option<Row>, (NodeId, EvalError)> {
         let mut made: Option<Row> = None;
-        for at in chain {
+        for (at, target) in chain {
             let Some(node) = &self.nodes[*at] else { continue };
             let row = made.as_ref().unwrap_or(row);
             let raised = |raised| (*at, raised);
+            if target.as_ref().is_some_and(|target| !target.may_pass(row)) {
+                return Ok(None);
+            }
             match &node.operator {
                 Operator::Filter(predicate) => {
                     if !evaluator.test(predicate, row).map_err(raised)? {

@@ -99,6 +99,8 @@ fn a_step_tells_the_difference_of_two_snapshots() {
         let when = format!("seed {seed}, round {round}");
         let mut data = Data::default();
         let mut split = circuit();
+        // Threads change nothing.
+        split.parallel_from(if rng.bool() { 0 } else { usize::MAX });
         let loaded = rng.usize(..10);
         let mut batch = IngestBatch::new();
         (0..loaded).for_each(|_| operation(&mut rng, &mut data, &mut batch));
