@@ -28,6 +28,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod aggregate;
 mod analysis;
 mod catalog;
 mod codegen;
@@ -59,6 +60,7 @@ mod value;
 mod values;
 mod vm;
 
+pub use aggregate::{Accumulator, Aggregate};
 pub use analysis::Access;
 pub use column_set::ColumnSet;
 pub use compiler::{Compiler, MAX_CLAUSE_BYTES, MAX_DEPTH, MAX_NODES, Options, Param};
@@ -71,6 +73,14 @@ pub use owned::Owned;
 /// It is no subquery.
 pub fn canonical_subquery(subquery: &str) -> Result<String, Error> {
     parse::subquery::canonical(subquery)
+}
+
+/// The subqueries of a clause, in the order in which they stand, with parameters put in.
+///
+/// # Errors
+/// It cannot be parsed, or a subquery stands where none can.
+pub fn subqueries(clause: &str, params: &[Param<'_>]) -> Result<Vec<Subquery>, Error> {
+    parse::subquery::list(clause, params)
 }
 
 pub use packed::{Packed, Predicates};

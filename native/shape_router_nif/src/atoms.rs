@@ -10,6 +10,8 @@ rustler::atoms! {
     id, schema, table, columns, name, type_oid, typmod, key_question = "key?", replica_identity,
     // an answer
     rekey, upsert, delete_if_present, unknown, missing,
+    // what subqueries select
+    values, move_in, move_out, all, set, subqueries,
     // a cache
     miss,
     // logs

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use lane_index::storage::Storage;
-use shape_expr::sql::Select;
+use shape_expr::sql::Query;
 use shape_expr::{Compiler, EvalError, Options, Owned, Param, Raise, Type};
 
 use crate::batch::{Cell, IngestBatch};
 use crate::builder::Plan;
-use crate::definition::{Definition, Query};
+use crate::definition::{Asked, Definition};
 use crate::delta::Map;
 use crate::error::Error;
 use crate::graph::{Changes, Evaluator, Graph, NodeId, Operator, Stats};
@@ -85,9 +85,9 @@ impl Circuit {
         if self.views.contains_key(&id) {
             return Err(Error::DuplicateView(id));
         }
-        let select = Select::parse(sql)?;
-        let update = self.build_or_sweep(id, &select, params, format)?;
-        self.definitions.insert(id, Definition::new(Query::Sql(sql.into()), params, format));
+        let query = Query::parse(sql)?;
+        let update = self.build_or_sweep(id, &query, params, format)?;
+        self.definitions.insert(id, Definition::new(Asked::Sql(sql.into()), params, format));
         Ok(update)
     }
 
@@ -105,20 +105,20 @@ impl Circuit {
         if self.views.contains_key(&id) {
             return Err(Error::DuplicateView(id));
         }
-        let update = self.build_or_sweep(id, &plan.select()?, params, format)?;
-        self.definitions.insert(id, Definition::new(Query::Plan(plan.clone()), params, format));
+        let update = self.build_or_sweep(id, &plan.query()?, params, format)?;
+        self.definitions.insert(id, Definition::new(Asked::Plan(plan.clone()), params, format));
         Ok(update)
     }
 
     fn build_or_sweep(
         &mut self,
         id: ViewId,
-        select: &Select,
+        query: &Query,
         params: &[Param<'_>],
         format: Format,
     ) -> Result<ViewUpdate, Error> {
         let mut made = Vec::new();
-        let result = self.build(id, select, params, format, &mut made);
+        let result = self.build(id, query, params, format, &mut made);
         if result.is_err() {
             self.graph.sweep(made);
         }
@@ -128,14 +128,14 @@ impl Circuit {
     fn build(
         &mut self,
         id: ViewId,
-        select: &Select,
+        query: &Query,
         params: &[Param<'_>],
         format: Format,
         made: &mut Vec<NodeId>,
     ) -> Result<ViewUpdate, Error> {
         let Circuit { tables, graph, compiler, evaluator, .. } = self;
         let mut planner = Planner { graph, tables, compiler, params, made };
-        let relation = planner.view(select)?;
+        let relation = planner.query(query, None)?;
         let node = relation.node;
         let raised = |(_, raised)| Error::Raised { view: id, raised };
         graph.fill(made, tables, evaluator).map_err(raised)?;
@@ -267,7 +267,7 @@ impl Circuit {
     ///
     /// # Errors
     /// [`Error::UnknownView`].
-    pub fn id_types(&self, id: ViewId) -> Result<&[Type], Error> {
+    pub fn id_types(&self, id: ViewId) -> Result<impl Iterator<Item = &Type>, Error> {
         Ok(self.view(id)?.id_types())
     }
 
@@ -353,8 +353,8 @@ impl Circuit {
         for (id, definition) in found.views {
             let (params, format) = (definition.params(), definition.format);
             let registered = match &definition.query {
-                Query::Sql(sql) => circuit.register(id, sql, &params, format),
-                Query::Plan(plan) => circuit.register_plan(id, plan, &params, format),
+                Asked::Sql(sql) => circuit.register(id, sql, &params, format),
+                Asked::Plan(plan) => circuit.register_plan(id, plan, &params, format),
             };
             let error = |error| Error::NotRestored { view: id, error: Box::new(error) };
             registered.map_err(error)?;

@@ -8,14 +8,14 @@ use crate::view::Format;
 /// Everything that a registration is given, its id apart.
 #[derive(Clone, Debug)]
 pub(crate) struct Definition {
-    pub query: Query,
+    pub query: Asked,
     pub params: Vec<ParamValue>,
     pub format: Format,
 }
 
 /// How it was asked for.
 #[derive(Clone, Debug)]
-pub(crate) enum Query {
+pub(crate) enum Asked {
     Sql(Box<str>),
     Plan(Plan),
 }
@@ -31,7 +31,7 @@ pub(crate) enum ParamValue {
 }
 
 impl Definition {
-    pub fn new(query: Query, params: &[Param<'_>], format: Format) -> Definition {
+    pub fn new(query: Asked, params: &[Param<'_>], format: Format) -> Definition {
         let params = params.iter().map(|param| match param {
             Param::Null => ParamValue::Null,
             Param::Text(text) => ParamValue::Text((*text).into()),

@@ -22,7 +22,8 @@ pub(crate) struct Compared {
 pub(crate) fn parse(clause: &str, params: &[Param<'_>]) -> Result<(Ast, Vec<Compared>), Error> {
     let result = statement(clause)?;
     let found = RefCell::new(Vec::new());
-    let tree = tree::Tree { clause, prefix: PREFIX.len(), subqueries: Some(&found) };
+    let plain = tree::Tree::plain(clause, PREFIX.len());
+    let tree = tree::Tree { subqueries: Some(&found), ..plain };
     let ast = tree.expression(where_clause(result, clause)?)?;
     let found = found.into_inner();
     if found.is_empty() {
@@ -69,6 +70,13 @@ fn leftmost(select: &pg_query::protobuf::SelectStmt) -> &[pg_query::protobuf::No
         select = left;
     }
     &select.target_list
+}
+
+/// The subqueries of a clause.
+pub(crate) fn list(clause: &str, params: &[Param<'_>]) -> Result<Vec<Subquery>, Error> {
+    let depth = super::check(clause)?;
+    let (_, found) = crate::compiler::on_big_stack(depth, || parse(clause, params))?;
+    Ok(found.into_iter().map(|compared| compared.subquery).collect())
 }
 
 /// A subquery's text in one form, whatever the spacing, comments and case of words.

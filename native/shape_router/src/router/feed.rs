@@ -31,6 +31,22 @@ impl Router {
         self.state.read().sets.infos()
     }
 
+    /// How many columns a subquery selects; `None`: no shape uses it.
+    pub fn set_columns(&self, subquery: &str) -> Option<usize> {
+        let subquery = canonical_subquery(subquery).ok()?;
+        let state = self.state.read();
+        let set = state.sets.of_subquery(&subquery).first()?;
+        Some(usize::from(state.sets.get(*set)?.columns()))
+    }
+
+    /// How many shapes use a subquery.
+    pub fn set_shapes(&self, subquery: &str) -> u64 {
+        let Ok(subquery) = canonical_subquery(subquery) else { return 0 };
+        let state = self.state.read();
+        let sets = state.sets.of_subquery(&subquery).iter();
+        sets.filter_map(|set| state.sets.get(*set)).map(|set| set.shapes).sum()
+    }
+
     /// The text that a subquery has here, whatever it is written like.
     ///
     /// # Errors
@@ -44,7 +60,7 @@ impl Router {
         let found = state.sets.of_subquery(subquery);
         match found.is_empty() {
             true => Err(Error::UnknownSet(subquery.to_owned())),
-            false => Ok(found),
+            false => Ok(found.to_vec()),
         }
     }
 
@@ -183,7 +199,7 @@ impl Router {
         }
         let state = self.state.read();
         let rows = added.iter().chain(removed);
-        let read = Self::read_rows(&state, state.sets.of_subquery(&subquery), rows)?;
+        let read = Self::read_rows(&state, state.sets.of_subquery(&subquery).to_vec(), rows)?;
         let mut all = Moves::default();
         for (number, rows) in read.into_iter().filter(|_| !replay) {
             let Some(set) = state.sets.get(number) else { continue };

@@ -10,6 +10,7 @@ use shape_expr::{
     Column, ColumnType, Polarity, PredicateRef, Row, Schema, SetColumn, SetUse, Subqueries,
     Subquery, Vm, decode,
 };
+use smallvec::SmallVec;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -48,16 +49,21 @@ pub struct SetInfo {
 /// A set.
 pub(crate) struct Set {
     pub subquery: String,
-    key: String,
     columns: Vec<SetColumn>,
     /// The items as columns, for what casts them.
     items: Schema,
     pub ready: bool,
     pub content: u32,
-    shapes: u64,
+    pub shapes: u64,
 }
 
 impl Set {
+    /// Is it compared as these types?
+    fn compares(&self, columns: &[SetColumn]) -> bool {
+        let same = |(a, b): (&SetColumn, &SetColumn)| a.item == b.item && a.compared == b.compared;
+        self.columns.len() == columns.len() && self.columns.iter().zip(columns).all(same)
+    }
+
     pub fn columns(&self) -> u8 {
         self.columns.len() as u8
     }
@@ -69,7 +75,7 @@ impl Set {
             let (found, wanted) = (row.len(), self.columns.len());
             return Err(format!("it has {found} columns, the subquery selects {wanted}"));
         }
-        let mut values = smallvec::SmallVec::<[_; 4]>::new();
+        let mut values = SmallVec::<[_; 4]>::new();
         for (at, (column, datum)) in self.columns.iter().zip(row).enumerate() {
             let value = decode(&column.item, *datum, arena)
                 .map_err(|error| format!("column {at}: {error} ({})", error.sqlstate()))?;
@@ -111,7 +117,9 @@ fn arena_value<'a>(
 pub(crate) struct ValueSets {
     sets: Vec<Option<Set>>,
     free: Vec<u32>,
-    by_key: HashMap<String, u32, ahash::RandomState>,
+    /// By the subquery's text: one for each list of types that it is compared as.
+    by_text: HashMap<String, SmallVec<[u32; 2]>, ahash::RandomState>,
+    count: usize,
     pub contents: Contents,
     /// From a set to the shapes that use it.
     users: Multimap,
@@ -134,7 +142,8 @@ impl ValueSets {
         Self {
             sets: Vec::new(),
             free: Vec::new(),
-            by_key: HashMap::default(),
+            by_text: HashMap::default(),
+            count: 0,
             contents: Contents::new(Secret(secret.0, secret.1)),
             users: Multimap::new(making),
             unready: BTreeSet::new(),
@@ -145,11 +154,11 @@ impl ValueSets {
     /// True if there are no sets.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.by_key.is_empty()
+        self.count == 0
     }
 
     pub fn len(&self) -> usize {
-        self.by_key.len()
+        self.count
     }
 
     #[inline]
@@ -158,21 +167,15 @@ impl ValueSets {
     }
 
     /// The sets of this subquery: one for each list of types that it is compared as.
-    pub fn of_subquery(&self, subquery: &str) -> Vec<u32> {
-        let is = |set: &&Option<Set>| set.as_ref().is_some_and(|set| set.subquery == subquery);
-        let found = self.sets.iter().enumerate().filter(|(_, set)| is(set));
-        found.map(|(number, _)| number as u32).collect()
+    pub fn of_subquery(&self, subquery: &str) -> &[u32] {
+        self.by_text.get(subquery).map_or(&[], |sets| sets)
     }
 
     /// The number of a set, which is made if there is none.
     pub fn open(&mut self, subquery: &Subquery, columns: Vec<SetColumn>) -> u32 {
-        let mut key = subquery.text.clone();
-        for column in &columns {
-            // Enums of one name may differ; their items' order does not matter to equality.
-            key.push_str(&format!("\0{}\0{}", column.item, column.compared));
-        }
-        if let Some(number) = self.by_key.get(&key) {
-            return *number;
+        let is = |number: &u32| self.get(*number).is_some_and(|set| set.compares(&columns));
+        if let Some(number) = self.of_subquery(&subquery.text).iter().copied().find(|n| is(n)) {
+            return number;
         }
         let number = self.free.pop().unwrap_or_else(|| {
             self.sets.push(None);
@@ -184,7 +187,6 @@ impl ValueSets {
         let items = Schema::new("items", columns.iter().enumerate().map(item).collect());
         let set = Set {
             subquery: subquery.text.clone(),
-            key: key.clone(),
             columns,
             items: items.unwrap_or_else(|_| Schema::open("items")),
             ready: false,
@@ -192,7 +194,8 @@ impl ValueSets {
             shapes: 0,
         };
         self.sets[number as usize] = Some(set);
-        self.by_key.insert(key, number);
+        self.by_text.entry(subquery.text.clone()).or_default().push(number);
+        self.count += 1;
         self.unready.insert(number);
         self.fresh.push(number);
         number
@@ -236,7 +239,13 @@ impl ValueSets {
 
     fn free_set(&mut self, number: u32) {
         let Some(set) = self.sets.get_mut(number as usize).and_then(Option::take) else { return };
-        self.by_key.remove(&set.key);
+        if let Some(others) = self.by_text.get_mut(&set.subquery) {
+            others.retain(|other| *other != number);
+            if others.is_empty() {
+                self.by_text.remove(&set.subquery);
+            }
+        }
+        self.count -= 1;
         self.unready.remove(&number);
         self.contents.close_of(number);
         self.free.push(number);
@@ -305,10 +314,10 @@ impl ValueSets {
     }
 
     pub fn memory_bytes(&self) -> usize {
-        let own = |set: &Set| size_of::<Set>() + 2 * set.key.len();
+        let own = |set: &Set| size_of::<Set>() + 2 * set.subquery.len();
         self.contents.memory_bytes()
             + self.users.memory_bytes()
-            + self.by_key.allocation_size()
+            + self.by_text.allocation_size()
             + self.sets.iter().flatten().map(own).sum::<usize>()
     }
 }

@@ -1,13 +1,19 @@
 //! From a plan to what a query's text is read as.
 
-use shape_expr::sql::{ANSWERS, Item, Select, SqlExpr, Subquery, TableRef, answer_name};
+use shape_expr::sql::{
+    ANSWERS, Body, Item, Query, Select, SqlExpr, Subquery, TableRef, answer_name,
+};
 
 use super::{Condition, Existence, Plan, Scan};
 use crate::error::Error;
 
 impl Plan {
     /// The query that the plan is.
-    pub(crate) fn select(&self) -> Result<Select, Error> {
+    pub(crate) fn query(&self) -> Result<Query, Error> {
+        Ok(query_of(self.select()?))
+    }
+
+    fn select(&self) -> Result<Select, Error> {
         let mut on = Vec::new();
         for condition in &self.conditions {
             on.push(match condition {
@@ -36,6 +42,9 @@ impl Plan {
             on,
             condition: SqlExpr::all(answers),
             subqueries,
+            group: Vec::new(),
+            having: None,
+            aggregates: Vec::new(),
             position: 0,
         })
     }
@@ -53,7 +62,7 @@ impl Plan {
                 name: None,
             };
             select.items = columns.iter().map(item).collect();
-            return Ok(Subquery { left: Some(left), select, position: 0 });
+            return Ok(Subquery { left: Some(left), query: query_of(select), position: 0 });
         }
         // Names of the plan within hide those around it.
         let clash =
@@ -67,7 +76,7 @@ impl Plan {
         };
         let more = columns.iter().map(pair).chain(select.condition.take());
         select.condition = SqlExpr::all(more.collect());
-        Ok(Subquery { left: None, select, position: 0 })
+        Ok(Subquery { left: None, query: query_of(select), position: 0 })
     }
 
     /// A column by its name, with that of its table where only one table can be meant.
@@ -92,6 +101,12 @@ impl Scan {
             Some((namespace, name)) => (Some(namespace.to_owned()), name),
             None => (None, self.table.as_str()),
         };
-        TableRef { namespace, name: name.to_owned(), alias: self.alias.clone(), position: 0 }
+        let (name, alias) = (name.to_owned(), self.alias.clone());
+        TableRef { namespace, name, alias, query: None, position: 0 }
     }
+}
+
+fn query_of(select: Select) -> Query {
+    let body = Body::Select(Box::new(select));
+    Query { body, order: Vec::new(), limit: None, offset: None, position: 0 }
 }

@@ -4,7 +4,7 @@ use lane_index::codec::{Bad, Input, put, put_bytes, unzigzag, zigzag};
 use shape_expr::{Collation, Column, ColumnType, Options, Type};
 
 use crate::builder::Plan;
-use crate::definition::{Definition, ParamValue, Query};
+use crate::definition::{Asked, Definition, ParamValue};
 use crate::table::{Table, TableSpec};
 use crate::view::Format;
 
@@ -155,11 +155,11 @@ fn format(input: &mut Input<'_>) -> Result<Format, Bad> {
 pub fn put_definition(out: &mut Vec<u8>, definition: &Definition) {
     put_format(out, definition.format);
     match &definition.query {
-        Query::Sql(sql) => {
+        Asked::Sql(sql) => {
             out.push(SQL);
             put_text(out, sql);
         }
-        Query::Plan(plan) => {
+        Asked::Plan(plan) => {
             out.push(PLAN);
             plan.put(out);
         }
@@ -188,8 +188,8 @@ pub fn put_definition(out: &mut Vec<u8>, definition: &Definition) {
 pub fn definition(input: &mut Input<'_>) -> Result<Definition, Bad> {
     let format = format(input)?;
     let query = match input.byte()? {
-        SQL => Query::Sql(input.text()?.into()),
-        PLAN => Query::Plan(Plan::read(input)?),
+        SQL => Asked::Sql(input.text()?.into()),
+        PLAN => Asked::Plan(Plan::read(input)?),
         _ => return input.bad("neither a query nor a plan"),
     };
     let count = input.count(1)?;
