@@ -143,6 +143,25 @@ impl Arrangement {
         self.rows
     }
 
+    /// Adds what is there from the start: with room for all, since finding room means looking at each row
+    /// again.
+    pub fn fill(&mut self, rows: KeyedDelta) {
+        let Arrangement { columns, groups, hasher, .. } = self;
+        let key_hash = |group: &Group| match group.first() {
+            Some(row) => Key::hash_of(row, columns, hasher),
+            None => 0,
+        };
+        groups.reserve(rows.len(), key_hash);
+        self.apply(rows);
+        let Arrangement { columns, groups, hasher, .. } = self;
+        if groups.len() < groups.capacity() / 2 {
+            groups.shrink_to_fit(|group| match group.first() {
+                Some(row) => Key::hash_of(row, columns, hasher),
+                None => 0,
+            });
+        }
+    }
+
     /// Adds a delta.
     pub fn apply(&mut self, delta: KeyedDelta) {
         let Arrangement { columns, groups, hasher, rows: count } = self;

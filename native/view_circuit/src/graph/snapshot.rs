@@ -32,7 +32,7 @@ impl Graph {
             let Some(node) = self.nodes[*id].as_mut() else { continue };
             match (&operator, &mut node.state) {
                 (Operator::Arrange(columns), State::Arranged(index)) => {
-                    index.apply(step::keyed(&rows, columns));
+                    index.fill(step::keyed(&rows, columns));
                 }
                 (Operator::Aggregate(grouping), State::Grouped(groups)) => {
                     let filled = fill_groups(grouping, &rows);
