@@ -21,6 +21,7 @@ pub(super) struct Arrangement {
 /// The rows under one key. Most keys have one.
 pub(super) enum Group {
     One(Row, i64),
+    #[expect(clippy::box_collection, reason = "most groups are one row, and no larger for it")]
     Few(Box<Vec<(Row, i64)>>),
     Many(Box<HashTable<(Row, i64)>>),
 }

@@ -100,7 +100,8 @@ impl Graph {
             }
             match &node.operator {
                 Operator::Filter(predicate) => {
-                    if !evaluator.test(predicate, row).map_err(raised)? {
+                    let passes = evaluator.test(predicate, row).map_err(raised)?;
+                    if !passes {
                         return Ok(None);
                     }
                 }
