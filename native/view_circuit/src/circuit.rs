@@ -107,7 +107,8 @@ impl Circuit {
             return Err(Error::DuplicateView(id));
         }
         let update = self.build_or_sweep(id, &plan.query()?, params, format)?;
-        self.definitions.insert(id, Definition::new(Asked::Plan(plan.clone()), params, format));
+        self.definitions
+            .insert(id, Definition::new(Asked::Plan(Box::new(plan.clone())), params, format));
         Ok(update)
     }
 
