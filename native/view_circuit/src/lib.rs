@@ -46,6 +46,7 @@ mod row;
 mod scope;
 mod snapshot;
 mod table;
+mod tree;
 mod view;
 mod work;
 
@@ -57,4 +58,5 @@ pub use graph::Stats;
 pub use key::Key;
 pub use row::Row;
 pub use table::TableSpec;
+pub use tree::{Branch, TreeRow};
 pub use view::{Change, ContentHash, Format, OutputColumn, ViewId, ViewUpdate};

@@ -4,6 +4,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod trees;
 mod views;
 
 use std::collections::{BTreeMap, HashMap};
@@ -14,6 +15,7 @@ use fastrand::Rng;
 use pg_fixture::Server;
 use postgres::{Client, NoTls, SimpleQueryMessage};
 use shape_expr::{Options, Owned, Param, Type};
+use trees::TREES;
 use view_circuit::{Cell, Circuit, ContentHash, Format, IngestBatch, Key, ViewId, ViewUpdate};
 use views::{TABLES, View};
 
@@ -47,6 +49,7 @@ type TextRow = Vec<Option<String>>;
 type Content = Vec<TextRow>;
 
 struct Run {
+    trees: Vec<trees::Client>,
     views: Vec<View>,
     client: Client,
     rng: Rng,
@@ -86,10 +89,14 @@ fn every_view_is_postgresqls_own_select_after_every_transaction() {
         told: vec![BTreeMap::new(); count],
         sorted: vec![BTreeMap::new(); count],
         hashes: vec![Default::default(); count],
+        trees: TREES.iter().map(|_| trees::Client::default()).collect(),
         views,
     };
     for view in 0..count {
         run.register(view);
+    }
+    for tree in 0..TREES.len() {
+        run.register_tree(tree);
     }
     let mut rows = 0;
     for at in 0..transactions {
@@ -99,6 +106,15 @@ fn every_view_is_postgresqls_own_select_after_every_transaction() {
             let view = run.rng.usize(..count);
             run.unregister(view);
             run.register(view);
+            let tree = run.rng.usize(..TREES.len());
+            run.circuit.unregister(trees::id(tree)).expect("a view");
+            run.register_tree(tree);
+        }
+        for tree in 0..TREES.len() {
+            let theirs = query(&mut run.client, TREES[tree].1);
+            let theirs = theirs.into_iter().map(|mut row| row.remove(0).expect("a text")).collect();
+            let when = format!("seed {seed}, transaction {at}");
+            rows += run.trees[tree].check(&run.circuit, tree, theirs, &when);
         }
         for view in 0..count {
             rows += run.check(view, &format!("seed {seed}, transaction {at}"));
@@ -106,6 +122,9 @@ fn every_view_is_postgresqls_own_select_after_every_transaction() {
     }
     for view in 0..count {
         run.unregister(view);
+    }
+    for tree in 0..TREES.len() {
+        run.circuit.unregister(trees::id(tree)).expect("a view");
     }
     assert_eq!(run.circuit.stats().nodes, 0, "what no view needs is freed");
     println!("view oracle: {} views, {rows} rows compared", count);
@@ -135,12 +154,23 @@ impl Run {
         self.tell(&first);
     }
 
+    fn register_tree(&mut self, tree: usize) {
+        let sql = TREES[tree].0;
+        let first = self.circuit.register(trees::id(tree), sql, &[], Format::Tree);
+        let first = first.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        self.trees[tree].clear();
+        self.trees[tree].apply(&self.circuit, &first);
+    }
+
     fn unregister(&mut self, view: usize) {
         self.circuit.unregister(flat(view)).expect("a view");
         self.circuit.unregister(streaming(view)).expect("a view");
     }
 
     fn tell(&mut self, update: &ViewUpdate) {
+        if let Some(tree) = update.view.0.checked_sub(2000) {
+            return self.trees[tree as usize].apply(&self.circuit, update);
+        }
         let Some(view) = update.view.0.checked_sub(1000) else { return };
         let columns = self.circuit.columns(update.view).expect("a view");
         let types: Vec<Type> = columns.iter().map(|column| column.ty.clone()).collect();
