@@ -28,6 +28,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod aggregate;
 mod analysis;
 mod catalog;
 mod codegen;
@@ -59,6 +60,7 @@ mod value;
 mod values;
 mod vm;
 
+pub use aggregate::{Accumulator, Aggregate};
 pub use analysis::Access;
 pub use column_set::ColumnSet;
 pub use compiler::{Compiler, MAX_CLAUSE_BYTES, MAX_DEPTH, MAX_NODES, Options, Param};

@@ -6,15 +6,20 @@
 //! leaves the circuit as it was. [`Graph::commit`] then brings the arrangements up to date and cannot
 //! fail.
 
+mod aggregate;
 mod arrangement;
 mod dispatch;
 mod distinct;
 mod evaluate;
 mod existence;
 mod join;
+mod multiset;
 mod operator;
+mod set;
 mod snapshot;
+mod sorted;
 mod step;
+mod topk;
 
 use std::hash::{BuildHasher, Hash, Hasher};
 
@@ -24,12 +29,17 @@ use smallvec::SmallVec;
 use crate::delta::Map;
 use crate::key::Key;
 use crate::row::Row;
+use aggregate::Groups;
+pub(crate) use aggregate::{Call, Grouping};
 use arrangement::Arrangement;
 use dispatch::{Dispatch, Target};
 pub(crate) use evaluate::Evaluator;
 pub(crate) use existence::Existence;
 pub(crate) use operator::{Operator, Output};
+pub(crate) use set::SetOperation;
 pub(crate) use step::Changes;
+use topk::Partitions;
+pub(crate) use topk::Window;
 
 /// A node's place.
 pub(crate) type NodeId = usize;
@@ -48,8 +58,27 @@ struct Node {
     views: usize,
     /// More than that of any input: nodes run in the order of their ranks.
     rank: u32,
-    /// What an arrangement has arranged so far.
-    index: Option<Arrangement>,
+    state: State,
+}
+
+/// What a node keeps of the rows it has seen.
+enum State {
+    Nothing,
+    Arranged(Arrangement),
+    Grouped(Groups),
+    Sorted(Partitions),
+}
+
+impl State {
+    /// Of no rows.
+    fn of(operator: &Operator) -> State {
+        match operator {
+            Operator::Arrange(columns) => State::Arranged(Arrangement::new(columns)),
+            Operator::Aggregate(_) => State::Grouped(Groups::default()),
+            Operator::TopK(_) => State::Sorted(Partitions::default()),
+            _ => State::Nothing,
+        }
+    }
 }
 
 /// What a circuit is made of.
@@ -63,6 +92,12 @@ pub struct Stats {
     pub arrangements: usize,
     /// Rows in arrangements.
     pub arranged_rows: usize,
+    /// Groups of aggregate functions.
+    pub groups: usize,
+    /// Values kept in order for `min`, `max` and `DISTINCT` in aggregate functions.
+    pub ordered_values: usize,
+    /// Rows kept in order for LIMIT and OFFSET.
+    pub sorted_rows: usize,
 }
 
 #[derive(Default)]
@@ -95,13 +130,10 @@ impl Graph {
         }
         let hash = self.hash(&operator, inputs);
         let rank = inputs.iter().map(|input| self.rank(*input) + 1).max().unwrap_or(0);
-        let index = match &operator {
-            Operator::Arrange(columns) => Some(Arrangement::new(columns)),
-            _ => None,
-        };
+        let state = State::of(&operator);
         let (inputs, consumers) = (SmallVec::from_slice(inputs), Vec::new());
         let target = Target::of(&operator);
-        let node = Node { operator, inputs, consumers, filters: None, views: 0, rank, index };
+        let node = Node { operator, inputs, consumers, filters: None, views: 0, rank, state };
         let id = self.free.pop().unwrap_or_else(|| {
             self.nodes.push(None);
             self.nodes.len() - 1
@@ -204,9 +236,17 @@ impl Graph {
         let mut stats = Stats::default();
         for node in self.nodes.iter().flatten() {
             stats.nodes += 1;
-            if let Some(index) = &node.index {
-                stats.arrangements += 1;
-                stats.arranged_rows += index.rows();
+            match &node.state {
+                State::Nothing => {}
+                State::Arranged(index) => {
+                    stats.arrangements += 1;
+                    stats.arranged_rows += index.rows();
+                }
+                State::Grouped(groups) => {
+                    stats.groups += groups.len();
+                    stats.ordered_values += groups.values();
+                }
+                State::Sorted(rows) => stats.sorted_rows += rows.len(),
             }
         }
         stats
@@ -223,8 +263,17 @@ impl Graph {
         hasher.finish()
     }
 
+    /// The rows under a key of an arrangement, as they were before the step.
+    pub fn arranged(&self, id: NodeId, key: &Key) -> impl Iterator<Item = (&Row, i64)> {
+        let group = self.index(id).and_then(|index| index.get(key));
+        group.into_iter().flat_map(arrangement::Group::rows)
+    }
+
     /// An arrangement's index; of other nodes there is none.
     fn index(&self, id: NodeId) -> Option<&Arrangement> {
-        self.nodes[id].as_ref()?.index.as_ref()
+        match &self.nodes[id].as_ref()?.state {
+            State::Arranged(index) => Some(index),
+            _ => None,
+        }
     }
 }

@@ -32,7 +32,9 @@
 //! ```
 
 mod batch;
+mod builder;
 mod circuit;
+mod definition;
 mod delta;
 mod error;
 mod graph;
@@ -42,15 +44,19 @@ mod parallel;
 mod plan;
 mod row;
 mod scope;
+mod snapshot;
 mod table;
+mod tree;
 mod view;
 mod work;
 
 pub use batch::{Cell, IngestBatch, Record};
+pub use builder::{IntoColumn, Plan};
 pub use circuit::Circuit;
 pub use error::Error;
 pub use graph::Stats;
 pub use key::Key;
 pub use row::Row;
 pub use table::TableSpec;
+pub use tree::{Branch, TreeRow};
 pub use view::{Change, ContentHash, Format, OutputColumn, ViewId, ViewUpdate};

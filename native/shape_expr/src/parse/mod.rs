@@ -1,5 +1,6 @@
 //! From text to a small syntax tree, by PostgreSQL's own grammar.
 
+mod aggregates;
 pub(crate) mod ast;
 mod ffi;
 mod forms;
@@ -32,7 +33,7 @@ pub(crate) fn check(clause: &str) -> Result<usize, Error> {
 /// Parses a clause that passed [`check`]. Wants a stack for that depth.
 pub(crate) fn parse(clause: &str) -> Result<Ast, Error> {
     let result = statement(clause)?;
-    let tree = tree::Tree { clause, prefix: PREFIX.len(), subqueries: None };
+    let tree = tree::Tree::plain(clause, PREFIX.len());
     tree.expression(where_clause(result, clause)?)
 }
 

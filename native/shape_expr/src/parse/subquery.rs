@@ -22,7 +22,8 @@ pub(crate) struct Compared {
 pub(crate) fn parse(clause: &str, params: &[Param<'_>]) -> Result<(Ast, Vec<Compared>), Error> {
     let result = statement(clause)?;
     let found = RefCell::new(Vec::new());
-    let tree = tree::Tree { clause, prefix: PREFIX.len(), subqueries: Some(&found) };
+    let plain = tree::Tree::plain(clause, PREFIX.len());
+    let tree = tree::Tree { subqueries: Some(&found), ..plain };
     let ast = tree.expression(where_clause(result, clause)?)?;
     let found = found.into_inner();
     if found.is_empty() {

@@ -48,6 +48,17 @@ impl Target {
         Target::of_predicate(predicate)
     }
 
+    /// Can the filter be true of the row? Far cheaper to ask than the filter.
+    pub fn may_pass(&self, row: &Row) -> bool {
+        let value = row[self.column].value();
+        !value.is_null()
+            && match &self.with {
+                With::Values(values) => values.iter().any(|own| own.value().equals(&value)),
+                With::From(low) => low.value().compare(&value).is_le(),
+                With::UpTo(high) => high.value().compare(&value).is_ge(),
+            }
+    }
+
     fn of_predicate(predicate: &Predicate) -> Option<Target> {
         if predicate.residual().is_some() {
             return None;

@@ -6,7 +6,10 @@ use std::collections::BinaryHeap;
 use shape_expr::{EvalError, Predicate};
 
 use super::operator::{Operator, Output};
-use super::{Evaluator, Graph, KeyedDelta, Node, NodeId, distinct, existence, join};
+use super::{
+    Evaluator, Graph, KeyedDelta, Node, NodeId, State, aggregate, distinct, existence, join, set,
+    topk,
+};
 use crate::delta::{Delta, Map, consolidate};
 use crate::key::Key;
 use crate::parallel::Parallel;
@@ -17,6 +20,9 @@ use crate::row::Row;
 pub(crate) struct Changes {
     rows: Map<NodeId, Delta>,
     keyed: Map<NodeId, KeyedDelta>,
+    groups: Map<NodeId, aggregate::Changes>,
+    /// Nodes that sort what their input's change brings.
+    sorted: Vec<NodeId>,
     /// Of filters that are shown some rows only: the places of those in the input's delta.
     shown: Map<NodeId, Vec<u32>>,
 }
@@ -25,6 +31,17 @@ impl Changes {
     /// The nodes whose output changes, arrangements apart.
     pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &Delta)> {
         self.rows.iter().map(|(id, delta)| (*id, delta))
+    }
+
+    /// What comes and goes of a node's output.
+    pub fn rows(&self, id: NodeId) -> &Delta {
+        static NONE: Delta = Delta::new();
+        self.rows.get(&id).unwrap_or(&NONE)
+    }
+
+    /// The same of an arrangement.
+    pub fn keyed(&self, id: NodeId) -> &KeyedDelta {
+        self.keyed.get(&id).unwrap_or(&NOTHING)
     }
 }
 
@@ -37,6 +54,8 @@ type Due = BinaryHeap<Reverse<(u32, NodeId)>>;
 enum Change {
     Rows(Delta),
     Keyed(KeyedDelta),
+    /// Also what becomes of the groups.
+    Grouped(Delta, aggregate::Changes),
 }
 
 impl Graph {
@@ -90,7 +109,18 @@ impl Graph {
     fn note(&self, id: NodeId, change: Change, changes: &mut Changes, due: &mut Due) {
         let Some(node) = &self.nodes[id] else { return };
         let mut wake = |consumer: NodeId| due.push(Reverse((self.rank(consumer), consumer)));
+        let change = match change {
+            Change::Grouped(delta, groups) => {
+                changes.groups.insert(id, groups);
+                Change::Rows(delta)
+            }
+            other => other,
+        };
+        if let Operator::TopK(_) = &node.operator {
+            changes.sorted.push(id);
+        }
         match change {
+            Change::Grouped(..) => {}
             Change::Rows(delta) if delta.is_empty() => {}
             Change::Rows(delta) => {
                 node.consumers.iter().for_each(|consumer| wake(*consumer));
@@ -140,6 +170,13 @@ impl Graph {
                 evaluator.work.rows(rows.len(), columns.len())?;
                 Ok(Change::Keyed(keyed(rows, columns)))
             }
+            (Operator::Aggregate(grouping), _) => match (&node.state, rows()) {
+                (State::Grouped(groups), Some(rows)) => {
+                    let (delta, groups) = groups.change(grouping, rows, &mut evaluator.work)?;
+                    Ok(Change::Grouped(delta, groups))
+                }
+                _ => Ok(Change::Rows(Delta::new())),
+            },
             (Operator::Filter(predicate), Some(shown)) => {
                 let Some(rows) = rows() else { return Ok(Change::Rows(Delta::new())) };
                 let shown = shown.iter().map(|at| &rows[*at as usize]);
@@ -159,38 +196,75 @@ impl Graph {
         let keyed = |at: usize| changes.keyed.get(&node.inputs[at]).unwrap_or(&NOTHING);
         let two = || Some([self.index(node.inputs[0])?, self.index(node.inputs[1])?]);
         let work = &mut evaluator.work;
-        let mut delta = match &node.operator {
-            // Scans are where changes come from; arrangements are seen to above.
-            Operator::Scan(_) | Operator::Arrange(_) => return Ok(Delta::new()),
-            Operator::Filter(predicate) => match rows() {
-                Some(rows) => return filter(predicate, rows, evaluator),
-                None => return Ok(Delta::new()),
-            },
-            Operator::Map(outputs) => match rows() {
-                Some(rows) => return map(outputs, rows, evaluator),
-                None => return Ok(Delta::new()),
-            },
-            Operator::Join => {
-                two().map(|indexes| join::change(indexes, [keyed(0), keyed(1)], work))
+        let mut delta =
+            match &node.operator {
+                // Scans are where changes come from; these others are seen to above.
+                Operator::Scan(_) | Operator::Arrange(_) | Operator::Aggregate(_) => {
+                    return Ok(Delta::new());
+                }
+                Operator::Filter(predicate) => match rows() {
+                    Some(rows) => return filter(predicate, rows, evaluator),
+                    None => return Ok(Delta::new()),
+                },
+                Operator::Map(outputs) => match rows() {
+                    Some(rows) => return map(outputs, rows, evaluator),
+                    None => return Ok(Delta::new()),
+                },
+                Operator::Join => {
+                    two().map(|indexes| join::change(indexes, [keyed(0), keyed(1)], work))
+                }
+                Operator::Distinct => {
+                    self.index(node.inputs[0]).map(|index| distinct::change(index, keyed(0), work))
+                }
+                Operator::Existence(kind) => two()
+                    .map(|indexes| existence::change(*kind, indexes, [keyed(0), keyed(1)], work)),
+                Operator::Set(operation) => two()
+                    .map(|indexes| set::change(*operation, indexes, [keyed(0), keyed(1)], work)),
+                Operator::Union => {
+                    let all = node.inputs.iter().filter_map(|input| changes.rows.get(input));
+                    Some(Ok(all.flatten().cloned().collect()))
+                }
+                Operator::TopK(window) => match (&node.state, rows()) {
+                    (State::Sorted(sorted), Some(rows)) => {
+                        Some(topk::change(window, sorted, rows, work))
+                    }
+                    _ => None,
+                },
             }
-            Operator::Distinct => {
-                self.index(node.inputs[0]).map(|index| Ok(distinct::change(index, keyed(0))))
-            }
-            Operator::Existence(kind) => {
-                two().map(|indexes| existence::change(*kind, indexes, [keyed(0), keyed(1)], work))
-            }
-        }
-        .transpose()?
-        .unwrap_or_default();
+            .transpose()?
+            .unwrap_or_default();
         consolidate(&mut delta);
         Ok(delta)
     }
 
-    /// Brings the arrangements up to date.
+    /// Brings what nodes keep up to date.
     pub fn commit(&mut self, changes: Changes) {
-        for (id, delta) in changes.keyed {
-            if let Some(index) = self.nodes[id].as_mut().and_then(|node| node.index.as_mut()) {
+        let Changes { rows, keyed, groups, sorted, .. } = changes;
+        for (id, delta) in keyed {
+            if let Some(Node { state: State::Arranged(index), .. }) = &mut self.nodes[id] {
                 index.apply(delta);
+            }
+        }
+        for (id, change) in groups {
+            if let Some(Node {
+                operator: Operator::Aggregate(grouping),
+                state: State::Grouped(groups),
+                ..
+            }) = &mut self.nodes[id]
+            {
+                groups.apply(grouping, change);
+            }
+        }
+        for id in sorted {
+            if let Some(Node {
+                operator: Operator::TopK(window),
+                state: State::Sorted(sorted),
+                inputs,
+                ..
+            }) = &mut self.nodes[id]
+                && let Some(delta) = rows.get(&inputs[0])
+            {
+                topk::apply(window, sorted, delta);
             }
         }
     }

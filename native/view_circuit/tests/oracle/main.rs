@@ -4,6 +4,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod trees;
 mod views;
 
 use std::collections::{BTreeMap, HashMap};
@@ -14,6 +15,7 @@ use fastrand::Rng;
 use pg_fixture::Server;
 use postgres::{Client, NoTls, SimpleQueryMessage};
 use shape_expr::{Options, Owned, Param, Type};
+use trees::TREES;
 use view_circuit::{Cell, Circuit, ContentHash, Format, IngestBatch, Key, ViewId, ViewUpdate};
 use views::{TABLES, View};
 
@@ -47,6 +49,7 @@ type TextRow = Vec<Option<String>>;
 type Content = Vec<TextRow>;
 
 struct Run {
+    trees: Vec<trees::Client>,
     views: Vec<View>,
     client: Client,
     rng: Rng,
@@ -55,6 +58,8 @@ struct Run {
     keys: Vec<Vec<Vec<String>>>,
     /// What streaming twins of the views told, added up.
     told: Vec<BTreeMap<Key, TextRow>>,
+    /// What their rows are sorted by.
+    sorted: Vec<BTreeMap<Key, String>>,
     /// Contents by hash, and hashes by content, for each view.
     hashes: Vec<(HashMap<u128, Content>, HashMap<Content, ContentHash>)>,
 }
@@ -82,11 +87,16 @@ fn every_view_is_postgresqls_own_select_after_every_transaction() {
         circuit: Circuit::new(specs, Options::default()).expect("tables"),
         keys: vec![Vec::new(); TABLES.len()],
         told: vec![BTreeMap::new(); count],
+        sorted: vec![BTreeMap::new(); count],
         hashes: vec![Default::default(); count],
+        trees: TREES.iter().map(|_| trees::Client::default()).collect(),
         views,
     };
     for view in 0..count {
         run.register(view);
+    }
+    for tree in 0..TREES.len() {
+        run.register_tree(tree);
     }
     let mut rows = 0;
     for at in 0..transactions {
@@ -96,6 +106,15 @@ fn every_view_is_postgresqls_own_select_after_every_transaction() {
             let view = run.rng.usize(..count);
             run.unregister(view);
             run.register(view);
+            let tree = run.rng.usize(..TREES.len());
+            run.circuit.unregister(trees::id(tree)).expect("a view");
+            run.register_tree(tree);
+        }
+        for tree in 0..TREES.len() {
+            let theirs = query(&mut run.client, TREES[tree].1);
+            let theirs = theirs.into_iter().map(|mut row| row.remove(0).expect("a text")).collect();
+            let when = format!("seed {seed}, transaction {at}");
+            rows += run.trees[tree].check(&run.circuit, tree, theirs, &when);
         }
         for view in 0..count {
             rows += run.check(view, &format!("seed {seed}, transaction {at}"));
@@ -103,6 +122,9 @@ fn every_view_is_postgresqls_own_select_after_every_transaction() {
     }
     for view in 0..count {
         run.unregister(view);
+    }
+    for tree in 0..TREES.len() {
+        run.circuit.unregister(trees::id(tree)).expect("a view");
     }
     assert_eq!(run.circuit.stats().nodes, 0, "what no view needs is freed");
     println!("view oracle: {} views, {rows} rows compared", count);
@@ -128,7 +150,16 @@ impl Run {
         let first = first.unwrap_or_else(refused);
         assert_eq!(self.circuit.stats(), nodes, "{sql}: the same view twice shares every node");
         self.told[view].clear();
+        self.sorted[view].clear();
         self.tell(&first);
+    }
+
+    fn register_tree(&mut self, tree: usize) {
+        let sql = TREES[tree].0;
+        let first = self.circuit.register(trees::id(tree), sql, &[], Format::Tree);
+        let first = first.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        self.trees[tree].clear();
+        self.trees[tree].apply(&self.circuit, &first);
     }
 
     fn unregister(&mut self, view: usize) {
@@ -137,12 +168,17 @@ impl Run {
     }
 
     fn tell(&mut self, update: &ViewUpdate) {
+        if let Some(tree) = update.view.0.checked_sub(2000) {
+            return self.trees[tree as usize].apply(&self.circuit, update);
+        }
         let Some(view) = update.view.0.checked_sub(1000) else { return };
         let columns = self.circuit.columns(update.view).expect("a view");
         let types: Vec<Type> = columns.iter().map(|column| column.ty.clone()).collect();
         let told = &mut self.told[view as usize];
         for change in &update.changes {
             let id = change.id().clone();
+            let sorted = format!("{:?}", change.sorted_by().collect::<Vec<_>>());
+            self.sorted[view as usize].insert(id.clone(), sorted);
             let before = match change.after() {
                 Some(new) => told.insert(id, text(new, &types)),
                 None => told.remove(&id),
@@ -228,7 +264,7 @@ impl Run {
     }
 
     fn check(&mut self, view: usize, when: &str) -> u64 {
-        let View { sql, asked, loose } = self.views[view];
+        let View { sql, asked, loose, ordered } = self.views[view];
         // Parameters that have their own types there are literals here.
         let asked = asked.replace("$1", "2").replace("$2", "'bob'");
         let mut theirs = query(&mut self.client, &asked);
@@ -242,14 +278,21 @@ impl Run {
             if loose {
                 rows.iter_mut().for_each(|row| simplify(row, &types));
             }
+        }
+        if ordered {
+            assert_eq!(ours, theirs, "{when}, in order: {sql}");
+        }
+        for rows in [&mut ours, &mut theirs, &mut told] {
             rows.sort();
         }
         assert_eq!(ours, theirs, "{when}: {sql}");
         assert_eq!(told, theirs, "{when}, as told: {sql}");
-        // Equal content has equal hashes, and other content others; of content, ids are a part.
+        // Equal content has equal hashes, and other content others; ids are a part of it, and so is what
+        // rows are sorted by.
         let hash = self.circuit.hash(flat(view)).expect("a view").expect("it is flat");
         let ids = self.circuit.rows(flat(view)).expect("a view");
-        let ids = ids.map(|(id, _)| vec![Some(format!("{id:?}"))]);
+        let ids =
+            ids.map(|(id, _)| vec![Some(format!("{id:?}")), self.sorted[view].get(id).cloned()]);
         let content: Vec<TextRow> = by_id.into_iter().chain(ids).collect();
         let (contents, hashes) = &mut self.hashes[view];
         let known = contents.entry(hash.0).or_insert_with(|| content.clone());
