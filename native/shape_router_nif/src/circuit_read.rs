@@ -196,6 +196,7 @@ fn circuit_stats<'a>(env: Env<'a>, handle: &CircuitHandle) -> Term<'a> {
             (atoms::arranged_rows(), stats.arranged_rows as u64),
             (atoms::steps(), count(&handle.steps)),
             (atoms::dirty_steps(), count(&handle.dirty_steps)),
+            (atoms::mark(), count(&handle.mark)),
         ];
         let keys = figures.map(|(key, _)| key.to_term(env));
         let values = figures.map(|(_, value)| value.encode(env));

@@ -18,7 +18,7 @@ use crate::parallel::Parallel;
 use crate::plan::{Level, Planner};
 use crate::row::Row;
 use crate::snapshot;
-use crate::table::{TableSpec, Tables};
+use crate::table::{Table, TableSpec, Tables};
 use crate::tree::{Branch, Tree, TreeRow};
 use crate::view::{Change, ContentHash, Format, OutputColumn, Shape, View, ViewId, ViewUpdate};
 use crate::work::Work;
@@ -302,6 +302,12 @@ impl Circuit {
         let node = self.graph.result_of(node);
         let view = self.shown.get(&node).and_then(|ids| ids.first());
         Error::Raised { view: view.copied().unwrap_or(ViewId(0)), raised }
+    }
+
+    /// The tables, as they were given.
+    #[must_use]
+    pub fn tables(&self) -> Vec<TableSpec> {
+        self.tables.all.iter().map(Table::spec).collect()
     }
 
     /// The columns of a view's rows.
