@@ -134,7 +134,7 @@ impl Client {
         let shape = shape_of(circuit, view);
         let rows: Vec<TreeRow> = circuit.tree(view).expect("a view").collect();
         let mut ours: Vec<String> = rows.iter().map(|row| row_text(row, &shape)).collect();
-        let mut kept: Vec<String> = self.rows.values().map(|node| node_text(node)).collect();
+        let mut kept: Vec<String> = self.rows.values().map(node_text).collect();
         if !sql.contains("LIMIT 4") {
             theirs.sort();
             ours.sort();
