@@ -93,6 +93,8 @@ defmodule ShapeRouter.Circuit do
     * `:params` - the values of `$1`, `$2` ... (default `[]`). A list stands for an array, a map for a JSON
       document
     * `:materialize` - keep the rows of a streaming view too, for `rows/2` (default `false`)
+    * `:values` - `:terms` (default: see "Values"), or `:text`: every value of rows and ids as PostgreSQL's
+      text, as the WAL has it; NULL is `nil`
     * `:ids` - up to how many rows a view may have for all its ids to be told with each change (default 256;
       `:infinity`: however many, at that cost)
 
@@ -101,14 +103,15 @@ defmodule ShapeRouter.Circuit do
   @spec register(t(), view_id(), String.t(), keyword()) ::
           {:ok, ViewUpdate.t()} | {:error, Error.t()}
   def register(circuit, view_id, sql, opts \\ []) do
-    defaults = [format: :flat, params: [], materialize: false, ids: 256]
+    defaults = [format: :flat, params: [], materialize: false, ids: 256, values: :terms]
 
     with {:ok, opts} <- Options.merge(opts, defaults),
          :ok <- text(:sql, sql),
          :ok <- format(opts.format),
          :ok <- materialize(opts.materialize),
-         {:ok, most_ids} <- ids_option(opts.ids) do
-      settings = {opts.format, opts.materialize, most_ids}
+         {:ok, most_ids} <- ids_option(opts.ids),
+         {:ok, as_text} <- values_option(opts.values) do
+      settings = {opts.format, opts.materialize, most_ids, as_text}
 
       circuit
       |> Native.circuit_register(view_id, sql, opts.params, settings)
@@ -204,15 +207,20 @@ defmodule ShapeRouter.Circuit do
     |> Error.result()
   end
 
-  @doc "A table's row with its version; `nil` where there is none of this id."
-  @spec row(t(), IngestBatch.table(), IngestBatch.id()) ::
+  @doc """
+  A table's row with its version; `nil` where there is none of this id. `:values` as for `register/4`.
+  """
+  @spec row(t(), IngestBatch.table(), IngestBatch.id(), values: :terms | :text) ::
           {:ok, %{record: ViewUpdate.row(), version: non_neg_integer()} | nil}
           | {:error, Error.t()}
-  def row(circuit, table, id) do
-    with :dirty <- Native.circuit_row(circuit, table, id) do
-      Native.circuit_row_dirty(circuit, table, id)
+  def row(circuit, table, id, opts \\ []) do
+    with {:ok, opts} <- Options.merge(opts, values: :terms),
+         {:ok, as_text} <- values_option(opts.values) do
+      with :dirty <- Native.circuit_row(circuit, table, id, as_text) do
+        Native.circuit_row_dirty(circuit, table, id, as_text)
+      end
+      |> Error.result()
     end
-    |> Error.result()
   end
 
   @doc "The ids of all views, in the order of their registration."
@@ -279,6 +287,12 @@ defmodule ShapeRouter.Circuit do
 
   defp materialize(other),
     do: Error.argument("materialize is neither true nor false: #{inspect(other)}")
+
+  defp values_option(:terms), do: {:ok, false}
+  defp values_option(:text), do: {:ok, true}
+
+  defp values_option(other),
+    do: Error.argument("values is neither :terms nor :text: #{inspect(other)}")
 
   defp ids_option(:infinity), do: {:ok, nil}
   defp ids_option(most) when is_integer(most) and most in 0..0xFFFF_FFFF, do: {:ok, most}

@@ -37,8 +37,9 @@ defmodule ShapeRouter.Collector.Transaction do
     end)
   end
 
-  # Ascending over all fragments. Every second number: a row that gets another key is two entries.
-  defp position(fragment, index), do: Bitwise.bsl(fragment, 32) + 2 * index
+  @doc "Ascending over all fragments. Every second number: a row that gets another key is two entries."
+  @spec position(non_neg_integer(), non_neg_integer()) :: non_neg_integer()
+  def position(fragment, index), do: Bitwise.bsl(fragment, 32) + 2 * index
 
   defp answered([], []), do: []
   defp answered([_ | changes], [[] | answers]), do: answered(changes, answers)
@@ -83,7 +84,9 @@ defmodule ShapeRouter.Collector.Transaction do
   @spec fragment(map()) :: non_neg_integer()
   def fragment(transaction), do: Map.get(transaction, :fragment) || 0
 
-  defp relation(%Relation{schema: schema, table: table}), do: {schema, table}
-  defp relation(%{relation: relation}), do: relation
-  defp relation(%{schema: schema, table: table}), do: {schema, table}
+  @doc "The table that a change is of."
+  @spec relation(map()) :: Tables.name()
+  def relation(%Relation{schema: schema, table: table}), do: {schema, table}
+  def relation(%{relation: relation}), do: relation
+  def relation(%{schema: schema, table: table}), do: {schema, table}
 end

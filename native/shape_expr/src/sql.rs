@@ -98,6 +98,28 @@ impl Select {
     }
 }
 
+/// The tables that the subqueries of a clause name, in their order; none where it has no subquery.
+///
+/// What passes is one expression and nothing else, so that it may stand behind a WHERE of any query.
+///
+/// # Errors
+/// It is no clause, or has what is not supported in one.
+pub fn tables_of_clause(clause: &str) -> Result<Vec<TableRef>, Error> {
+    fn collect(select: &mut Select, into: &mut Vec<TableRef>) {
+        into.append(&mut select.tables);
+        for subquery in &mut select.subqueries {
+            collect(&mut subquery.select, into);
+        }
+    }
+    let depth = parse::check(clause)?;
+    crate::compiler::on_big_stack(depth, || {
+        let mut select = select::of_clause(clause, depth)?;
+        let mut tables = Vec::new();
+        collect(&mut select, &mut tables);
+        Ok(tables)
+    })
+}
+
 impl SqlExpr {
     /// Reads an expression that stands alone. Subqueries are refused.
     ///

@@ -120,6 +120,7 @@ fn row<'a>(
     handle: &CircuitHandle,
     table: Term<'a>,
     id: Term<'a>,
+    as_text: bool,
     at_once: bool,
 ) -> Term<'a> {
     let tell = || -> Result<Term<'a>, NifError> {
@@ -140,7 +141,7 @@ fn row<'a>(
         };
         let types: Vec<Type> = table.types.iter().map(|ty| ty.ty.clone()).collect();
         let names = (0..types.len()).filter_map(|column| table.keys.name(column));
-        let record = RowWriter::new(env, names, &types, &[]).row(&found.0)?;
+        let record = RowWriter::new(env, names, &types, &[]).as_text(as_text).row(&found.0)?;
         let keys = [atoms::record(), atoms::version()].map(|key| key.to_term(env));
         let row = circuit_answer::map(env, &keys, &[record, found.1.encode(env)])?;
         Ok((atoms::ok(), row).encode(env))
@@ -155,8 +156,9 @@ fn circuit_row<'a>(
     handle: &CircuitHandle,
     table: Term<'a>,
     id: Term<'a>,
+    as_text: bool,
 ) -> Term<'a> {
-    row(env, handle, table, id, true)
+    row(env, handle, table, id, as_text, true)
 }
 
 /// The same after `:dirty`.
@@ -166,8 +168,9 @@ fn circuit_row_dirty<'a>(
     handle: &CircuitHandle,
     table: Term<'a>,
     id: Term<'a>,
+    as_text: bool,
 ) -> Term<'a> {
-    row(env, handle, table, id, false)
+    row(env, handle, table, id, as_text, false)
 }
 
 /// The views' ids, in the order of their registration.

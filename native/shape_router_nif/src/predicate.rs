@@ -36,6 +36,19 @@ fn predicate_compile<'a>(
     reply(env, compile())
 }
 
+/// `{:ok, [{schema | nil, table}]}`: the tables that the subqueries of a clause name.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn clause_tables<'a>(env: Env<'a>, clause: &str) -> Term<'a> {
+    let tables = shape_expr::sql::tables_of_clause(clause).map_err(NifError::from);
+    reply(
+        env,
+        tables.map(|tables| {
+            let names = tables.iter().map(|table| (&table.namespace, &table.name));
+            (atoms::ok(), names.collect::<Vec<_>>()).encode(env)
+        }),
+    )
+}
+
 /// true, false, nil, an error, or `:heavy`: ask off the scheduler.
 #[rustler::nif]
 fn predicate_eval<'a>(

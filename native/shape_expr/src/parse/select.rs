@@ -29,12 +29,24 @@ pub(crate) fn parse(text: &str, depth: usize) -> Result<Select, Error> {
         return Err(Error::syntax("more than one statement", at));
     }
     match statement.stmt.and_then(|node| node.node) {
-        Some(Node::SelectStmt(select)) => Reader { text, depth }.select(*select, 0),
+        Some(Node::SelectStmt(select)) => Reader { text, depth, prefix: 0 }.select(*select, 0),
         _ => Err(Error::unsupported("a statement other than SELECT", 0)),
     }
 }
 
+/// A clause that passed [`super::check`], as the condition of a query without tables. Wants a stack for that
+/// depth.
+pub(crate) fn of_clause(clause: &str, depth: usize) -> Result<Select, Error> {
+    let result = super::statement(clause)?;
+    let condition = super::where_clause(result, clause)?;
+    let select =
+        protobuf::SelectStmt { where_clause: Some(Box::new(condition)), ..Default::default() };
+    Reader { text: clause, depth, prefix: super::PREFIX.len() }.select(select, 0)
+}
+
 struct Reader<'t> {
+    /// What is read, without the prefix that the grammar was shown before it.
+    prefix: usize,
     text: &'t str,
     depth: usize,
 }
@@ -55,7 +67,7 @@ impl<'t> Reader<'t> {
         for node in select.from_clause {
             self.from(node, &mut query, position)?;
         }
-        let tree = Tree { clause: self.text, prefix: 0, subqueries: Some(&found) };
+        let tree = Tree { clause: self.text, prefix: self.prefix, subqueries: Some(&found) };
         if let Some(condition) = select.where_clause {
             query.condition = Some(self.expr(tree.expression(*condition)?));
         }
@@ -69,6 +81,11 @@ impl<'t> Reader<'t> {
             query.subqueries.push(self.subquery(raw)?);
         }
         Ok(query)
+    }
+
+    /// A place that the grammar tells, in the text.
+    fn place(&self, location: i32, otherwise: usize) -> usize {
+        usize::try_from(location).map_or(otherwise, |at| at.saturating_sub(self.prefix))
     }
 
     fn expr(&self, ast: Ast) -> SqlExpr {
@@ -122,7 +139,7 @@ impl<'t> Reader<'t> {
     fn from(&self, node: protobuf::Node, query: &mut Select, position: usize) -> Result<(), Error> {
         match node.node {
             Some(Node::RangeVar(table)) => {
-                let position = usize::try_from(table.location).unwrap_or(position);
+                let position = self.place(table.location, position);
                 if !table.catalogname.is_empty() {
                     return Err(Error::unsupported("a table of another database", position));
                 }
@@ -160,7 +177,7 @@ impl<'t> Reader<'t> {
                     return unsupported("an alias for a join");
                 }
                 if let Some(on) = join.quals {
-                    let tree = Tree { clause: self.text, prefix: 0, subqueries: None };
+                    let tree = Tree { clause: self.text, prefix: self.prefix, subqueries: None };
                     let on = self.expr(tree.expression(*on)?);
                     query.on.push((on, first..query.tables.len()));
                 }
@@ -181,7 +198,7 @@ impl<'t> Reader<'t> {
     }
 
     fn item(&self, item: protobuf::ResTarget, position: usize) -> Result<Item, Error> {
-        let position = usize::try_from(item.location).unwrap_or(position);
+        let position = self.place(item.location, position);
         let Some(value) = item.val else {
             return Err(Error::syntax("an item is missing", position));
         };
@@ -195,7 +212,7 @@ impl<'t> Reader<'t> {
             });
             return Ok(Item::All { qualifiers: names.collect(), position });
         }
-        let tree = Tree { clause: self.text, prefix: 0, subqueries: None };
+        let tree = Tree { clause: self.text, prefix: self.prefix, subqueries: None };
         let ast = tree.expression(*value).map_err(|error| match error {
             // Here they may stand, but for this crate.
             Error::Aggregate { name, position } => {

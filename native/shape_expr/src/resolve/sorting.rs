@@ -19,10 +19,9 @@ fn has_operator(name: &str, ty: &Type, position: usize) -> Result<(), Error> {
         return Ok(());
     }
     let found = candidates::operator(name, &[of.clone(), of.clone()], position);
-    found.map(|_| ()).map_err(|_| Error::UnknownOperator {
-        signature: format!("{ty} {name} {ty}"),
-        position,
-    })
+    found
+        .map(|_| ())
+        .map_err(|_| Error::UnknownOperator { signature: format!("{ty} {name} {ty}"), position })
 }
 
 /// Has the value an order, and is it one by bytes if it is a text?
