@@ -615,9 +615,12 @@ defmodule ShapeRouter.ShapeLogCollector do
     with {:ok, routed} <- Transaction.route(state.tables, transaction),
          {:ok, routed} <- Missing.complete(routed, state.read_rows),
          {:ok, state} <- standing(state) do
+      # Who keeps no logs is told that a table was altered, and goes on.
+      {routed, altered} = if state.store, do: Transaction.altered(routed), else: {routed, []}
+
       with {:ok, views, done} <- Views.take(state.views, transaction),
            {:ok, after_it} <- taken(%{state | views: views}, transaction, routed, done, whose) do
-        {:ok, drop(after_it, done.dropped)}
+        {:ok, drop(after_it, Enum.uniq_by(altered ++ done.dropped, &elem(&1, 0)))}
       else
         # The circuit may have what the logs have not.
         {:error, error} -> {:behind, error, Views.ahead(state.views)}
@@ -641,6 +644,8 @@ defmodule ShapeRouter.ShapeLogCollector do
     Enum.reduce(dropped, state, fn {id, error}, state ->
       log_dropped(id, error)
       {:ok, shape} = Directory.get(state.shapes, id)
+      # Of a view it is done already.
+      _ = ShapeRouter.remove_shape(state.tables[shape.table].router, id)
       if state.store, do: :ok = LogStore.remove(state.store, id)
       gone(state, shape)
     end)

@@ -3,7 +3,7 @@ defmodule ShapeRouter.SubqueryCollectorTest do
   Shapes whose clause has a subquery: what their logs say, when rows move in and out because another table
   changed, over crashes, large transactions, truncations, and everything that cannot go on.
   """
-  use ExUnit.Case, async: true
+  use ExUnit.Case, async: false
 
   import ExUnit.CaptureLog
 
@@ -188,7 +188,8 @@ defmodule ShapeRouter.SubqueryCollectorTest do
 
     assert held(collector, 2)["10"] == todo(10, 1, "aa")
     # Nobody hears of the collector's own logs.
-    refute_received {:shape_router, id, _} when id > 2
+    refute_received {:shape_router, 0xFFFF_FFFF_0000_0000, _}
+    refute_received {:shape_router, 0xFFFF_FFFF_0000_0001, _}
     assert ShapeLogCollector.durable_lsn(collector) == 200
     :ok = ShapeLogCollector.remove_shape(collector, 1)
     assert {:error, %Error{code: :unknown_shape}} = ShapeLogCollector.shape(collector, 1)
@@ -397,14 +398,10 @@ defmodule ShapeRouter.SubqueryCollectorTest do
       {error.code, error.position}
     end
 
-    assert {:unknown_column, 35} =
-             refused.(
-               "project IN (SELECT id FROM projects WHERE nope = 5)"
-               |> String.replace("WHERE nope", "p WHERE nope"),
-               []
-             )
-             |> then(fn {code, at} -> {code, at && 35} end)
-
+    # Where it stands in the clause, not in the query that is made of it.
+    unknown = "project IN (SELECT id FROM projects WHERE nope = 5)"
+    {at, _} = :binary.match(unknown, "nope")
+    assert {:unknown_column, ^at} = refused.(unknown, [])
     assert {:unknown_table, _} = refused.("project IN (SELECT id FROM nowhere)", [])
     assert {:not_supported, _} = refused.("title IN (SELECT body FROM notes)", [])
     assert {:syntax_error, _} = refused.("project IN (SELECT id FROM projects", [])
@@ -446,7 +443,7 @@ defmodule ShapeRouter.SubqueryCollectorTest do
       :counters.add(loads, 1, 1)
 
       {:ok, nil,
-       if(table == @projects and :counters.get(loads, 1) <= 2, do: broken, else: @data[table])}
+       if(table == @projects and :counters.get(loads, 1) == 1, do: broken, else: @data[table])}
     end
 
     lost = start(Path.join(dir, "lost"), load_rows: load_rows)
@@ -467,7 +464,7 @@ defmodule ShapeRouter.SubqueryCollectorTest do
     collector = start(dir)
     :ok = add(collector, 1, "project IN (SELECT 10 / owner FROM projects)")
     :ok = add(collector, 2, @mine)
-    :ok = ShapeLogCollector.add_shape(collector, 3, {"projects", "owner = 5"}, keys: [])
+    :ok = ShapeLogCollector.add_shape(collector, 3, {"todos", "title = 'z'"}, keys: [])
     waiting = Task.async(fn -> ShapeLogCollector.await(collector, 1, {1_000, 0}, 5_000) end)
 
     log =
@@ -523,8 +520,8 @@ defmodule ShapeRouter.SubqueryCollectorTest do
     assert ShapeLogCollector.shapes(collector) == [3]
     assert {:error, %Error{code: :mismatch}} = add(collector, 2, @mine)
     # The others go on.
-    :ok = commit(collector, 400, [insert(@projects, project(6, 5))])
-    assert {"insert", "6", "400"} in told(collector, 3)
+    :ok = commit(collector, 400, [insert(@todos, todo(98, 2, "z"))])
+    assert told(collector, 3) == [{"insert", "99", "300"}, {"insert", "98", "400"}]
     crash(collector)
     collector = start(dir)
     assert ShapeLogCollector.shapes(collector) == [3]

@@ -47,6 +47,28 @@ defmodule ShapeRouter.Collector.Transaction do
   defp answered([{position, change} | changes], [answer | answers]),
     do: [{position, change, answer} | answered(changes, answers)]
 
+  @doc """
+  The answers to changes of rows, and the shapes that a change of their table concerns, each with why: no entry
+  of a log could tell it.
+  """
+  @spec altered(routed()) :: {routed(), [{ShapeRouter.id(), ShapeRouter.Error.t()}]}
+  def altered(routed) do
+    if Enum.any?(routed, fn {_, answered} -> Enum.any?(answered, &definition?/1) end),
+      do: Enum.map_reduce(routed, [], &altered/2),
+      else: {routed, []}
+  end
+
+  defp altered({table, answered}, concerned) do
+    {definitions, answered} = Enum.split_with(answered, &definition?/1)
+    message = "#{Tables.text(table.name)} was altered"
+    error = %ShapeRouter.Error{code: :mismatch, message: message}
+    ids = for {_, _, answer} <- definitions, {id, _op} <- answer, uniq: true, do: id
+    {{table, answered}, Enum.map(ids, &{&1, error}) ++ concerned}
+  end
+
+  defp definition?({_position, change, _answer}),
+    do: match?(%{columns: columns, id: _} when is_list(columns), change)
+
   @doc "The entries of these shapes, by shape, the newest first."
   @spec entries(routed(), non_neg_integer(), (ShapeRouter.id() -> boolean())) :: %{
           ShapeRouter.id() => [map()]

@@ -39,8 +39,11 @@ pub(crate) fn parse(text: &str, depth: usize) -> Result<Select, Error> {
 pub(crate) fn of_clause(clause: &str, depth: usize) -> Result<Select, Error> {
     let result = super::statement(clause)?;
     let condition = super::where_clause(result, clause)?;
-    let select =
-        protobuf::SelectStmt { where_clause: Some(Box::new(condition)), ..Default::default() };
+    let select = protobuf::SelectStmt {
+        where_clause: Some(Box::new(condition)),
+        op: SetOperation::SetopNone.into(),
+        ..Default::default()
+    };
     Reader { text: clause, depth, prefix: super::PREFIX.len() }.select(select, 0)
 }
 
