@@ -66,7 +66,7 @@ defmodule ShapeRouter do
   Calls do a bounded amount of work at a time and go on by themselves, so that no scheduler is held.
   """
 
-  alias ShapeRouter.{Columns, Error, Native, Options, Quota, Telemetry, WalDecoder}
+  alias ShapeRouter.{Columns, Error, Native, Options, Quota, Telemetry, ValueSet, WalDecoder}
 
   @typedoc "A router; it is closed when nothing refers to it any more."
   @opaque t :: reference()
@@ -368,8 +368,12 @@ defmodule ShapeRouter do
   it and for later ones: same input, same answer. The fragments of a large transaction are routed one
   after the other with `{lsn, 0}`, `{lsn, 1}` ...; with the transaction's xid as a third element, shapes
   that were seeded from a snapshot skip what it shows.
+
+  Between the changes there may stand `{:values, subquery, added, removed}`: what the transaction does at
+  this point to what a subquery selects. Its answer is a list of moves, see `ShapeRouter.ValueSet`.
   """
-  @spec route_txn(t(), lsn(), [change()]) :: [[{id(), op()}]] | {:error, Error.t()}
+  @spec route_txn(t(), lsn(), [change() | ValueSet.delta()]) ::
+          [[{id(), op()}] | [ValueSet.move()]] | {:error, Error.t()}
   def route_txn(router, lsn, changes) when is_list(changes) do
     with {:ok, transaction} <- transaction(lsn) do
       txn(:more, router, transaction, 0, changes, nil, [], [])
@@ -583,6 +587,8 @@ defmodule ShapeRouter do
     * `"presence_hit_rate"` (changes with a candidate), `"false_positive_rate"` (candidates that their
       clause turned down), both from 0 to 1
     * `"memory_bytes"` and `"bytes_per_shape"`, as the router accounts for them
+    * `"value_sets"` (what subqueries select), `"unready_sets"` of them, `"set_values"` and `"set_bytes"` in
+      all of them
     * `"staged_transactions"`, `"acked_lsn"`
     * `"journal_bytes"` and `"snapshot_bytes"` of `:data_dir`: what the journal says since the snapshot, and
       the snapshot; `"index_bytes"`: the indexes that are stored beside it, 0 where there are none;
@@ -602,14 +608,16 @@ defmodule ShapeRouter do
 
     * `:equality` (`=`, `IN`, `= ANY`, booleans), `:null` (`IS NULL`), `:element` (`@>`, `&&`, `ANY` of
       arrays), `:json` (`@>`, `?`, `->> =` of jsonb), `:range` (`<`, `BETWEEN`), `:prefix`
-      (`LIKE 'a%'`, `^@`), `:infix` (`LIKE '%a%'`, `ILIKE`, `~`), or `:several` of these
+      (`LIKE 'a%'`, `^@`), `:infix` (`LIKE '%a%'`, `ILIKE`, `~`), `:set` (`IN (SELECT ...)`), or
+      `:several` of these
     * `:scan`: no index can hold it, it is looked at for each change
     * `:never`: its clause can never be true
     * `:stale`: a column that it reads was dropped or retyped, it is included in everything
 
   `conditions` are what an index holds it under, each with how many shapes share it (for a range: how
   many have one of that column). Of the conditions of an `AND` it is the one that promises the fewest
-  candidates by what is filed; that may change while shapes come and go.
+  candidates by what is filed; that may change while shapes come and go. `subqueries` are those of the
+  clause, each a `ShapeRouter.ValueSet`.
 
       iex> {:ok, router} = ShapeRouter.new("tenant_1", "todos")
       iex> ShapeRouter.add_shape(router, 1, "user_id = 123 AND title LIKE 'a%'")
@@ -620,7 +628,7 @@ defmodule ShapeRouter do
   @spec explain(t(), id()) :: map() | {:error, Error.t()}
   def explain(router, id) do
     case Native.router_explain(router, id) do
-      {filed, conditions, columns, template, known} ->
+      {filed, conditions, columns, template, known, sets} ->
         %{
           filed: String.to_existing_atom(filed),
           conditions:
@@ -630,6 +638,7 @@ defmodule ShapeRouter do
             ),
           columns: columns,
           template: template && %{id: elem(template, 0), program: elem(template, 1)},
+          subqueries: Enum.map(sets, &ValueSet.from_native/1),
           membership: if(known, do: :known, else: :unknown)
         }
 

@@ -74,7 +74,7 @@ defmodule ShapeRouter.Circuit do
   @spec new(keyword()) :: {:ok, t()} | {:error, Error.t()}
   def new(opts) do
     with {:ok, opts} <- Options.merge(opts, tables: [], time_zone: "UTC"),
-         {:ok, tables} <- tables(opts.tables, []),
+         {:ok, tables} <- tables_option(opts.tables, []),
          :ok <- text(:time_zone, opts.time_zone) do
       tables |> Native.circuit_new(opts.time_zone) |> Error.result()
     end
@@ -195,6 +195,10 @@ defmodule ShapeRouter.Circuit do
   @spec hash(t(), view_id()) :: {:ok, String.t() | nil} | {:error, Error.t()}
   def hash(circuit, view_id), do: view(circuit, view_id, :hash)
 
+  @doc "The names of the tables that a view reads, as `new/1` was given them."
+  @spec tables(t(), view_id()) :: {:ok, [String.t()]} | {:error, Error.t()}
+  def tables(circuit, view_id), do: view(circuit, view_id, :tables)
+
   @doc "The names and types of a view's columns."
   @spec columns(t(), view_id()) ::
           {:ok, [{name :: String.t(), type :: String.t()}]} | {:error, Error.t()}
@@ -239,18 +243,18 @@ defmodule ShapeRouter.Circuit do
   @spec close(t()) :: :ok
   def close(circuit), do: Native.circuit_close(circuit)
 
-  defp tables([], done), do: {:ok, Enum.reverse(done)}
+  defp tables_option([], done), do: {:ok, Enum.reverse(done)}
 
-  defp tables([{name, opts} | rest], done) do
+  defp tables_option([{name, opts} | rest], done) do
     with {:ok, name} <- table_name(name),
          {:ok, opts} <- in_table(name, Options.merge(opts, columns: nil, primary_key: [])),
          {:ok, columns} <- in_table(name, columns_option(opts.columns)),
          {:ok, primary_key} <- in_table(name, Columns.names(opts.primary_key)) do
-      tables(rest, [{name, columns, primary_key} | done])
+      tables_option(rest, [{name, columns, primary_key} | done])
     end
   end
 
-  defp tables(other, _done),
+  defp tables_option(other, _done),
     do: Error.argument("tables is not a list of {name, options}: #{inspect(other, limit: 5)}")
 
   defp table_name(name) when is_binary(name) do

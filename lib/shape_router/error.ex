@@ -17,6 +17,7 @@ defmodule ShapeRouter.Error do
   | `:duplicate_shape`, `:unknown_shape` | the id is taken, or nobody has it |
   | `:invalid_key` | a key is not one of this table |
   | `:invalid_change` | a change lacks what its kind needs |
+  | `:unknown_set`, `:invalid_value` | no shape uses the subquery; a value is none of what it selects |
   | `:limit_reached` | `max_shapes` or `max_bytes` |
   | `:stale_transaction`, `:transaction_in_progress` | transactions were routed or acknowledged out of turn |
   | `:malformed_message` | bytes that are no pgoutput message; `position` is the byte in the message |

@@ -452,7 +452,12 @@ defmodule ShapeRouter.ShapeLogCollector do
   def handle_info({:shape_router_source, _source, {:stopped, error}}, state) when error != nil,
     do: {:stop, {:source_stopped, error}, state}
 
-  def handle_info({:shape_router_source, _source, _event}, state), do: {:noreply, state}
+  def handle_info({:shape_router_source, source, _event}, state) do
+    case reading_from(state, source) do
+      {:ok, state} -> {:noreply, state}
+      {:error, error} -> {:stop, error, state}
+    end
+  end
 
   def handle_info({:shape_log, {:durable, lsn}}, state), do: {:noreply, settle(state, lsn)}
 
@@ -583,13 +588,17 @@ defmodule ShapeRouter.ShapeLogCollector do
 
   # What the WAL leaves out is read from where it comes from.
   defp reading_from(%{read_rows: :source} = state, source) do
-    reading_from(%{state | read_rows: Source.Postgres.read_rows(source)}, source)
+    if Source.Postgres.source?(source),
+      do: reading_from(%{state | read_rows: Source.Postgres.read_rows(source)}, source),
+      else: {:ok, state}
   catch
     :exit, reason -> {:error, {:source_stopped, reason}}
   end
 
   defp reading_from(%{views: %{load_rows: :source}} = state, source) do
-    {:ok, put_in(state.views.load_rows, Source.Postgres.load_rows(source))}
+    if Source.Postgres.source?(source),
+      do: {:ok, put_in(state.views.load_rows, Source.Postgres.load_rows(source))},
+      else: {:ok, state}
   catch
     :exit, reason -> {:error, {:source_stopped, reason}}
   end

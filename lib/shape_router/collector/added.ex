@@ -28,9 +28,9 @@ defmodule ShapeRouter.Collector.Added do
       with {:ok, id, table, where, opts} <- parts(shape),
            :ok <- free(directory, ids, id),
            {:ok, table} <- table(tables, table),
-           {:ok, inner} <- Views.inner(where),
+           {:ok, subquery?} <- Views.subquery?(where),
            shape = new(id, table, where, opts),
-           {:ok, shape} <- if(inner == [], do: {:ok, shape}, else: view(shape)) do
+           {:ok, shape} <- if(subquery?, do: view(shape), else: {:ok, shape}) do
         {:cont, {:ok, [shape | done], MapSet.put(ids, id)}}
       else
         {:error, error} -> {:halt, {:error, error}}

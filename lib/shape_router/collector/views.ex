@@ -63,17 +63,15 @@ defmodule ShapeRouter.Collector.Views do
     }
   end
 
-  @doc "The tables that the subqueries of a clause name; `[]` where it has none."
-  @spec inner(String.t() | nil) :: {:ok, [Tables.name()]} | {:error, Error.t()}
-  def inner(nil), do: {:ok, []}
+  @doc "Whether a clause has subqueries. One that passes is an expression and nothing else."
+  @spec subquery?(String.t() | nil) :: {:ok, boolean()} | {:error, Error.t()}
+  def subquery?(nil), do: {:ok, false}
 
-  def inner(where) do
-    if where =~ ~r/select/i do
-      with {:ok, names} <- Error.result(Native.clause_tables(where)),
-           do: {:ok, for({schema, table} <- names, do: {schema || "public", table})}
-    else
-      {:ok, []}
-    end
+  def subquery?(where) do
+    # Most clauses need not be parsed for that.
+    if where =~ ~r/select|values|table/i,
+      do: Error.result(Native.clause_has_subquery(where)),
+      else: {:ok, false}
   end
 
   @doc "Whether any shape is one of these."
@@ -106,21 +104,23 @@ defmodule ShapeRouter.Collector.Views do
     prefix = "SELECT * FROM #{CircuitTables.quoted(name)} WHERE "
     sql = prefix <> where
 
-    with {:ok, inner} <- inner(where),
-         uses = MapSet.new([name | inner]),
-         {:ok, _} <- each(uses, &usable(views, &1)),
-         shape = %{
-           id: id,
-           table: name,
-           sql: sql,
-           prefix: byte_size(prefix),
-           params: params,
-           uses: uses
-         },
-         {:ok, _} <- register(views.probe, shape) do
-      :ok = Circuit.unregister(views.probe, id)
-      {:ok, shape}
+    shape = %{id: id, table: name, sql: sql, prefix: byte_size(prefix), params: params}
+
+    with {:ok, _} <- usable(views, name),
+         {:ok, true} <- subquery?(where),
+         {:ok, _} <- register(views.probe, shape),
+         {:ok, tables} = Circuit.tables(views.probe, id),
+         :ok = Circuit.unregister(views.probe, id),
+         # The outer table too, should the clause be false whatever a row has.
+         uses = MapSet.new([name | Enum.map(tables, &named(views, &1))]),
+         {:ok, _} <- each(uses, &usable(views, &1)) do
+      {:ok, Map.put(shape, :uses, uses)}
     end
+  end
+
+  defp named(views, text) do
+    {name, _} = Enum.find(views.all, &match?({_, %CircuitTables{text: ^text}}, &1))
+    name
   end
 
   defp usable(%{altered: altered}, name) when is_map_key(altered, name),

@@ -192,6 +192,14 @@ defmodule ShapeRouter.Source.Postgres do
     &Rows.load(connection, &1, snapshot)
   end
 
+  @doc false
+  # Others may send what a source sends.
+  @spec source?(term()) :: boolean()
+  def source?(pid) when is_pid(pid) and node(pid) == node(),
+    do: :proc_lib.translate_initial_call(pid) == {__MODULE__, :init, 1}
+
+  def source?(_other), do: false
+
   defp reading!(opts) do
     {timeout_ms, opts} =
       if Keyword.keyword?(opts), do: Keyword.pop(opts, :timeout_ms, 30_000), else: {30_000, opts}

@@ -270,9 +270,51 @@ impl Compiler {
         params: &[Param<'_>],
     ) -> Result<Analysed, Error> {
         let resolved = on_big_stack(expr.depth, || {
-            resolve::resolve_value(&expr.ast, schema, params, &self.options, &self.zone)
+            resolve::resolve_value(&expr.ast, schema, params, &self.options, &self.zone, false)
         })?;
         Ok(Analysed { expr: resolved.expr, late: resolved.late, depth: expr.depth })
+    }
+
+    /// As [`Compiler::analyse_value`], but a literal that nothing gives a type stays without one:
+    /// [`Compiler::cast`] has to give it one before it is compiled.
+    ///
+    /// # Errors
+    /// Everything [`Error`] lists.
+    pub fn analyse_item(
+        &self,
+        expr: &SqlExpr,
+        schema: &Schema,
+        params: &[Param<'_>],
+    ) -> Result<Analysed, Error> {
+        let resolved = on_big_stack(expr.depth, || {
+            resolve::resolve_value(&expr.ast, schema, params, &self.options, &self.zone, true)
+        })?;
+        Ok(Analysed { expr: resolved.expr, late: resolved.late, depth: expr.depth })
+    }
+
+    /// The value cast to this type, as PostgreSQL does unasked.
+    ///
+    /// # Errors
+    /// There is no such cast, or the literal is no value of the type.
+    pub fn cast(&self, value: Analysed, ty: &Type) -> Result<Analysed, Error> {
+        let Analysed { expr, late, depth } = value;
+        let expr = sorting::cast(expr, ty, (&self.options, &self.zone))?;
+        Ok(Analysed { expr, late, depth: depth + 1 })
+    }
+
+    /// The type of a column that one query gives as this type and another as that one; `what` puts
+    /// them together.
+    ///
+    /// # Errors
+    /// [`Error::DatatypeMismatch`]: there is none.
+    pub fn common_type(
+        &self,
+        left: &Type,
+        right: &Type,
+        what: &str,
+        position: usize,
+    ) -> Result<Type, Error> {
+        sorting::common(left, right, what, position)
     }
 
     /// Can the value be grouped by, that is, has its type an equality?

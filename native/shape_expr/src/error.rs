@@ -127,6 +127,16 @@ pub enum Error {
         /// Where it stands.
         position: usize,
     },
+    /// A query whose parts do not fit together.
+    #[error("{message}")]
+    InvalidQuery {
+        /// PostgreSQL's message.
+        message: String,
+        /// PostgreSQL's code for it, such as `42803` or `42P10`.
+        sqlstate: &'static str,
+        /// Where it stands.
+        position: usize,
+    },
     /// An aggregate function.
     #[error("aggregate function {name} is not allowed in WHERE")]
     Aggregate {
@@ -214,6 +224,7 @@ impl Error {
             Error::InvalidLiteral { .. } => "invalid_literal",
             Error::NotSupported { .. } => "not_supported",
             Error::VolatileFunction { .. } => "volatile_function",
+            Error::InvalidQuery { .. } => "invalid_query",
             Error::Aggregate { .. } => "aggregate",
             Error::WindowFunction { .. } => "window_function",
             Error::UnknownType { .. } => "unknown_type",
@@ -235,9 +246,9 @@ impl Error {
             Error::UnknownFunction { .. } | Error::UnknownOperator { .. } => "42883",
             Error::Ambiguous { .. } => "42725",
             Error::AmbiguousColumn { .. } => "42702",
-            Error::DatatypeMismatch { sqlstate, .. } | Error::InvalidLiteral { sqlstate, .. } => {
-                sqlstate
-            }
+            Error::DatatypeMismatch { sqlstate, .. }
+            | Error::InvalidLiteral { sqlstate, .. }
+            | Error::InvalidQuery { sqlstate, .. } => sqlstate,
             Error::ColumnConflict { .. } => "42804",
             Error::NotSupported { .. } | Error::VolatileFunction { .. } => "0A000",
             Error::Aggregate { .. } => "42803",
@@ -266,6 +277,7 @@ impl Error {
             | Error::InvalidLiteral { position, .. }
             | Error::NotSupported { position, .. }
             | Error::VolatileFunction { position, .. }
+            | Error::InvalidQuery { position, .. }
             | Error::Aggregate { position, .. }
             | Error::WindowFunction { position, .. }
             | Error::UnknownParameter { position, .. }

@@ -145,6 +145,60 @@ pub(crate) enum Node {
     Raise(Raise),
 }
 
+impl Function {
+    /// The same name, given the same operands, is the same function.
+    fn is_same(&self, other: &Function) -> bool {
+        (self.name, &self.result, self.strict, self.strategy, self.is_cast)
+            == (other.name, &other.result, other.strict, other.strategy, other.is_cast)
+    }
+}
+
+impl Node {
+    /// Are they the same but for what lies below them?
+    fn is_alike(&self, other: &Node) -> bool {
+        match (self, other) {
+            (Node::Const(a), Node::Const(b)) | (Node::Late(a), Node::Late(b)) => a.is_same(b),
+            (Node::Column(a), Node::Column(b)) => a == b,
+            (Node::Call { function: a, .. }, Node::Call { function: b, .. })
+            | (Node::Subscript { function: a, .. }, Node::Subscript { function: b, .. })
+            | (Node::NullIf { function: a, .. }, Node::NullIf { function: b, .. })
+            | (Node::Map { function: a, .. }, Node::Map { function: b, .. }) => a.is_same(b),
+            (
+                Node::Distinct { function: a, negated: x, .. },
+                Node::Distinct { function: b, negated: y, .. },
+            )
+            | (Node::AnyOf { function: a, all: x, .. }, Node::AnyOf { function: b, all: y, .. })
+            | (
+                Node::AnyArray { function: a, all: x, .. },
+                Node::AnyArray { function: b, all: y, .. },
+            )
+            | (
+                Node::MinMax { less: a, greatest: x, .. },
+                Node::MinMax { less: b, greatest: y, .. },
+            ) => a.is_same(b) && x == y,
+            (Node::And(_), Node::And(_))
+            | (Node::Or(_), Node::Or(_))
+            | (Node::Not(_), Node::Not(_))
+            | (Node::Coalesce(_), Node::Coalesce(_))
+            | (Node::Row(_), Node::Row(_)) => true,
+            (Node::Case { arms: a, .. }, Node::Case { arms: b, .. }) => a.len() == b.len(),
+            (Node::Test(a, _), Node::Test(b, _)) => a == b,
+            (Node::Collate { name: a, .. }, Node::Collate { name: b, .. }) => a == b,
+            (Node::Raise(a), Node::Raise(b)) => a == b,
+            (
+                Node::RowCompare { strategy: a, pairs: x },
+                Node::RowCompare { strategy: b, pairs: y },
+            ) => {
+                let same = |(x, y): (&RowPair, &RowPair)| {
+                    x.equal.is_same(&y.equal) && x.less.is_same(&y.less)
+                };
+                a == b && x.len() == y.len() && x.iter().zip(y).all(same)
+            }
+            _ => false,
+        }
+    }
+}
+
 /// Two columns of a row comparison.
 #[derive(Clone, Debug)]
 pub(crate) struct RowPair {
@@ -259,6 +313,45 @@ impl Expr {
             *column = to(*column);
         }
         self.children_mut(&mut |child| child.move_columns(to));
+    }
+
+    /// Does it compute the same, wherever it stands?
+    pub(crate) fn is_same(&self, other: &Expr) -> bool {
+        let mut alike = self.ty == other.ty && self.node.is_alike(&other.node);
+        let (mut left, mut right) = (Vec::new(), Vec::new());
+        if alike {
+            self.children(&mut |child| left.push(child));
+            other.children(&mut |child| right.push(child));
+            alike = left.len() == right.len();
+        }
+        alike && left.into_iter().zip(right).all(|(left, right)| left.is_same(right))
+    }
+
+    /// Puts columns, from `first` on, in the place of parts that are the same as one of these.
+    pub(crate) fn replace(&mut self, parts: &[&Expr], first: usize) {
+        match parts.iter().position(|part| part.is_same(self)) {
+            Some(at) => self.node = Node::Column(first + at),
+            None => self.children_mut(&mut |child| child.replace(parts, first)),
+        }
+    }
+
+    /// The first column read that passes, and where it stands.
+    pub(crate) fn find_column(
+        &self,
+        test: &mut dyn FnMut(usize) -> bool,
+    ) -> Option<(usize, usize)> {
+        if let Node::Column(column) = self.node
+            && test(column)
+        {
+            return Some((column, self.position));
+        }
+        let mut found = None;
+        self.children(&mut |child| {
+            if found.is_none() {
+                found = child.find_column(test);
+            }
+        });
+        found
     }
 
     /// How many nodes it has.

@@ -125,6 +125,25 @@ impl Analysed {
         all
     }
 
+    /// The first column it reads that passes, and where it stands.
+    pub fn find_column(&self, mut test: impl FnMut(usize) -> bool) -> Option<(usize, usize)> {
+        self.expr.find_column(&mut test)
+    }
+
+    /// Does it compute the same, wherever it stands?
+    #[must_use]
+    pub fn is_same(&self, other: &Analysed) -> bool {
+        self.expr.is_same(&other.expr)
+    }
+
+    /// The same with columns, from `first` on, in the place of parts that are the same as one of these.
+    #[must_use]
+    pub fn replaced(mut self, parts: &[Analysed], first: usize) -> Analysed {
+        let parts: Vec<&Expr> = parts.iter().map(|part| &part.expr).collect();
+        self.expr.replace(&parts, first);
+        self
+    }
+
     /// Does it read a column?
     #[must_use]
     pub fn reads_columns(&self) -> bool {

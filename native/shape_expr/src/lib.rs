@@ -28,6 +28,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod aggregate;
 mod analysis;
 mod catalog;
 mod codegen;
@@ -59,12 +60,39 @@ mod value;
 mod values;
 mod vm;
 
+pub use aggregate::{Accumulator, Aggregate};
 pub use analysis::Access;
 pub use column_set::ColumnSet;
 pub use compiler::{Compiler, MAX_CLAUSE_BYTES, MAX_DEPTH, MAX_NODES, Options, Param};
 pub use error::{Error, EvalError, Raise};
 pub use expression::{Analysed, Expression};
 pub use owned::Owned;
+/// Whether a clause has subqueries. One that passes is a single expression, so that it may stand behind the WHERE
+/// of any query.
+///
+/// # Errors
+/// It is no clause, or has what is not supported in one.
+pub fn has_subquery(clause: &str) -> Result<bool, Error> {
+    let depth = parse::check(clause)?;
+    compiler::on_big_stack(depth, || parse::has_subquery(clause))
+}
+
+/// A subquery's text in one form, whatever the spacing, comments and case of words.
+///
+/// # Errors
+/// It is no subquery.
+pub fn canonical_subquery(subquery: &str) -> Result<String, Error> {
+    parse::subquery::canonical(subquery)
+}
+
+/// The subqueries of a clause, in the order in which they stand, with parameters put in.
+///
+/// # Errors
+/// It cannot be parsed, or a subquery stands where none can.
+pub fn subqueries(clause: &str, params: &[Param<'_>]) -> Result<Vec<Subquery>, Error> {
+    parse::subquery::list(clause, params)
+}
+
 pub use packed::{Packed, Predicates};
 pub use predicate::{Compiled, Predicate, PredicateRef, Residual};
 pub use row::{Datum, Row, RowSource, decode};

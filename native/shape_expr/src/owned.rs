@@ -30,6 +30,10 @@ impl Owned {
         Const::from_value(value).map(Owned)
     }
 
+    pub(crate) fn from_const(value: Const) -> Owned {
+        Owned(value)
+    }
+
     /// The value.
     #[inline]
     #[must_use]

@@ -137,6 +137,14 @@ impl Schema {
         Ok(Schema { columns, ..Schema::open(table) })
     }
 
+    /// The columns of a query in a table's place. Several may have one name, which then leads to none of
+    /// them; each has its type.
+    #[must_use]
+    pub fn derived(columns: Vec<Column>) -> Schema {
+        let (table, relations) = (String::new(), Vec::new());
+        Schema { table, columns, open: false, relations, number: next_number() }
+    }
+
     /// The columns of several tables side by side, in the order of the parts.
     #[must_use]
     pub fn joined(parts: &[Part<'_>]) -> Schema {

@@ -5,7 +5,7 @@
 //! planner says are in scope.
 
 use crate::error::Error;
-use crate::parse::ast::{Ast, AstKind};
+use crate::parse::ast::{Ast, AstKind, TypeName};
 use crate::parse::{self, select};
 use crate::program::Test;
 
@@ -16,6 +16,83 @@ pub const ANSWERS: &str = "\0answers";
 #[must_use]
 pub fn answer_name(subquery: usize) -> String {
     format!("\0answer {subquery}")
+}
+
+/// The relation whose columns stand for the results of a query's aggregate functions. No text can name
+/// it.
+pub const AGGREGATES: &str = "\0aggregates";
+
+/// What [`AGGREGATES`] calls the result of this aggregate function.
+#[must_use]
+pub fn aggregate_name(call: usize) -> String {
+    format!("\0aggregate {call}")
+}
+
+/// A query: a SELECT, or several put together; sorted and cut.
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// What gives the rows.
+    pub body: Body,
+    /// ORDER BY.
+    pub order: Vec<SortBy>,
+    /// LIMIT.
+    pub limit: Option<SqlExpr>,
+    /// OFFSET.
+    pub offset: Option<SqlExpr>,
+    /// Where it begins.
+    pub position: usize,
+}
+
+/// What gives a query's rows.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// One SELECT.
+    Select(Box<Select>),
+    /// Two queries put together.
+    Set {
+        /// How.
+        kind: SetKind,
+        /// ALL: rows that are alike are counted.
+        all: bool,
+        /// The first query.
+        left: Box<Query>,
+        /// The second one.
+        right: Box<Query>,
+        /// Where the word stands.
+        position: usize,
+    },
+}
+
+/// How two queries are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SetKind {
+    /// Rows of either.
+    Union,
+    /// Rows of both.
+    Intersect,
+    /// Rows of the first that the second does not have.
+    Except,
+}
+
+impl std::fmt::Display for SetKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            SetKind::Union => "UNION",
+            SetKind::Intersect => "INTERSECT",
+            SetKind::Except => "EXCEPT",
+        })
+    }
+}
+
+/// One of the values that rows are sorted by.
+#[derive(Clone, Debug)]
+pub struct SortBy {
+    /// The value.
+    pub value: SqlExpr,
+    /// From the greatest to the least?
+    pub descending: bool,
+    /// Does NULL come before everything?
+    pub nulls_first: bool,
 }
 
 /// A SELECT.
@@ -33,19 +110,45 @@ pub struct Select {
     pub condition: Option<SqlExpr>,
     /// The subqueries that the conditions contain, which name them by their places here.
     pub subqueries: Vec<Subquery>,
+    /// GROUP BY.
+    pub group: Vec<SqlExpr>,
+    /// HAVING.
+    pub having: Option<SqlExpr>,
+    /// The aggregate functions called in items, HAVING and ORDER BY, which name them by their places
+    /// here.
+    pub aggregates: Vec<AggregateCall>,
     /// Where it begins.
     pub position: usize,
 }
 
-/// A table in FROM.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A call of an aggregate function.
+#[derive(Clone, Debug)]
+pub struct AggregateCall {
+    /// The function.
+    pub name: String,
+    /// Its arguments; of `count(*)` there are none.
+    pub args: Vec<SqlExpr>,
+    /// `(*)`?
+    pub star: bool,
+    /// DISTINCT: values that are equal count once.
+    pub distinct: bool,
+    /// FILTER: of which rows this is true.
+    pub filter: Option<SqlExpr>,
+    /// Where it stands.
+    pub position: usize,
+}
+
+/// A table in FROM, or a query in its place.
+#[derive(Clone, Debug)]
 pub struct TableRef {
     /// Its schema, if it is said.
     pub namespace: Option<String>,
-    /// Its name.
+    /// Its name; of a query there is none.
     pub name: String,
     /// What the query calls it.
     pub alias: Option<String>,
+    /// The query that gives its rows, if it is no table.
+    pub query: Option<Box<Query>>,
     /// Where it stands.
     pub position: usize,
 }
@@ -64,7 +167,7 @@ pub enum Item {
     Value {
         /// The value.
         value: SqlExpr,
-        /// What it is called: by AS, or by the column's own name.
+        /// What it is called: by AS, or as PostgreSQL names such a value.
         name: Option<String>,
     },
 }
@@ -75,7 +178,7 @@ pub struct Subquery {
     /// What it is compared with; of EXISTS nothing.
     pub left: Option<Vec<SqlExpr>>,
     /// The subquery.
-    pub select: Select,
+    pub query: Query,
     /// Where it stands.
     pub position: usize,
 }
@@ -87,37 +190,15 @@ pub struct SqlExpr {
     pub(crate) depth: usize,
 }
 
-impl Select {
+impl Query {
     /// Reads a query.
     ///
     /// # Errors
     /// It is none, or uses what is not supported; the error says what and at which byte.
-    pub fn parse(text: &str) -> Result<Select, Error> {
+    pub fn parse(text: &str) -> Result<Query, Error> {
         let depth = parse::check(text)?;
         crate::compiler::on_big_stack(depth, || select::parse(text, depth))
     }
-}
-
-/// The tables that the subqueries of a clause name, in their order; none where it has no subquery.
-///
-/// What passes is one expression and nothing else, so that it may stand behind a WHERE of any query.
-///
-/// # Errors
-/// It is no clause, or has what is not supported in one.
-pub fn tables_of_clause(clause: &str) -> Result<Vec<TableRef>, Error> {
-    fn collect(select: &mut Select, into: &mut Vec<TableRef>) {
-        into.append(&mut select.tables);
-        for subquery in &mut select.subqueries {
-            collect(&mut subquery.select, into);
-        }
-    }
-    let depth = parse::check(clause)?;
-    crate::compiler::on_big_stack(depth, || {
-        let mut select = select::of_clause(clause, depth)?;
-        let mut tables = Vec::new();
-        collect(&mut select, &mut tables);
-        Ok(tables)
-    })
 }
 
 impl SqlExpr {
@@ -159,6 +240,65 @@ impl SqlExpr {
         }
     }
 
+    /// The integer that it is, written as one: of GROUP BY and ORDER BY a column's place.
+    #[must_use]
+    pub fn as_integer(&self) -> Option<i64> {
+        match &self.ast.kind {
+            AstKind::Integer(i) => Some(i64::from(*i)),
+            AstKind::Number(text) => text.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// Is it a literal?
+    #[must_use]
+    pub fn is_literal(&self) -> bool {
+        matches!(
+            self.ast.kind,
+            AstKind::Null
+                | AstKind::Bool(_)
+                | AstKind::Integer(_)
+                | AstKind::Number(_)
+                | AstKind::String(_)
+        )
+    }
+
+    /// The name that it is, if it is one without a table.
+    #[must_use]
+    pub fn as_name(&self) -> Option<&str> {
+        match &self.ast.kind {
+            AstKind::Column(names) => match names.as_slice() {
+                [name] => Some(name),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Does it call an aggregate function?
+    #[must_use]
+    pub fn has_aggregates(&self) -> bool {
+        fn has(ast: &mut Ast) -> bool {
+            if let AstKind::Column(names) = &ast.kind {
+                return names.first().is_some_and(|relation| relation == AGGREGATES);
+            }
+            let mut found = false;
+            ast.children_mut(&mut |child| found |= has(child));
+            found
+        }
+        has(&mut self.ast.clone())
+    }
+
+    /// `CAST(self AS bigint)`.
+    #[must_use]
+    pub fn as_bigint(self) -> SqlExpr {
+        let (position, depth) = (self.ast.position, self.depth + 1);
+        let (name, modifiers) = ("int8".to_owned(), Vec::new());
+        let ty = TypeName { name, modifiers, dimensions: 0, position };
+        let kind = AstKind::Cast { value: Box::new(self.ast), ty };
+        SqlExpr { ast: Ast::new(position, kind), depth }
+    }
+
     /// The subqueries in it.
     #[must_use]
     pub fn subqueries(&self) -> Vec<usize> {
@@ -187,6 +327,34 @@ impl SqlExpr {
     pub fn column(names: &[&str], position: usize) -> SqlExpr {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         SqlExpr { ast: Ast::new(position, AstKind::Column(names)), depth: 1 }
+    }
+
+    /// `NOT self`.
+    #[must_use]
+    pub fn negated(self) -> SqlExpr {
+        let (position, depth) = (self.ast.position, self.depth + 1);
+        SqlExpr { ast: Ast::new(position, AstKind::Not(Box::new(self.ast))), depth }
+    }
+
+    /// All of these, by AND; `None` where there are none.
+    #[must_use]
+    pub fn all(mut arms: Vec<SqlExpr>) -> Option<SqlExpr> {
+        if arms.len() <= 1 {
+            return arms.pop();
+        }
+        let depth = arms.iter().map(|arm| arm.depth).max().unwrap_or_default() + 1;
+        let position = arms.first().map_or(0, SqlExpr::position);
+        let arms = arms.into_iter().map(|arm| arm.ast).collect();
+        Some(SqlExpr { ast: Ast::new(position, AstKind::And(arms)), depth })
+    }
+
+    /// The column's own name, if it is nothing but a column.
+    #[must_use]
+    pub fn column_name(&self) -> Option<&str> {
+        match &self.ast.kind {
+            AstKind::Column(names) => names.last().map(String::as_str),
+            _ => None,
+        }
     }
 
     /// `self IS NOT NULL`.

@@ -10,6 +10,7 @@ use crate::membership::{Held, Membership};
 use crate::metrics::Tally;
 use crate::router::Progress;
 use crate::scratch::{Routed, Scratch};
+use crate::sets::Staged;
 use crate::state::State;
 use crate::transaction::Transaction;
 use bumpalo::Bump;
@@ -37,6 +38,8 @@ pub(crate) struct Request<'a> {
     pub membership: Membership<'a>,
     /// Some: the effects on membership are wanted, and what a shape's snapshot shows is skipped.
     pub transaction: Option<Transaction>,
+    /// What transactions did to sets that are not acknowledged; `None`: only what is counts.
+    pub staged: Option<&'a Staged>,
 }
 
 /// Answers a change, or as much of it as the budget allows, into `scratch`; `tally` is empty before.
@@ -51,7 +54,7 @@ pub(crate) fn answer<'a>(
     tally: &mut Tally,
 ) -> Progress {
     let Scratch { arena, slots, routed, missing, .. } = scratch;
-    let rows = Rows::new(arena, state, request.change);
+    let rows = Rows::new(arena, state, request.change, request.staged);
     tally.first = cursor.is_none();
     let serial = cursor.as_ref().map_or(state.shapes.serial(), |c| c.0.serial);
     let mut resumed = cursor.filter(|c| c.0.collected).map(|c| (c.0.slots, c.0.done));
@@ -121,7 +124,7 @@ impl<'a> Answering<'a> {
     // Inlined, as `Context::prepare` is: what they make is large, and would be copied at every return.
     #[inline(always)]
     pub fn new(arena: &'a Bump, state: &'a State, request: Request<'a>, rows: Rows<'a>) -> Self {
-        let Request { change, options, membership, transaction } = request;
+        let Request { change, options, membership, transaction, .. } = request;
         let tracking = transaction.is_some();
         let context = Context::prepare(arena, state, change, rows, options, membership, tracking);
         Self { state, change, transaction, context }
@@ -194,7 +197,7 @@ impl<'a> Answering<'a> {
                 out.routed.push(Routed { id: shape.id, class });
             }
             tally.eval_errors += u64::from(decision.error.is_some());
-            if tracking && (shape.known || state.track) {
+            if tracking && shape.is_tracked(state.track) {
                 let default = shape.known.then_some(Held::No);
                 for (key, held) in context.effects(&decision).into_iter().flatten() {
                     let now = context.membership.get(key, slot, &shape).or(default);

@@ -34,7 +34,9 @@ impl Budget {
         self.evaluation
     }
 
-    pub(crate) fn is_patient(&self) -> bool {
+    /// Whether it is more than a call on a normal scheduler gets.
+    #[must_use]
+    pub fn is_patient(&self) -> bool {
         self.patient
     }
 

@@ -52,7 +52,21 @@ pub(crate) fn look_up(state: &State, op: Op, rows: &Rows<'_>, out: &mut Vec<Slot
     if op == Op::Truncate || op == Op::Relation {
         return 0;
     }
-    rows.each().map(|row| state.conditions.look_up(row, out)).sum()
+    let conditions = &state.conditions;
+    let work: u64 = rows.each().map(|row| conditions.look_up(row, out)).sum();
+    work + look_up_sets(state, rows, out)
+}
+
+/// Appends the slots that are filed under a set that holds one of the rows' values.
+#[inline]
+pub(crate) fn look_up_sets(state: &State, rows: &Rows<'_>, out: &mut Vec<Slot>) -> u64 {
+    let members = &state.conditions.members;
+    match rows.sets {
+        Some(view) if !members.is_empty() => {
+            rows.each().map(|row| members.look_up(*view, row, out)).sum()
+        }
+        _ => 0,
+    }
 }
 
 /// Makes of the slots that were [looked up](look_up) every slot whose shape the change may belong to,

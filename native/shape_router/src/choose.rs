@@ -73,6 +73,10 @@ impl Conditions {
             Access::Prefix { column, prefix } => {
                 Some(vec![Wanted::Prefix { column: *column as u32, prefix: prefix.as_bytes() }])
             }
+            Access::InSet { columns, set } => {
+                let columns = columns.iter().map(|&column| column as u32).collect();
+                Some(vec![Wanted::Ready(Condition::Member { columns, set: *set })])
+            }
             Access::Infix { column, literal, case_insensitive } => Some(vec![Wanted::Infix {
                 column: *column as u32,
                 fold: *case_insensitive,
@@ -149,6 +153,8 @@ impl Conditions {
             Condition::Element { .. } => shared / MAGNITUDE,
             Condition::Prefix { .. } => shared + PREFIX,
             Condition::Infix { .. } => shared + INFIX,
+            // A value is in many sets, or one set has many rows' values.
+            Condition::Member { .. } => shared + COMMON,
             // A value lies within half of the intervals that are open to one side.
             Condition::Words { low, high, .. } => match *low == 0 || *high == u64::MAX {
                 true => shared / 2 + COMMON,

@@ -6,10 +6,11 @@ use crate::change::{Change, KeyParts, KeyRow, Merged, NoRow, Op};
 use crate::index::Slot;
 use crate::key::KeyHash;
 use crate::membership::{Held, Membership};
+use crate::sets::{SetView, Staged};
 use crate::shapes::Shape;
 use crate::state::State;
 use bumpalo::Bump;
-use shape_expr::{Bulk, ColumnSet, Datum, EvalError, PredicateRef, Row, RowSource, Vm};
+use shape_expr::{Bulk, ColumnSet, Datum, EvalError, PredicateRef, Row, RowSource, Sets, Vm};
 
 /// What a shape's log must record for a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,13 +89,22 @@ struct Unread<'a> {
     arena: &'a Bump,
     state: &'a State,
     change: &'a Change<'a>,
+    sets: Option<&'a SetView<'a>>,
 }
 
 /// A row of this source. It lies in the arena, where it need not be dropped: as a value it would be
 /// copied from hand to hand, which takes longer than most changes need of it.
 #[inline(always)]
-fn row<'a>(arena: &'a Bump, state: &'a State, source: &'a dyn RowSource) -> &'a mut Bulk<'a> {
-    arena.alloc_with(|| Bulk::new(Row::new(arena, &state.schema, source)))
+fn row<'a>(
+    arena: &'a Bump,
+    state: &'a State,
+    sets: Option<&'a SetView<'a>>,
+    source: &'a dyn RowSource,
+) -> &'a mut Bulk<'a> {
+    arena.alloc_with(|| {
+        let row = Row::new(arena, &state.schema, source);
+        Bulk::new(row.with_sets(sets.map(|sets| sets as &dyn Sets)))
+    })
 }
 
 /// The rows of a change, as far as they are known. Their columns are decoded when they are asked for.
@@ -102,19 +112,31 @@ pub(crate) struct Rows<'a> {
     new: Option<&'a mut Bulk<'a>>,
     old: Option<&'a mut Bulk<'a>>,
     new_source: Option<&'a dyn RowSource>,
+    /// What answers for sets, if there are any.
+    pub sets: Option<&'a SetView<'a>>,
 }
 
 impl<'a> Rows<'a> {
     #[inline(always)]
-    pub fn new(arena: &'a Bump, state: &'a State, change: &'a Change<'a>) -> Self {
+    pub fn new(
+        arena: &'a Bump,
+        state: &'a State,
+        change: &'a Change<'a>,
+        staged: Option<&'a Staged>,
+    ) -> Self {
+        let sets: Option<&'a SetView<'a>> = match state.sets.is_empty() {
+            true => None,
+            false => Some(arena.alloc(SetView { sets: &state.sets, staged })),
+        };
         let new_source: Option<&'a dyn RowSource> = match (change.new, change.old) {
             (Some(new), Some(old)) => Some(arena.alloc(Merged { new, old })),
             (new, _) => new,
         };
         Self {
-            new: new_source.map(|source| row(arena, state, source)),
-            old: change.old.map(|source| row(arena, state, source)),
+            new: new_source.map(|source| row(arena, state, sets, source)),
+            old: change.old.map(|source| row(arena, state, sets, source)),
             new_source,
+            sets,
         }
     }
 
@@ -156,8 +178,8 @@ impl<'a> Context<'a> {
         membership: Membership<'a>,
         tracking: bool,
     ) -> Self {
-        let Rows { new, old, new_source } = rows;
-        let unread = Unread { arena, state, change };
+        let Rows { new, old, new_source, sets } = rows;
+        let unread = Unread { arena, state, change, sets };
         let mut context = Self {
             op: change.op,
             options,
@@ -185,7 +207,7 @@ impl<'a> Context<'a> {
     #[inline(never)]
     fn read_keys(&mut self) {
         let Some(unread) = self.unread.take() else { return };
-        let Unread { arena, state, change } = unread;
+        let Unread { arena, state, change, sets } = unread;
         let hash = |parts: &KeyParts<'_>| state.keys.hash(parts, arena).ok();
         let of_row = |source: Option<&'a dyn RowSource>| key_parts(&state.key_columns, source);
         let own = change.key.clone();
@@ -206,9 +228,14 @@ impl<'a> Context<'a> {
             self.key_row = Some(match old_parts {
                 Some(parts) if parts.as_slice().len() == state.key_columns.len() => {
                     let parts = arena.alloc_slice_copy(parts.as_slice());
-                    row(arena, state, arena.alloc(KeyRow { columns: &state.key_columns, parts }))
+                    row(
+                        arena,
+                        state,
+                        sets,
+                        arena.alloc(KeyRow { columns: &state.key_columns, parts }),
+                    )
                 }
-                _ => row(arena, state, &NoRow),
+                _ => row(arena, state, sets, &NoRow),
             });
         }
     }
@@ -312,7 +339,7 @@ impl<'a> Context<'a> {
             }
         }
         self.read_keys();
-        if shape.known || self.track {
+        if shape.is_tracked(self.track) {
             let held = self.key_old.and_then(|key| self.membership.get(key, slot, shape));
             match held {
                 Some(Held::Yes) => return Ok(Was::In),

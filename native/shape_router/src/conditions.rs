@@ -2,6 +2,7 @@
 
 use crate::filing::{Condition, Filed};
 use crate::index::{ColumnIndex, Hashed, InfixIndex, Making, Multimap, PrefixIndex, Secret, Slot};
+use crate::sets::MemberIndex;
 use bumpalo::Bump;
 use shape_expr::{Access, Row};
 
@@ -37,6 +38,8 @@ pub(crate) struct Conditions {
     by_column: Vec<Option<Box<ColumnIndex>>>,
     /// The columns that have an index with something in it.
     indexed: Vec<usize>,
+    /// What is filed under sets.
+    pub members: MemberIndex,
     /// The indexes of literals, whose look-ups may take long.
     infixes: Vec<InfixPlace>,
 }
@@ -50,6 +53,7 @@ impl Conditions {
             loading: false,
             by_column: Vec::new(),
             indexed: Vec::new(),
+            members: MemberIndex::new(making),
             infixes: Vec::new(),
         }
     }
@@ -105,6 +109,7 @@ impl Conditions {
     pub fn file_again(&mut self, filed: &Filed, slot: Slot) {
         for condition in filed.conditions() {
             match condition {
+                Condition::Member { columns, set } => self.members.insert(columns, *set, slot),
                 Condition::Element { column, kind, also, hash } => {
                     self.opened(*column as usize).insert_element(*kind, *hash, *also, slot);
                 }
@@ -203,6 +208,10 @@ impl Conditions {
 
     fn insert_one(&mut self, wanted: Wanted<'_>, slot: Slot) -> Condition {
         let column = match &wanted {
+            Wanted::Ready(Condition::Member { columns, set }) => {
+                self.members.insert(columns, *set, slot);
+                return Condition::Member { columns: columns.clone(), set: *set };
+            }
             Wanted::Ready(condition) => condition.column(),
             Wanted::Prefix { column, .. } | Wanted::Infix { column, .. } => *column as usize,
         };
@@ -220,8 +229,10 @@ impl Conditions {
                     }
                     Condition::Words { low, high, .. } => index.insert_words(*low, *high, slot),
                     Condition::Edges { edges, .. } => index.insert_edges(edges, slot),
-                    // Those come as what they are made of.
-                    Condition::Prefix { .. } | Condition::Infix { .. } => {}
+                    // Those come as what they are made of, or were filed already.
+                    Condition::Prefix { .. }
+                    | Condition::Infix { .. }
+                    | Condition::Member { .. } => {}
                 }
                 condition
             }
@@ -243,6 +254,10 @@ impl Conditions {
     /// Takes a slot from all that it is filed under.
     pub fn remove(&mut self, filed: &Filed, slot: Slot) {
         for condition in filed.conditions() {
+            if let Condition::Member { columns, set } = condition {
+                self.members.remove(columns, *set, slot);
+                continue;
+            }
             let column = condition.column();
             let Some(index) = self.column_mut(column) else { continue };
             match condition {
@@ -254,6 +269,7 @@ impl Conditions {
                 Condition::Words { low, high, .. } => index.remove_words(*low, *high, slot),
                 Condition::Edges { edges, .. } => index.remove_edges(edges, slot),
                 Condition::Infix { fold, gram, .. } => index.remove_infix(*fold, *gram, slot),
+                Condition::Member { .. } => {}
             }
             self.tidy(column);
         }
@@ -274,6 +290,9 @@ impl Conditions {
 
     /// How many shapes share a condition.
     pub fn count(&self, condition: &Condition) -> usize {
+        if let Condition::Member { columns, set } = condition {
+            return self.members.count(columns, *set);
+        }
         let Some(index) = self.column(condition.column()) else { return 0 };
         match condition {
             Condition::Hash { kind, hash, .. } => index.hashed(*kind).map_or(0, |i| i.count(*hash)),
@@ -287,18 +306,22 @@ impl Conditions {
             Condition::Infix { fold, gram, .. } => {
                 index.infixes(*fold).map_or(0, |i| i.count(*gram))
             }
+            Condition::Member { .. } => 0,
         }
     }
 
     /// What is looked up by hashes.
     pub fn multimaps(&self) -> impl Iterator<Item = &Multimap> {
-        self.by_column.iter().flatten().flat_map(|index| index.multimaps())
+        let columns = self.by_column.iter().flatten().flat_map(|index| index.multimaps());
+        columns.chain(self.members.multimaps())
     }
     pub fn multimaps_mut(&mut self) -> impl Iterator<Item = &mut Multimap> {
-        self.by_column.iter_mut().flatten().flat_map(|index| index.multimaps_mut())
+        let columns = self.by_column.iter_mut().flatten().flat_map(|index| index.multimaps_mut());
+        columns.chain(self.members.multimaps_mut())
     }
 
     pub fn memory_bytes(&self) -> usize {
-        self.by_column.iter().flatten().map(|index| index.memory_bytes()).sum()
+        let columns: usize = self.by_column.iter().flatten().map(|i| i.memory_bytes()).sum();
+        columns + self.members.memory_bytes()
     }
 }

@@ -15,15 +15,16 @@ use crate::key::KeyHash;
 use crate::membership::{self, Account, Base};
 use crate::relation::Relation;
 use crate::router::{LOCKED_SHAPES, REFILED, Router, Writer};
+use crate::sets::Asked;
 use crate::shapes::Shapes;
 use crate::spec::Config;
-use crate::state::Prepared;
+use crate::state::{Prepared, State};
 use crate::stored::Loaded;
 use crate::upkeep;
 use lane_index::run_after;
 use lane_index::storage::{Directory, Storage};
 use parking_lot::Mutex;
-use shape_expr::{Column, ColumnType, Schema};
+use shape_expr::{Column, ColumnType, Schema, Subquery};
 use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -168,6 +169,7 @@ impl Router {
         let mut restore = Restore::new(&router, making);
         let catalogue = taken.open(options, tail, &mut restore)?;
         router.state.write().shapes.skip_serials(restore.next.saturating_sub(1));
+        router.release_sets();
         upkeep::run(&router.state);
         // What the catalogue was told of the columns, if they come from it: then it has to be told of
         // others as well.
@@ -552,7 +554,10 @@ impl Replay for Restore<'_> {
         let mut compiler = self.router.adder.lock();
         let mut guard = self.router.state.write();
         let state = &mut *guard;
-        let compile = |text| compiler.compile(text, &state.schema, shape.params);
+        let State { sets, schema, .. } = state;
+        let mut open = |subquery: &Subquery, columns| sets.open(subquery, columns);
+        let mut asked = Asked { open: &mut open, types: self.router.item_types.as_ref() };
+        let compile = |text| compiler.compile_with_sets(text, schema, shape.params, &mut asked);
         let (predicate, fails) = match shape.clause.map(compile) {
             None => (None, false),
             Some(Ok(compiled)) => (Some(compiled.predicate), false),
@@ -560,6 +565,7 @@ impl Replay for Restore<'_> {
             // included in everything, until it is removed.
             Some(Err(_)) => (None, true),
         };
+        let uses_sets = predicate.as_ref().is_some_and(|p| p.by_ref().uses_sets());
         // Slots are not used again before the first purge, so each gets the next one.
         let slot = state.shapes.reserve(shape.id);
         state.shapes.skip_serials(shape.serial.saturating_sub(1));
@@ -570,7 +576,8 @@ impl Replay for Restore<'_> {
             snapshot: shape.snapshot.cloned(),
         };
         state.publish_stored(slot, prepared, shape.stale || fails);
-        self.refused |= fails && !shape.stale;
+        // The numbers of sets are not those of another process: what is derived is not stored.
+        self.refused |= (fails && !shape.stale) || uses_sets;
         self.serials.push(shape.serial);
         self.at += 1;
         if self.at == LOCKED_SHAPES {
@@ -585,9 +592,7 @@ impl Replay for Restore<'_> {
 
     fn removed(&mut self, serial: u64) {
         let Some(slot) = self.live_slot(serial) else { return };
-        let mut state = self.router.state.write();
-        state.unfile(slot);
-        state.shapes.remove(slot, 0);
+        self.router.state.write().remove(slot, 0);
     }
 
     fn lost_track(&mut self, serial: u64) {

@@ -82,6 +82,19 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// No shape uses a set of this subquery.
+    #[error("no shape uses the subquery {0:?}")]
+    UnknownSet(String),
+    /// A value that is none of what a subquery selects.
+    #[error("value {index} for the subquery {subquery:?}: {reason}")]
+    InvalidValue {
+        /// The subquery.
+        subquery: String,
+        /// Which of the values, from 0; those that go are counted on behind those that come.
+        index: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A change that lacks what its kind needs.
     #[error("{0}")]
     InvalidChange(&'static str),
@@ -95,6 +108,8 @@ impl Error {
             Self::DuplicateShape(_) => "duplicate_shape",
             Self::UnknownShape(_) => "unknown_shape",
             Self::InvalidKey { .. } => "invalid_key",
+            Self::UnknownSet(_) => "unknown_set",
+            Self::InvalidValue { .. } => "invalid_value",
             Self::UnknownKeyColumn(_) => "unknown_column",
             Self::TooManyShapes { .. } | Self::TooManyBytes { .. } => "limit_reached",
             Self::Closed => "closed",

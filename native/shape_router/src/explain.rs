@@ -6,14 +6,15 @@ use crate::classify::{Class, Context, RouteOptions, Rows, verdict};
 use crate::filing::Filed;
 use crate::membership::Membership;
 use crate::scratch::Scratch;
+use crate::sets::SetInfo;
 use crate::state::State;
-use shape_expr::Vm;
+use shape_expr::{PredicateRef, Vm};
 
 /// How a shape is filed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
     /// The index that holds it: `"equality"`, `"null"`, `"element"`, `"json"`, `"range"`, `"prefix"`,
-    /// `"infix"`, or `"several"`; or else `"scan"`, `"never"` or `"stale"`.
+    /// `"infix"`, `"set"`, or `"several"`; or else `"scan"`, `"never"` or `"stale"`.
     pub filed: &'static str,
     /// The conditions that an index holds it under.
     pub conditions: Vec<FiledUnder>,
@@ -21,6 +22,8 @@ pub struct Explanation {
     pub columns: Vec<String>,
     /// The number of its template, and the program; `None`: it has no clause.
     pub template: Option<(u64, String)>,
+    /// The sets that the clause compares with.
+    pub sets: Vec<SetInfo>,
     /// Whether its membership is known.
     pub known: bool,
 }
@@ -55,7 +58,10 @@ pub(crate) fn explain(state: &State, id: u64) -> Option<Explanation> {
         state.schema.columns().get(column).map_or_else(String::new, |c| c.name.clone())
     };
     let filed_under = |condition: &crate::filing::Condition| FiledUnder {
-        column: name(condition.column()),
+        column: match condition.columns() {
+            [] => name(condition.column()),
+            all => all.iter().map(|&c| name(c as usize)).collect::<Vec<_>>().join(", "),
+        },
         index: condition.index(),
         shapes: state.conditions.count(condition),
     };
@@ -77,8 +83,17 @@ pub(crate) fn explain(state: &State, id: u64) -> Option<Explanation> {
         conditions,
         columns: predicate.map(|p| p.columns().iter().map(name).collect()).unwrap_or_default(),
         template: predicate.map(|p| (p.template_id(), p.describe())),
+        sets: predicate.map(|p| sets(state, p)).unwrap_or_default(),
         known: shape.known,
     })
+}
+
+fn sets(state: &State, predicate: PredicateRef<'_>) -> Vec<SetInfo> {
+    let mut numbers: Vec<u32> = predicate.sets().map(|used| used.set).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    let sets = numbers.into_iter().filter_map(|number| state.sets.get(number));
+    sets.map(|set| state.sets.info(set)).collect()
 }
 
 pub(crate) fn why<'a>(
@@ -93,7 +108,7 @@ pub(crate) fn why<'a>(
     let vm = &mut Vm::default();
     let membership = Membership::new(&state.base, None);
     let options = RouteOptions { classify: true, ..RouteOptions::default() };
-    let rows = Rows::new(arena, state, change);
+    let rows = Rows::new(arena, state, change, None);
     candidates::look_up(state, change.op, &rows, slots);
     let mut context = Context::prepare(arena, state, change, rows, options, membership, false);
     candidates::complete(state, &context, false, slots);

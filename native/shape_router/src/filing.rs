@@ -15,6 +15,8 @@ pub(crate) enum Condition {
     Words { column: u32, low: u64, high: u64 },
     /// It lies between these byte strings.
     Edges { column: u32, edges: Box<(Edge, Edge)> },
+    /// It, or they if there are several, are in a set.
+    Member { columns: Box<[u32]>, set: u32 },
     /// Its text holds this gram; with `fold`, in lower case.
     Infix { column: u32, fold: bool, gram: Gram },
 }
@@ -26,8 +28,16 @@ impl Condition {
         | Self::Prefix { column, .. }
         | Self::Words { column, .. }
         | Self::Edges { column, .. }
-        | Self::Infix { column, .. }) = self;
+        | Self::Infix { column, .. }) = self
+        else {
+            return self.columns().first().map_or(0, |column| *column as usize);
+        };
         *column as usize
+    }
+
+    /// The columns of a set's condition.
+    pub fn columns(&self) -> &[u32] {
+        if let Self::Member { columns, .. } = self { columns } else { &[] }
     }
 
     /// The name of the index that holds it.
@@ -42,6 +52,7 @@ impl Condition {
             Self::Prefix { .. } => "prefix",
             Self::Words { .. } | Self::Edges { .. } => "range",
             Self::Infix { .. } => "infix",
+            Self::Member { .. } => "set",
         }
     }
 }
@@ -100,6 +111,7 @@ impl Filed {
             Condition::Hash { .. }
             | Condition::Element { .. }
             | Condition::Words { .. }
+            | Condition::Member { .. }
             | Condition::Edges { .. } => true,
             Condition::Prefix { .. } | Condition::Infix { .. } => false,
         })
@@ -109,7 +121,10 @@ impl Filed {
     pub fn is_stored(&self) -> bool {
         self.conditions().iter().all(|condition| match condition {
             Condition::Hash { .. } | Condition::Prefix { .. } | Condition::Infix { .. } => true,
-            Condition::Element { .. } | Condition::Words { .. } | Condition::Edges { .. } => false,
+            Condition::Element { .. }
+            | Condition::Words { .. }
+            | Condition::Member { .. }
+            | Condition::Edges { .. } => false,
         })
     }
 
@@ -119,6 +134,7 @@ impl Filed {
             Condition::Edges { edges, .. } => {
                 size_of::<(Edge, Edge)>() + edges.0.heap_bytes() + edges.1.heap_bytes()
             }
+            Condition::Member { columns, .. } => size_of_val(&**columns),
             _ => 0,
         };
         let own = match self {

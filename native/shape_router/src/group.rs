@@ -74,7 +74,8 @@ impl Router {
             let change = &changes[number];
             if !(slots.is_empty() && candidates::only_indexed(&state, change, false)) {
                 let membership = Membership::new(&state.base, None);
-                let request = Request { change, options, membership, transaction: None };
+                let request =
+                    Request { change, options, membership, transaction: None, staged: None };
                 let mut answering = Answering::new(arena, &state, request, rows);
                 answering.complete(slots, budget);
                 let (mut none, mut tally) = (Effects::default(), Tally::default());
@@ -135,7 +136,7 @@ impl<'a> Group<'a> {
         budget: &mut Budget,
     ) {
         for (number, change) in changes.iter().enumerate() {
-            let rows = Rows::new(arena, state, change);
+            let rows = Rows::new(arena, state, change, None);
             let is_much = self.found.len() > MANY || budget.is_exhausted();
             if is_much || is_too_much(state, &rows, budget) {
                 break;
@@ -146,6 +147,7 @@ impl<'a> Group<'a> {
                 for row in rows.each() {
                     units += state.conditions.look_up_apart(row, slots);
                 }
+                units += candidates::look_up_sets(state, &rows, slots);
                 self.add(number, slots);
             }
             budget.spend(units);

@@ -42,6 +42,7 @@
 //! | `index` | condition indexes of every kind, and the list of what no index can hold |
 //! | `upkeep` | what indexes leave to be done later, done where no reader waits for it |
 //! | `membership` | which shapes hold a key: acknowledged, and staged by transactions |
+//! | `sets` | what the subqueries of clauses select, and what a change of it means to shapes |
 //! | `candidates` | layers 1 and 2: which shapes could a change concern |
 //! | `classify` | layers 3 and 4: the predicate gate, and the meaning of a change for a shape |
 //! | [`catalogue`] | the shapes in a directory: journal, snapshots, manifest |
@@ -74,6 +75,7 @@ mod reaper;
 mod relation;
 mod router;
 mod scratch;
+mod sets;
 mod shapes;
 mod sharded;
 mod spec;
@@ -92,7 +94,8 @@ pub use explain::{Explanation, FiledUnder, Reason};
 pub use group::{Answered, GROUP};
 pub use metrics::Metrics;
 pub use relation::{Relation, RelationColumn};
-pub use router::{Progress, Router};
+pub use router::{Progress, Router, SetRow};
 pub use scratch::{Routed, Scratch};
+pub use sets::{ItemTypes, Move, MoveKind, MovedValue, Moves, SetInfo};
 pub use spec::{Config, Keys, OwnedParam, ShapeSpec, Snapshot};
 pub use transaction::Transaction;

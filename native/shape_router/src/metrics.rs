@@ -37,6 +37,14 @@ pub struct Metrics {
     pub p99_route_us: f64,
     /// Keys in the membership.
     pub membership_keys: u64,
+    /// Sets of values that subqueries select.
+    pub value_sets: u64,
+    /// Those of them that are not seeded.
+    pub unready_sets: u64,
+    /// Values in all of them.
+    pub set_values: u64,
+    /// Bytes of them, which [`Metrics::memory_bytes`] has too.
+    pub set_bytes: u64,
     /// Transactions routed and not acknowledged.
     pub staged_transactions: u64,
     /// The LSN acknowledged last.

@@ -16,6 +16,7 @@ use crate::membership::{self, Base, Held, Membership, Overlay};
 use crate::metrics::{Counters, Metrics, Tally};
 use crate::relation::{self, Relation};
 use crate::scratch::Scratch;
+use crate::sets::{Asked, ItemTypes, Staged, ValueSets};
 use crate::shapes::Shapes;
 use crate::spec::{Config, Keys, ShapeSpec};
 use crate::state::{Pace, Prepared, State};
@@ -24,13 +25,16 @@ use crate::upkeep;
 use bumpalo::Bump;
 use lane_index::ReadMostly;
 use parking_lot::Mutex;
-use shape_expr::{ColumnType, Compiler, Options, Predicate, Schema};
+use shape_expr::{ColumnType, Compiler, Options, Predicate, Schema, Subquery};
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 mod declare;
+mod feed;
+
+pub use feed::SetRow;
 
 /// Whether an answer is whole.
 #[derive(Debug)]
@@ -48,6 +52,7 @@ pub enum Progress {
 #[derive(Default)]
 pub(crate) struct Writer {
     pub overlay: Overlay,
+    pub staged: Staged,
     open: Option<Open>,
     pub acked: u64,
     /// What the catalogue is not told yet.
@@ -70,6 +75,7 @@ pub struct Router {
     max_shapes: Option<usize>,
     max_bytes: Option<usize>,
     pub(crate) durable: Option<Durable>,
+    pub(crate) item_types: Option<ItemTypes>,
 }
 
 /// So many shapes (or keys of one) are written under one lock: a fraction of a millisecond.
@@ -101,6 +107,7 @@ impl Router {
         let mut compiler = Compiler::new(config.options.clone())?;
         config.check()?;
         let making = config.making();
+        let item_types = config.item_types;
         let mut schema = config.schema;
         let mut key_columns = Vec::new();
         for name in &config.primary_key {
@@ -129,6 +136,7 @@ impl Router {
                 key_columns,
                 conditions: Conditions::new((random.hash_one(0u8), random.hash_one(1u8)), making),
                 shapes: Shapes::new(),
+                sets: ValueSets::new((random.hash_one(2u8), random.hash_one(3u8)), making),
                 base: Base::new(making),
                 rebuild_threshold: config.rebuild_threshold,
                 pace: Pace::default(),
@@ -142,6 +150,7 @@ impl Router {
             max_shapes: config.max_shapes,
             max_bytes: config.max_bytes,
             durable: None,
+            item_types,
         })
     }
 
@@ -222,9 +231,18 @@ impl Router {
         self.check_open()?;
         let mut compiler = self.adder.lock();
         let mut record = self.durable.as_ref().map(|_| AddWriter::default());
-        let (prepared, schema, grown) = self.prepare(&mut compiler, specs, record.as_mut())?;
-        self.check(&prepared)?;
-        let told = self.tell_added(record, grown.then_some(&schema))?;
+        let ready = self.prepare(&mut compiler, specs, record.as_mut()).and_then(|ready| {
+            self.check(&ready.0)?;
+            let told = self.tell_added(record, ready.2.then_some(&ready.1))?;
+            Ok((ready, told))
+        });
+        let ((prepared, schema, grown), told) = match ready {
+            Ok(ready) => ready,
+            Err(error) => {
+                self.release_sets();
+                return Err(error);
+            }
+        };
         if grown {
             self.state.write().schema = schema.clone();
             self.schema_version.fetch_add(1, Ordering::AcqRel);
@@ -257,6 +275,7 @@ impl Router {
             }
             upkeep::run(&self.state);
         }
+        self.release_sets();
         drop(compiler);
         self.make_durable(told)
     }
@@ -279,7 +298,11 @@ impl Router {
         for spec in specs {
             let id = spec.id;
             let compile = |clause| {
-                let compiled = compiler.compile(clause, &schema, &spec.params);
+                let mut open =
+                    |subquery: &Subquery, columns| self.state.write().sets.open(subquery, columns);
+                let mut asked = Asked { open: &mut open, types: self.item_types.as_ref() };
+                let compiled =
+                    compiler.compile_with_sets(clause, &schema, &spec.params, &mut asked);
                 compiled.map_err(|source| Error::Clause { id, source })
             };
             let compiled = spec.clause.map(compile).transpose()?;
@@ -289,8 +312,11 @@ impl Router {
                 schema = Arc::new(new_schema);
                 grown = true;
             }
+            let uses_sets = predicate.as_ref().is_some_and(|p| p.by_ref().uses_sets());
             let keys = match &spec.keys {
                 Keys::Unknown => None,
+                // A set that changes moves rows whose keys nobody tells.
+                Keys::Known(_) if uses_sets => None,
                 Keys::Known(keys) => {
                     let state = self.state.read();
                     let hash = |(index, key): (usize, &KeyParts<'_>)| {
@@ -378,8 +404,7 @@ impl Router {
         let told = self.tell_removed(serial)?;
         let mut state = self.state.write();
         let sequence = writer.overlay.sequence();
-        state.unfile(slot);
-        state.shapes.remove(slot, sequence);
+        let forget = state.remove(slot, sequence);
         state.refile(REFILED);
         let purge = state.shapes.purge_is_due();
         state.shapes.free_dead(writer.overlay.oldest_sequence());
@@ -387,6 +412,9 @@ impl Router {
         drop(writer);
         if purge {
             upkeep::purge_soon(&self.state);
+        }
+        if forget {
+            upkeep::forget_values(&self.state);
         }
         upkeep::run(&self.state);
         self.make_durable(told)
@@ -434,7 +462,7 @@ impl Router {
         let started = self.counters.start(&mut scratch.meter);
         let state = self.state.read();
         let membership = Membership::new(&state.base, None);
-        let request = Request { change, options, membership, transaction: None };
+        let request = Request { change, options, membership, transaction: None, staged: None };
         let (mut none, mut tally) = (Effects::default(), Tally::default());
         let progress = answer(&state, request, scratch, budget, cursor, &mut none, &mut tally);
         drop(state);
@@ -487,6 +515,7 @@ impl Router {
             options: RouteOptions { classify: true, ..RouteOptions::default() },
             membership: Membership::new(&state.base, Some(&writer.overlay)),
             transaction: Some(transaction),
+            staged: Some(&writer.staged),
         };
         let progress = answer(&state, request, scratch, budget, cursor, &mut effects, &mut tally);
         drop(state);
@@ -522,6 +551,10 @@ impl Router {
         writer.open = Some(Open { transaction, next: 0 });
         if transaction.lsn > writer.acked {
             writer.overlay.begin(transaction);
+            if !writer.staged.is_empty() {
+                let secret = self.state.read().sets.contents.secret();
+                writer.staged.begin(transaction, secret);
+            }
         }
     }
 
@@ -568,6 +601,10 @@ impl Router {
             self.tell_acked(&mut writer, lsn)?;
         }
         let mut state = self.state.write();
+        let contents = &mut state.sets.contents;
+        if !writer.staged.acknowledge(contents, lsn, units.max(1)) {
+            return Ok(false);
+        }
         let State { base, shapes, .. } = &mut *state;
         let done = membership::acknowledge(base, &mut writer.overlay, lsn, units.max(1), shapes);
         if done {
@@ -672,6 +709,10 @@ impl Router {
             scan_shapes: state.shapes.scan().len() as u64,
             known_shapes: state.shapes.known() as u64,
             membership_keys: state.base.keys() as u64,
+            value_sets: state.sets.len() as u64,
+            unready_sets: state.sets.unready.len() as u64,
+            set_values: state.sets.rows(),
+            set_bytes: state.sets.memory_bytes() as u64,
             staged_transactions,
             acked_lsn,
             memory_bytes: state.memory_bytes() as u64,
@@ -724,8 +765,10 @@ impl Router {
             std::mem::replace(&mut state.base, Base::new(Making { short_list: 0, lanes: None }));
         let conditions =
             std::mem::replace(&mut state.conditions, Conditions::new((0, 0), Making::default()));
+        let sets = ValueSets::new((0, 0), Making::default());
+        let sets = std::mem::replace(&mut state.sets, sets);
         drop(state);
-        crate::reaper::dispose((overlay, shapes, base, conditions));
+        crate::reaper::dispose((overlay, shapes, base, conditions, sets));
     }
 }
 

@@ -31,6 +31,12 @@ pub(crate) struct Shape<'s> {
 }
 
 impl Shape<'_> {
+    /// Whether what transactions teach about single keys is kept for it. What a subquery selects moves
+    /// rows whose keys nobody tells.
+    pub fn is_tracked(&self, track: bool) -> bool {
+        self.known || track && !self.predicate.is_some_and(PredicateRef::uses_sets)
+    }
+
     /// True if its keys were taken from a snapshot that shows this transaction.
     pub fn has_seen(&self, transaction: &Transaction) -> bool {
         self.snapshot.is_some_and(|snapshot| snapshot.shows(transaction))

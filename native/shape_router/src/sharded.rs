@@ -3,7 +3,7 @@
 use crate::index::Slot;
 use hashbrown::{HashMap, HashTable};
 
-const SHARDS: usize = 64;
+pub(crate) const SHARDS: usize = 64;
 
 /// From a number to a slot. The numbers themselves are not kept here: whoever owns the slots can tell
 /// the number of each.
@@ -20,7 +20,7 @@ impl Default for ByNumber {
 }
 
 /// The tables themselves choose by the lowest and the highest bits.
-fn shard(hash: u64) -> usize {
+pub(crate) fn shard(hash: u64) -> usize {
     (hash >> 40) as usize % SHARDS
 }
 

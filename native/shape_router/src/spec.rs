@@ -3,6 +3,7 @@
 use crate::change::KeyParts;
 use crate::error::Error;
 use crate::index::{Making, SMALL};
+use crate::sets::ItemTypes;
 use crate::transaction::Transaction;
 use lane_index::hash::MAX_LANES;
 use shape_expr::{Options, Param, Schema};
@@ -30,6 +31,8 @@ pub struct Config {
     pub short_list: usize,
     /// Into how many lanes a lane index is cut, from 1 to 256; `None`: from 1 to 64, growing with it.
     pub num_lanes: Option<u16>,
+    /// What subqueries select; `None`: what they are compared with.
+    pub item_types: Option<ItemTypes>,
 }
 
 impl Config {
@@ -67,6 +70,7 @@ impl Config {
             rebuild_threshold: 0.05,
             short_list: SMALL,
             num_lanes: None,
+            item_types: None,
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::index::{Multimap, Slot};
 use crate::key::KeyHasher;
 use crate::membership::{Base, Defaults, Held, Truncate};
 use crate::relation::{self, Difference, Relation};
+use crate::sets::ValueSets;
 use crate::shapes::{NewShape, Shapes};
 use crate::spec::Snapshot;
 use bumpalo::Bump;
@@ -34,6 +35,7 @@ pub(crate) struct State {
     pub keys: KeyHasher,
     pub conditions: Conditions,
     pub shapes: Shapes,
+    pub sets: ValueSets,
     pub base: Base,
     /// Held by the purge of the membership that runs; taken before the state's lock.
     pub purging: Arc<Mutex<()>>,
@@ -61,7 +63,7 @@ impl State {
 
     /// Everything that is looked up by hashes.
     pub fn multimaps(&self) -> impl Iterator<Item = &Multimap> {
-        self.conditions.multimaps().chain(self.base.multimaps())
+        self.conditions.multimaps().chain(self.base.multimaps()).chain(self.sets.multimaps())
     }
 
     /// True if a lane index should be merged and nobody sees to it yet.
@@ -74,6 +76,7 @@ impl State {
     pub fn settle(&mut self) -> Vec<Arc<LaneIndex>> {
         let share = self.rebuild_threshold;
         let all = self.conditions.multimaps_mut().chain(self.base.multimaps_mut());
+        let all = all.chain(self.sets.multimaps_mut());
         all.filter_map(|index| index.settle(share)).collect()
     }
 
@@ -103,6 +106,9 @@ impl State {
             let wanted = self.conditions.choose(&access, &arena);
             filed = self.conditions.insert(wanted, slot);
             choice = !filed.conditions().is_empty() && choose::has_choice(&access);
+        }
+        if let Some(predicate) = predicate.filter(|p| p.by_ref().uses_sets()) {
+            self.sets.attach(predicate.by_ref(), slot);
         }
         let shape = NewShape {
             id: prepared.id,
@@ -141,6 +147,18 @@ impl State {
         self.conditions.remove(&filed, slot);
     }
 
+    /// Takes a shape away for good; whether there are values to forget with it.
+    pub fn remove(&mut self, slot: Slot, sequence: u64) -> bool {
+        self.unfile(slot);
+        let predicate = self.shapes.get(slot).and_then(|shape| shape.predicate);
+        let uses_sets = predicate.is_some_and(PredicateRef::uses_sets);
+        if let (Some(predicate), true) = (predicate, uses_sets) {
+            self.sets.detach(predicate, slot);
+        }
+        self.shapes.remove(slot, sequence);
+        uses_sets
+    }
+
     /// Looks at so many of the shapes that could be filed otherwise, and files those otherwise for
     /// which that is better by an order of magnitude now. How many it looked at; if there are none, as
     /// many as were asked for.
@@ -165,7 +183,10 @@ impl State {
     }
 
     pub fn memory_bytes(&self) -> usize {
-        self.shapes.memory_bytes() + self.conditions.memory_bytes() + self.base.memory_bytes()
+        self.shapes.memory_bytes()
+            + self.conditions.memory_bytes()
+            + self.base.memory_bytes()
+            + self.sets.memory_bytes()
     }
 }
 

@@ -56,6 +56,17 @@ pub(crate) fn purge_soon(state: &Arc<ReadMostly<State>>) {
     }));
 }
 
+/// Forgets the values of sets that are gone, on a thread of its own.
+pub(crate) fn forget_values(state: &Arc<ReadMostly<State>>) {
+    let shared = Arc::downgrade(state);
+    later(Box::new(move || {
+        if let Some(state) = shared.upgrade() {
+            while !state.write().sets.contents.purge_step() {}
+            reaper::dispose(state);
+        }
+    }));
+}
+
 /// Merges each lane index into one segment: a look-up then has one to read.
 pub(crate) fn compact(state: &ReadMostly<State>) {
     let lanes: Vec<_> = state.read().multimaps().filter_map(Multimap::lanes).collect();

@@ -21,7 +21,7 @@ use rustler::{Atom, Encoder, Env, Resource, ResourceArc, Term};
 use shape_router::Budget;
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use view_circuit::{Circuit, Error, Format, TableSpec, ViewUpdate};
 
@@ -35,6 +35,36 @@ pub(crate) struct CircuitHandle {
     pub steps: AtomicU64,
     /// Those of them that were not done on a normal scheduler.
     pub dirty_steps: AtomicU64,
+    attempts: Attempts,
+}
+
+/// Whether a step is tried on a normal scheduler at all: what is given up there is worked out twice. After
+/// a step that was too much the next one is not tried, after another one the next two, and so on.
+#[derive(Default)]
+struct Attempts {
+    left_out: AtomicU32,
+    in_a_row: AtomicU32,
+}
+
+impl Attempts {
+    const MOST: u32 = 64;
+
+    /// May this one be tried?
+    fn begin(&self) -> bool {
+        // Counts may be a little off where several ask at once.
+        let left = self.left_out.load(Ordering::Relaxed);
+        self.left_out.store(left.saturating_sub(1), Ordering::Relaxed);
+        left == 0
+    }
+
+    fn end(&self, was_done: bool) {
+        let next = match was_done {
+            true => 0,
+            false => (2 * self.in_a_row.load(Ordering::Relaxed)).clamp(1, Self::MOST),
+        };
+        self.in_a_row.store(next, Ordering::Relaxed);
+        self.left_out.store(next, Ordering::Relaxed);
+    }
 }
 
 pub(crate) enum State {
@@ -146,6 +176,7 @@ fn circuit_new<'a>(
             state: Mutex::new(State::Open(Box::new(open))),
             steps: AtomicU64::new(0),
             dirty_steps: AtomicU64::new(0),
+            attempts: Attempts::default(),
         };
         Ok((atoms::ok(), ResourceArc::new(handle)).encode(env))
     };
@@ -187,7 +218,8 @@ fn circuit_register<'a>(
                 .register(number, sql, &parameters, kept)
                 .map_err(|error| told(error, &open.views, Some(&name)))?;
             let columns = open.circuit.columns(number)?;
-            let info = ViewInfo::new(name, telling, columns, open.circuit.id_types(number)?);
+            let id_types = open.circuit.id_types(number)?;
+            let info = ViewInfo::new(name, telling, columns, id_types);
             let info = open.views.add(number, info);
             Ok(open.tell(info, update))
         })?;
@@ -267,6 +299,9 @@ fn step<'a>(
     at_once: bool,
 ) -> Term<'a> {
     let told = with_local(|local| -> Result<Option<Vec<Told>>, NifError> {
+        if at_once && !handle.attempts.begin() {
+            return Ok(None);
+        }
         let (arena, _) = local.memory();
         let mut reader = BatchReader::new(&handle.tables, arena, at_once);
         let batch = match reader.batch(operations, optimistic)? {
@@ -287,6 +322,9 @@ fn step<'a>(
                 false => open.circuit.step(&batch).map(Some),
             };
             let updates = updates.map_err(|error| told(error, &open.views, None))?;
+            if at_once {
+                handle.attempts.end(updates.is_some());
+            }
             let Some(updates) = updates else { return Ok(None) };
             let tell = |update: ViewUpdate| {
                 let info = open.views.info(update.view)?;

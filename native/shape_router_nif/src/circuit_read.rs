@@ -23,6 +23,7 @@ enum Found {
     Ids(Arc<ViewInfo>, Vec<Key>),
     Hash(Option<view_circuit::ContentHash>),
     Columns(Arc<ViewInfo>),
+    Tables(Vec<String>),
 }
 
 /// Asks; `None`: not here.
@@ -42,6 +43,10 @@ fn find(open: &Open, id: Term<'_>, what: Atom, at_once: bool) -> Result<Option<F
     let info = Arc::clone(info);
     if what == atoms::columns() {
         return Ok(Some(Found::Columns(info)));
+    }
+    if what == atoms::tables() {
+        let tables = open.circuit.tables(view)?;
+        return Ok(Some(Found::Tables(tables.into_iter().map(str::to_owned).collect())));
     }
     if what == atoms::hash() {
         return Ok(Some(Found::Hash(open.circuit.hash(view)?)));
@@ -74,6 +79,7 @@ fn view<'a>(
         Ok(match found {
             None => atoms::dirty().to_term(env),
             Some(Found::Hash(hash)) => (atoms::ok(), circuit_answer::hash(env, hash)).encode(env),
+            Some(Found::Tables(tables)) => (atoms::ok(), tables).encode(env),
             Some(Found::Columns(info)) => {
                 let column = |(name, ty): (&String, &Type)| {
                     (text(env, name), text(env, &ty.to_string())).encode(env)
@@ -98,7 +104,7 @@ fn view<'a>(
     reply(env, tell())
 }
 
-/// What a view has: `:rows`, `:ids`, `:hash` or `:columns`; `{:ok, _}`, `:dirty` or an error.
+/// What a view has: `:rows`, `:ids`, `:hash`, `:columns` or `:tables`; `{:ok, _}`, `:dirty` or an error.
 #[rustler::nif]
 fn circuit_view<'a>(env: Env<'a>, handle: &CircuitHandle, id: Term<'a>, what: Atom) -> Term<'a> {
     view(env, handle, id, what, true)

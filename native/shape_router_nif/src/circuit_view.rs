@@ -91,11 +91,11 @@ pub(crate) struct ViewInfo {
 }
 
 impl ViewInfo {
-    pub fn new(
+    pub fn new<'t>(
         name: ViewName,
         telling: Telling,
         columns: &[OutputColumn],
-        id_types: &[Type],
+        id_types: impl Iterator<Item = &'t Type>,
     ) -> Self {
         let mut names: Vec<String> = Vec::with_capacity(columns.len());
         for column in columns {
@@ -111,7 +111,7 @@ impl ViewInfo {
             names.push(name);
         }
         let types = columns.iter().map(|column| column.ty.clone()).collect();
-        Self { name, telling, columns: names, types, id_types: id_types.to_vec() }
+        Self { name, telling, columns: names, types, id_types: id_types.cloned().collect() }
     }
 }
 

@@ -45,8 +45,9 @@ fn router_open<'a>(
 ) -> Term<'a> {
     let open = || -> Result<Term<'a>, NifError> {
         let options = Options { fsync: fsync(how.0)?, mmap: how.1, ..Options::default() };
-        let router = Router::open(config(table, settings)?, directory, options)?;
-        Ok((atoms::ok(), NewRouter::new(RouterHandle::new(router, table)).into_term(env))
+        let (config, types) = config(table, settings)?;
+        let router = Router::open(config, directory, options)?;
+        Ok((atoms::ok(), NewRouter::new(RouterHandle::new(router, table, types)).into_term(env))
             .encode(env))
     };
     reply(env, open())
@@ -68,10 +69,10 @@ fn router_open_held_back<'a>(
         let options = Options { fsync: Fsync::Never, hold_back: true, ..Options::default() };
         let tail: Vec<_> = tail.iter().map(|(number, bytes)| (*number, bytes.to_vec())).collect();
         let storage = Directory::open(directory).map_err(shape_router::Error::from)?;
-        let router =
-            Router::open_after(config(table, settings)?, Arc::new(storage), options, &tail)?;
+        let (config, types) = config(table, settings)?;
+        let router = Router::open_after(config, Arc::new(storage), options, &tail)?;
         logs.keep(&router);
-        Ok((atoms::ok(), NewRouter::new(RouterHandle::new(router, table)).into_term(env))
+        Ok((atoms::ok(), NewRouter::new(RouterHandle::new(router, table, types)).into_term(env))
             .encode(env))
     };
     reply(env, open())

@@ -4,10 +4,11 @@ use crate::columns::ColumnKeys;
 use bumpalo::Bump;
 use parking_lot::Mutex;
 use rustler::{Resource, ResourceArc};
-use shape_expr::{Predicate, Schema};
-use shape_router::{Cursor, Router, Scratch};
+use shape_expr::{ColumnType, Predicate, Schema, Subquery};
+use shape_router::{Cursor, ItemTypes, Router, Scratch};
 use std::cell::Cell;
-use std::panic::RefUnwindSafe;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, RefUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wal_change::{TableName, Target};
@@ -21,6 +22,23 @@ pub(crate) struct RouterHandle {
     table: TableName,
     /// The names of its columns, and the version of the schema that they are of.
     keys: Mutex<(u64, Arc<ColumnKeys>)>,
+    /// What subqueries select.
+    pub types: SubqueryTypes,
+}
+
+/// What subqueries select, by their texts, as far as it is told.
+pub(crate) type SubqueryTypes = Arc<Mutex<HashMap<String, Vec<ColumnType>>>>;
+
+/// What a router asks of it.
+pub(crate) fn item_types() -> (SubqueryTypes, ItemTypes) {
+    let types = SubqueryTypes::default();
+    let told = AssertUnwindSafe(types.clone());
+    let tell = move |subquery: &Subquery| {
+        // All of it is caught, not its field alone.
+        let told = &told;
+        Ok(told.lock().get(&subquery.text).cloned())
+    };
+    (types, ItemTypes(Arc::new(tell)))
 }
 
 // A panic while a lock is held leaves it unlocked (parking_lot does not poison), and every critical
@@ -91,13 +109,13 @@ pub(crate) fn with_local<R>(run: impl FnOnce(&mut Local) -> R) -> R {
 }
 
 impl RouterHandle {
-    pub fn new(router: Router, table: &str) -> Self {
+    pub fn new(router: Router, table: &str, types: SubqueryTypes) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let (schema, version) = router.schema();
         let keys = Mutex::new((version, Arc::new(ColumnKeys::new(&schema))));
         // Text that is no name as SQL writes it is the table's name itself.
         let table = table.parse().unwrap_or_else(|_| TableName::new("public", table));
-        Self { number: NEXT.fetch_add(1, Ordering::Relaxed), router, table, keys }
+        Self { number: NEXT.fetch_add(1, Ordering::Relaxed), router, table, keys, types }
     }
 
     /// The names of the router's columns.

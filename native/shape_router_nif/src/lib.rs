@@ -6,6 +6,7 @@
 //! | `durable` | routers in a directory |
 //! | `batch` | many changes, read in groups |
 //! | `transaction` | whole transactions, staged and acknowledged |
+//! | `value_set` | what subqueries select, as the host feeds it |
 //! | `predicate` | a clause by itself |
 //! | `change` | a change's term -> a change |
 //! | `row`, `value` | a record's term -> values, one column at a time |
@@ -84,6 +85,7 @@ mod timeslice;
 mod transaction;
 mod value;
 mod value_key;
+mod value_set;
 mod wal;
 mod wal_group;
 mod wal_route;

@@ -36,17 +36,11 @@ fn predicate_compile<'a>(
     reply(env, compile())
 }
 
-/// `{:ok, [{schema | nil, table}]}`: the tables that the subqueries of a clause name.
+/// Whether a clause has subqueries, or an error.
 #[rustler::nif(schedule = "DirtyCpu")]
-fn clause_tables<'a>(env: Env<'a>, clause: &str) -> Term<'a> {
-    let tables = shape_expr::sql::tables_of_clause(clause).map_err(NifError::from);
-    reply(
-        env,
-        tables.map(|tables| {
-            let names = tables.iter().map(|table| (&table.namespace, &table.name));
-            (atoms::ok(), names.collect::<Vec<_>>()).encode(env)
-        }),
-    )
+fn clause_has_subquery<'a>(env: Env<'a>, clause: &str) -> Term<'a> {
+    let has = shape_expr::has_subquery(clause).map_err(NifError::from);
+    reply(env, has.map(|has| (atoms::ok(), has).encode(env)))
 }
 
 /// true, false, nil, an error, or `:heavy`: ask off the scheduler.

@@ -6,10 +6,11 @@ use crate::bare::Bare;
 use crate::change::{Reader, TermChange};
 use crate::direct::{NewRouter, direct_nif, monotonic_time};
 use crate::error::{NifError, reply};
-use crate::handle::{CursorHandle, Local, RouterHandle, with_local};
+use crate::handle::{CursorHandle, Local, RouterHandle, SubqueryTypes, item_types, with_local};
 use crate::param::params;
 use crate::schema::schema;
 use crate::timeslice;
+use crate::value_set;
 use bumpalo::Bump;
 use rustler::{Atom, Encoder, Env, ResourceArc, Term, TermType};
 use shape_expr::Options;
@@ -42,9 +43,14 @@ pub(crate) type SettingTerms<'a> =
 
 /// `{columns, primary_key, track_membership, {max_shapes, max_bytes}, time_zone, {num_lanes,
 /// rebuild_threshold}}`.
-pub(crate) fn config(table: &str, settings: SettingTerms<'_>) -> Result<Config, NifError> {
+pub(crate) fn config(
+    table: &str,
+    settings: SettingTerms<'_>,
+) -> Result<(Config, SubqueryTypes), NifError> {
     let (columns, primary_key, track_membership, limits, time_zone, indexes) = settings;
-    Ok(Config {
+    let (types, item_types) = item_types();
+    let config = Config {
+        item_types: Some(item_types),
         primary_key,
         track_membership,
         max_shapes: limits.0,
@@ -53,15 +59,17 @@ pub(crate) fn config(table: &str, settings: SettingTerms<'_>) -> Result<Config, 
         num_lanes: indexes.0,
         rebuild_threshold: indexes.1,
         ..Config::new(schema(table, columns)?)
-    })
+    };
+    Ok((config, types))
 }
 
 /// A router in memory.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn router_new<'a>(env: Env<'a>, table: &str, settings: SettingTerms<'a>) -> Term<'a> {
     let new = || -> Result<Term<'a>, NifError> {
-        let router = Router::new(config(table, settings)?)?;
-        Ok((atoms::ok(), NewRouter::new(RouterHandle::new(router, table)).into_term(env))
+        let (config, types) = config(table, settings)?;
+        let router = Router::new(config)?;
+        Ok((atoms::ok(), NewRouter::new(RouterHandle::new(router, table, types)).into_term(env))
             .encode(env))
     };
     reply(env, new())
@@ -381,6 +389,10 @@ fn router_metrics<'a>(env: Env<'a>, handle: &RouterHandle) -> Term<'a> {
         ("membership_keys", m.membership_keys),
         ("staged_transactions", m.staged_transactions),
         ("acked_lsn", m.acked_lsn),
+        ("value_sets", m.value_sets),
+        ("unready_sets", m.unready_sets),
+        ("set_values", m.set_values),
+        ("set_bytes", m.set_bytes),
         ("memory_bytes", m.memory_bytes),
         ("journal_bytes", m.journal_bytes),
         ("snapshot_bytes", m.snapshot_bytes),
@@ -404,14 +416,15 @@ fn router_metrics<'a>(env: Env<'a>, handle: &RouterHandle) -> Term<'a> {
     reply(env, metrics.map_err(|_| NifError::new("internal", "the metrics are no map")))
 }
 
-/// `{filed, [{column, index, shapes}], columns, template | nil, known}`.
+/// `{filed, [{column, index, shapes}], columns, template | nil, known, [set]}`.
 #[rustler::nif]
 fn router_explain<'a>(env: Env<'a>, handle: &RouterHandle, id: u64) -> Term<'a> {
     let explained = handle.router.explain(id).map_err(NifError::from);
     let term = |e: shape_router::Explanation| {
         let conditions = e.conditions.into_iter().map(|c| (c.column, c.index, c.shapes));
         let conditions: Vec<_> = conditions.collect();
-        (e.filed, conditions, e.columns, e.template, e.known).encode(env)
+        let sets: Vec<_> = e.sets.into_iter().map(|set| value_set::info(env, set)).collect();
+        (e.filed, conditions, e.columns, e.template, e.known, sets).encode(env)
     };
     reply(env, explained.map(term))
 }

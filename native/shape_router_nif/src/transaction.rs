@@ -8,13 +8,14 @@ use crate::error::{NifError, reply};
 use crate::handle::{CursorHandle, RouterHandle, with_local};
 use crate::router::{HEAVY_UNITS, Part, in_order, used};
 use crate::timeslice::{self, READING};
+use crate::value_set::Delta;
 use rustler::{Encoder, Env, ResourceArc, Term};
 use shape_router::{Budget, Transaction};
 
 /// How many staged effects one call makes real: each is a few hash look-ups.
 const ACK_UNITS: u64 = 2_000;
 
-/// `route_txn({lsn, fragment, xid | nil}, index, [change], cursor | nil)`: `[answer]`, or
+/// `route_txn({lsn, fragment, xid | nil}, index, [change | {:values, subquery, added, removed}], cursor | nil)`: `[answer]`, or
 /// `{:more | :heavy, [answer], [change], cursor | nil, part}` as in `router_route_batch`. `index`
 /// counts the transaction's changes from 0.
 #[rustler::nif]
@@ -60,12 +61,22 @@ fn route<'a>(
     if first == 0 && resumed.is_none() {
         handle.router.begin_txn(transaction)?;
     }
+    let mut heavy = false;
     let answers = with_local(|local| {
         in_order(env, changes, |index, change| {
             if budget.is_exhausted() {
                 return Ok(None);
             }
             budget.spend(READING);
+            if change.is_tuple() {
+                let delta = Delta::read(change)?;
+                if !budget.is_patient() && delta.is_large(handle) {
+                    heavy = true;
+                    return Ok(None);
+                }
+                let list = delta.route(env, handle, transaction, first + index, &mut budget)?;
+                return Ok(Some(Part { list, rest: None }));
+            }
             let (keys, arena, scratch) = local.parts(handle);
             let mut read = TermChange::default();
             Reader::new(&handle.router, keys, arena)
@@ -84,6 +95,11 @@ fn route<'a>(
         })
     })?;
     timeslice::taken(env, &budget);
+    if heavy {
+        let (_, done, rest, cursor, part): (Term<'a>, Term<'a>, Term<'a>, Term<'a>, Term<'a>) =
+            answers.decode().map_err(|_| NifError::new("internal", "no part of an answer"))?;
+        return Ok((atoms::heavy(), done, rest, cursor, part).encode(env));
+    }
     if !answers.is_tuple() {
         handle.router.finish_txn(transaction)?;
     }

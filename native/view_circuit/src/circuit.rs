@@ -1,16 +1,23 @@
 //! [`Circuit`]: tables, views, and the graph between them.
 
-use shape_expr::sql::Select;
+use std::path::Path;
+
+use lane_index::storage::Storage;
+use shape_expr::sql::Query;
 use shape_expr::{Compiler, EvalError, Options, Owned, Param, Raise, Type};
 
 use crate::batch::{Cell, IngestBatch};
+use crate::builder::Plan;
+use crate::definition::{Asked, Definition};
 use crate::delta::Map;
 use crate::error::Error;
 use crate::graph::{Changes, Evaluator, Graph, NodeId, Operator, Stats};
 use crate::ingest;
 use crate::key::Key;
+use crate::parallel::Parallel;
 use crate::plan::Planner;
 use crate::row::Row;
+use crate::snapshot;
 use crate::table::{TableSpec, Tables};
 use crate::view::{ContentHash, Format, OutputColumn, View, ViewId, ViewUpdate};
 use crate::work::Work;
@@ -21,7 +28,10 @@ pub struct Circuit {
     graph: Graph,
     compiler: Compiler,
     evaluator: Evaluator,
+    parallel: Parallel,
     views: Map<ViewId, View>,
+    definitions: Map<ViewId, Definition>,
+    options: Options,
     /// The views that show a node's output.
     shown: Map<NodeId, Vec<ViewId>>,
 }
@@ -43,12 +53,19 @@ impl Circuit {
     /// # Errors
     /// [`Error::InvalidTable`], [`Error::DuplicateTable`], or an option that has no such value.
     pub fn new(tables: Vec<TableSpec>, options: Options) -> Result<Circuit, Error> {
+        Circuit::of(Tables::new(tables)?, options)
+    }
+
+    fn of(tables: Tables, options: Options) -> Result<Circuit, Error> {
         Ok(Circuit {
-            tables: Tables::new(tables)?,
+            tables,
             graph: Graph::default(),
-            compiler: Compiler::new(options)?,
+            compiler: Compiler::new(options.clone())?,
             evaluator: Evaluator::default(),
+            parallel: Parallel::default(),
             views: Map::default(),
+            definitions: Map::default(),
+            options,
             shown: Map::default(),
         })
     }
@@ -68,9 +85,40 @@ impl Circuit {
         if self.views.contains_key(&id) {
             return Err(Error::DuplicateView(id));
         }
-        let select = Select::parse(sql)?;
+        let query = Query::parse(sql)?;
+        let update = self.build_or_sweep(id, &query, params, format)?;
+        self.definitions.insert(id, Definition::new(Asked::Sql(sql.into()), params, format));
+        Ok(update)
+    }
+
+    /// Registers a query that was put together by calls.
+    ///
+    /// # Errors
+    /// Those of [`Circuit::register`].
+    pub fn register_plan(
+        &mut self,
+        id: ViewId,
+        plan: &Plan,
+        params: &[Param<'_>],
+        format: Format,
+    ) -> Result<ViewUpdate, Error> {
+        if self.views.contains_key(&id) {
+            return Err(Error::DuplicateView(id));
+        }
+        let update = self.build_or_sweep(id, &plan.query()?, params, format)?;
+        self.definitions.insert(id, Definition::new(Asked::Plan(plan.clone()), params, format));
+        Ok(update)
+    }
+
+    fn build_or_sweep(
+        &mut self,
+        id: ViewId,
+        query: &Query,
+        params: &[Param<'_>],
+        format: Format,
+    ) -> Result<ViewUpdate, Error> {
         let mut made = Vec::new();
-        let result = self.build(id, &select, params, format, &mut made);
+        let result = self.build(id, query, params, format, &mut made);
         if result.is_err() {
             self.graph.sweep(made);
         }
@@ -80,14 +128,14 @@ impl Circuit {
     fn build(
         &mut self,
         id: ViewId,
-        select: &Select,
+        query: &Query,
         params: &[Param<'_>],
         format: Format,
         made: &mut Vec<NodeId>,
     ) -> Result<ViewUpdate, Error> {
         let Circuit { tables, graph, compiler, evaluator, .. } = self;
         let mut planner = Planner { graph, tables, compiler, params, made };
-        let relation = planner.view(select)?;
+        let relation = planner.query(query, None)?;
         let node = relation.node;
         let raised = |(_, raised)| Error::Raised { view: id, raised };
         graph.fill(made, tables, evaluator).map_err(raised)?;
@@ -106,6 +154,7 @@ impl Circuit {
     /// [`Error::UnknownView`].
     pub fn unregister(&mut self, id: ViewId) -> Result<(), Error> {
         let view = self.views.remove(&id).ok_or(Error::UnknownView(id))?;
+        self.definitions.remove(&id);
         if let Some(ids) = self.shown.get_mut(&view.node) {
             ids.retain(|other| *other != id);
             if ids.is_empty() {
@@ -155,10 +204,10 @@ impl Circuit {
         let mut deltas = Vec::with_capacity(staged.len());
         for staged in &staged {
             if let Some(scan) = self.graph.find(&Operator::Scan(staged.table), &[]) {
-                deltas.push((scan, staged.delta(&self.tables)));
+                deltas.push((scan, staged.delta()));
             }
         }
-        let computed = self.graph.compute(deltas, &mut self.evaluator);
+        let computed = self.graph.compute(deltas, &mut self.evaluator, &self.parallel);
         let changes = computed.map_err(|(node, raised)| self.raised(node, raised))?;
         if let Some(more) = bounded {
             self.count_shown(&changes, more).map_err(|(node, raised)| self.raised(node, raised))?;
@@ -206,6 +255,15 @@ impl Circuit {
         Error::Raised { view: view.copied().unwrap_or(ViewId(0)), raised }
     }
 
+    /// The names of the tables that a view reads.
+    ///
+    /// # Errors
+    /// [`Error::UnknownView`].
+    pub fn tables(&self, id: ViewId) -> Result<Vec<&str>, Error> {
+        let tables = self.graph.tables(self.view(id)?.node);
+        Ok(tables.into_iter().map(|table| self.tables.all[table].name()).collect())
+    }
+
     /// The columns of a view's rows.
     ///
     /// # Errors
@@ -218,7 +276,7 @@ impl Circuit {
     ///
     /// # Errors
     /// [`Error::UnknownView`].
-    pub fn id_types(&self, id: ViewId) -> Result<&[Type], Error> {
+    pub fn id_types(&self, id: ViewId) -> Result<impl Iterator<Item = &Type>, Error> {
         Ok(self.view(id)?.id_types())
     }
 
@@ -255,6 +313,68 @@ impl Circuit {
         let table = &self.tables.all[self.tables.find(table).ok_or_else(unknown)?];
         let key = ingest::read_key(table, key)?;
         Ok(table.rows.get(&key).map(|stored| (&stored.row, stored.version)))
+    }
+
+    /// Writes everything into a directory, in the place of what an earlier call wrote there: tables with
+    /// all rows and versions, and the views as they were asked for. The mark is the caller's, a position in
+    /// the WAL say, and comes back with [`Circuit::restore`]. A crash leaves the old snapshot or the new
+    /// one. Two must not write to one directory at once.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the old snapshot is there then, or, where only the end of the call failed, the new
+    /// one.
+    pub fn snapshot(&self, directory: impl AsRef<Path>, mark: u64) -> Result<(), Error> {
+        self.snapshot_to(&snapshot::directory(directory.as_ref())?, mark)
+    }
+
+    /// The same to any storage.
+    ///
+    /// # Errors
+    /// Those of [`Circuit::snapshot`].
+    pub fn snapshot_to(&self, storage: &dyn Storage, mark: u64) -> Result<(), Error> {
+        let mut views: Vec<_> = self.definitions.iter().map(|(id, view)| (*id, view)).collect();
+        views.sort_unstable_by_key(|(id, _)| *id);
+        snapshot::write(storage, &self.options, &self.tables, &views, mark)
+    }
+
+    /// The circuit that a snapshot holds, and the mark that was given with it. Views are computed anew,
+    /// and tell nothing: their contents are those of before, and so are their hashes.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where there is none or it cannot be read; [`Error::Damaged`],
+    /// [`Error::UnknownVersion`]; [`Error::NotRestored`].
+    pub fn restore(directory: impl AsRef<Path>) -> Result<(Circuit, u64), Error> {
+        let directory = directory.as_ref();
+        if let Err(error) = std::fs::metadata(directory) {
+            let (path, kind) = (directory.display().to_string(), error.kind());
+            return Err(Error::Io { operation: "open", path, kind, message: error.to_string() });
+        }
+        Circuit::restore_from(&snapshot::directory(directory)?)
+    }
+
+    /// The same from any storage.
+    ///
+    /// # Errors
+    /// Those of [`Circuit::restore`].
+    pub fn restore_from(storage: &dyn Storage) -> Result<(Circuit, u64), Error> {
+        let found = snapshot::read(storage)?;
+        let mut circuit = Circuit::of(found.tables, found.options)?;
+        for (id, definition) in found.views {
+            let (params, format) = (definition.params(), definition.format);
+            let registered = match &definition.query {
+                Asked::Sql(sql) => circuit.register(id, sql, &params, format),
+                Asked::Plan(plan) => circuit.register_plan(id, plan, &params, format),
+            };
+            let error = |error| Error::NotRestored { view: id, error: Box::new(error) };
+            registered.map_err(error)?;
+        }
+        Ok((circuit, found.mark))
+    }
+
+    /// From so many rows to look at on, a step uses more than one thread; `usize::MAX` for never. What comes
+    /// of it is the same. Without this it is a number that was measured.
+    pub fn parallel_from(&mut self, rows: usize) {
+        self.parallel.rows = rows;
     }
 
     /// What the circuit is made of.

@@ -1,7 +1,7 @@
 //! Deltas: changes of Z-sets.
 
 use ahash::RandomState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashTable};
 
 use crate::row::Row;
 
@@ -29,12 +29,16 @@ pub(crate) fn consolidate(delta: &mut Delta) {
             }
         }
     } else {
-        let mut places: Map<Row, usize> = Map::default();
+        let hasher = RandomState::new();
+        let mut places: HashTable<usize> = HashTable::with_capacity(delta.len());
         for i in 0..delta.len() {
-            let (row, weight) = &mut delta[i];
-            let weight = std::mem::take(weight);
-            let place = *places.entry(row.clone()).or_insert(i);
-            delta[place].1 += weight;
+            let hash = hasher.hash_one(&delta[i].0);
+            match places.find(hash, |place| delta[*place].0 == delta[i].0).copied() {
+                Some(place) => delta[place].1 += std::mem::take(&mut delta[i].1),
+                None => {
+                    places.insert_unique(hash, i, |place| hasher.hash_one(&delta[*place].0));
+                }
+            }
         }
     }
     delta.retain(|(_, weight)| *weight != 0);

@@ -109,6 +109,46 @@ pub enum Error {
         /// The row's key.
         key: String,
     },
+    /// A snapshot is not what was written.
+    #[error("{path} is damaged at byte {offset}: {what}")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// Where, in bytes from the start.
+        offset: u64,
+        /// What does not fit.
+        what: String,
+    },
+    /// A snapshot of another version of the library; it is left untouched.
+    #[error("{path} has format version {version}; this library reads version {supported}")]
+    UnknownVersion {
+        /// The file.
+        path: String,
+        /// The version that it names.
+        version: u32,
+        /// The newest one that is read.
+        supported: u32,
+    },
+    /// The file system refused something.
+    #[error("{operation} {path}: {message}")]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// The file.
+        path: String,
+        /// Of which kind the system's answer was.
+        kind: std::io::ErrorKind,
+        /// What the system answered.
+        message: String,
+    },
+    /// A view of a snapshot that cannot be registered again.
+    #[error("view {view} cannot be restored: {error}")]
+    NotRestored {
+        /// The view.
+        view: ViewId,
+        /// Why.
+        error: Box<Error>,
+    },
     /// A row under a key that another one has.
     #[error("operation {operation}: table {table} has a row {key} already")]
     DuplicateRow {
@@ -173,6 +213,10 @@ impl Error {
             Error::NullKey { .. } => "null_key",
             Error::MissingRow { .. } => "missing_row",
             Error::DuplicateRow { .. } => "duplicate_row",
+            Error::Damaged { .. } => "damaged",
+            Error::UnknownVersion { .. } => "unknown_version",
+            Error::Io { .. } => "io",
+            Error::NotRestored { .. } => "not_restored",
         }
     }
 }

@@ -6,14 +6,20 @@
 //! leaves the circuit as it was. [`Graph::commit`] then brings the arrangements up to date and cannot
 //! fail.
 
+mod aggregate;
 mod arrangement;
+mod dispatch;
 mod distinct;
 mod evaluate;
 mod existence;
 mod join;
+mod multiset;
 mod operator;
+mod set;
 mod snapshot;
+mod sorted;
 mod step;
+mod topk;
 
 use std::hash::{BuildHasher, Hash, Hasher};
 
@@ -23,11 +29,17 @@ use smallvec::SmallVec;
 use crate::delta::Map;
 use crate::key::Key;
 use crate::row::Row;
+use aggregate::Groups;
+pub(crate) use aggregate::{Call, Grouping};
 use arrangement::Arrangement;
+use dispatch::{Dispatch, Target};
 pub(crate) use evaluate::Evaluator;
 pub(crate) use existence::Existence;
 pub(crate) use operator::{Operator, Output};
+pub(crate) use set::SetOperation;
+use sorted::Sorted;
 pub(crate) use step::Changes;
+pub(crate) use topk::Window;
 
 /// A node's place.
 pub(crate) type NodeId = usize;
@@ -38,13 +50,35 @@ pub(crate) type KeyedDelta = Vec<(Key, Row, i64)>;
 struct Node {
     operator: Operator,
     inputs: SmallVec<[NodeId; 2]>,
+    /// Those that every change of its output concerns.
     consumers: Vec<NodeId>,
+    /// Filters of its output that concern some rows only.
+    filters: Option<Box<Dispatch>>,
     /// Views whose result this node's output is.
     views: usize,
     /// More than that of any input: nodes run in the order of their ranks.
     rank: u32,
-    /// What an arrangement has arranged so far.
-    index: Option<Arrangement>,
+    state: State,
+}
+
+/// What a node keeps of the rows it has seen.
+enum State {
+    Nothing,
+    Arranged(Arrangement),
+    Grouped(Groups),
+    Sorted(Sorted),
+}
+
+impl State {
+    /// Of no rows.
+    fn of(operator: &Operator) -> State {
+        match operator {
+            Operator::Arrange(columns) => State::Arranged(Arrangement::new(columns)),
+            Operator::Aggregate(_) => State::Grouped(Groups::default()),
+            Operator::TopK(_) => State::Sorted(Sorted::default()),
+            _ => State::Nothing,
+        }
+    }
 }
 
 /// What a circuit is made of.
@@ -58,6 +92,12 @@ pub struct Stats {
     pub arrangements: usize,
     /// Rows in arrangements.
     pub arranged_rows: usize,
+    /// Groups of aggregate functions.
+    pub groups: usize,
+    /// Values kept in order for `min`, `max` and `DISTINCT` in aggregate functions.
+    pub ordered_values: usize,
+    /// Rows kept in order for LIMIT and OFFSET.
+    pub sorted_rows: usize,
 }
 
 #[derive(Default)]
@@ -67,6 +107,14 @@ pub(crate) struct Graph {
     /// Nodes by a hash of operator and inputs.
     known: Map<u64, SmallVec<[NodeId; 1]>>,
     hasher: RandomState,
+}
+
+impl Node {
+    /// One of those that read its output.
+    fn consumer(&self) -> Option<NodeId> {
+        let filter = || self.filters.as_ref().and_then(|filters| filters.any());
+        self.consumers.first().copied().or_else(filter)
+    }
 }
 
 impl Graph {
@@ -82,16 +130,26 @@ impl Graph {
         }
         let hash = self.hash(&operator, inputs);
         let rank = inputs.iter().map(|input| self.rank(*input) + 1).max().unwrap_or(0);
-        let index = matches!(operator, Operator::Arrange(_)).then(Arrangement::default);
+        let state = State::of(&operator);
         let (inputs, consumers) = (SmallVec::from_slice(inputs), Vec::new());
-        let node = Node { operator, inputs, consumers, views: 0, rank, index };
+        let target = Target::of(&operator);
+        let node = Node { operator, inputs, consumers, filters: None, views: 0, rank, state };
         let id = self.free.pop().unwrap_or_else(|| {
             self.nodes.push(None);
             self.nodes.len() - 1
         });
-        for input in node.inputs.clone() {
-            if let Some(input) = &mut self.nodes[input] {
-                input.consumers.push(id);
+        match (target, node.inputs.first()) {
+            (Some(target), Some(input)) => {
+                if let Some(input) = &mut self.nodes[*input] {
+                    input.filters.get_or_insert_default().add(target, id);
+                }
+            }
+            _ => {
+                for input in node.inputs.clone() {
+                    if let Some(input) = &mut self.nodes[input] {
+                        input.consumers.push(id);
+                    }
+                }
             }
         }
         self.nodes[id] = Some(node);
@@ -108,6 +166,23 @@ impl Graph {
             None => false,
         };
         alike.iter().find(is_same).copied()
+    }
+
+    /// The tables that this node's output depends on.
+    pub fn tables(&self, id: NodeId) -> Vec<usize> {
+        let (mut tables, mut seen, mut next) =
+            (Vec::new(), vec![false; self.nodes.len()], vec![id]);
+        while let Some(id) = next.pop() {
+            if std::mem::replace(&mut seen[id], true) {
+                continue;
+            }
+            let Some(node) = &self.nodes[id] else { continue };
+            if let Operator::Scan(table) = node.operator {
+                tables.push(table);
+            }
+            next.extend(&node.inputs);
+        }
+        tables
     }
 
     /// A view's result is this node's output from now on.
@@ -128,7 +203,9 @@ impl Graph {
     /// Frees those of these nodes that nothing needs, and then what they needed.
     pub fn sweep(&mut self, mut candidates: Vec<NodeId>) {
         while let Some(id) = candidates.pop() {
-            let needless = |node: &mut Node| node.views == 0 && node.consumers.is_empty();
+            let needless = |node: &mut Node| {
+                node.views == 0 && node.consumers.is_empty() && node.filters.is_none()
+            };
             let Some(node) = self.nodes[id].take_if(needless) else { continue };
             let hash = self.hash(&node.operator, &node.inputs);
             if let Some(alike) = self.known.get_mut(&hash) {
@@ -137,8 +214,16 @@ impl Graph {
                     self.known.remove(&hash);
                 }
             }
+            let mut target = Target::of(&node.operator);
             for input in &node.inputs {
                 if let Some(input) = &mut self.nodes[*input] {
+                    if let (Some(target), Some(filters)) = (target.take(), &mut input.filters) {
+                        filters.remove(target, id);
+                        if filters.is_empty() {
+                            input.filters = None;
+                        }
+                        continue;
+                    }
                     // One entry for each time it is an input: a self-join has two.
                     if let Some(at) = input.consumers.iter().position(|consumer| *consumer == id) {
                         input.consumers.swap_remove(at);
@@ -155,8 +240,8 @@ impl Graph {
         let mut at = id;
         loop {
             match &self.nodes[at] {
-                Some(node) if node.views == 0 => match node.consumers.first() {
-                    Some(next) => at = *next,
+                Some(node) if node.views == 0 => match node.consumer() {
+                    Some(next) => at = next,
                     None => return at,
                 },
                 _ => return at,
@@ -168,9 +253,17 @@ impl Graph {
         let mut stats = Stats::default();
         for node in self.nodes.iter().flatten() {
             stats.nodes += 1;
-            if let Some(index) = &node.index {
-                stats.arrangements += 1;
-                stats.arranged_rows += index.rows();
+            match &node.state {
+                State::Nothing => {}
+                State::Arranged(index) => {
+                    stats.arrangements += 1;
+                    stats.arranged_rows += index.rows();
+                }
+                State::Grouped(groups) => {
+                    stats.groups += groups.len();
+                    stats.ordered_values += groups.values();
+                }
+                State::Sorted(rows) => stats.sorted_rows += rows.len(),
             }
         }
         stats
@@ -189,6 +282,9 @@ impl Graph {
 
     /// An arrangement's index; of other nodes there is none.
     fn index(&self, id: NodeId) -> Option<&Arrangement> {
-        self.nodes[id].as_ref()?.index.as_ref()
+        match &self.nodes[id].as_ref()?.state {
+            State::Arranged(index) => Some(index),
+            _ => None,
+        }
     }
 }

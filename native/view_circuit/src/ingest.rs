@@ -2,20 +2,34 @@
 //! changed yet.
 
 use bumpalo::Bump;
+use hashbrown::HashTable;
 use shape_expr::{Owned, Value, decode};
 
 use crate::batch::{Cell, IngestBatch, Operation, Record};
-use crate::delta::{Delta, Map};
+use crate::delta::Delta;
 use crate::error::Error;
 use crate::key::Key;
 use crate::row::Row;
 use crate::table::{Stored, Table, Tables};
 
-/// What a batch does to one table: under each key touched, what will be there.
+/// What a batch does to one table: what will be there under each key that it touches.
 pub(crate) struct Staged {
     pub table: usize,
-    rows: Map<Key, Option<Stored>>,
+    rows: Vec<Touched>,
+    /// Places in `rows` by hash, once those are more than a few.
+    places: HashTable<usize>,
 }
+
+/// A row that is touched.
+struct Touched {
+    key: Key,
+    hash: u64,
+    old: Option<Row>,
+    now: Option<Stored>,
+}
+
+/// So many rows are found by looking through them.
+const FEW: usize = 8;
 
 /// Reads a batch, by table.
 pub(crate) fn stage(tables: &Tables, batch: &IngestBatch) -> Result<Vec<Staged>, Error> {
@@ -34,7 +48,7 @@ pub(crate) fn stage(tables: &Tables, batch: &IngestBatch) -> Result<Vec<Staged>,
                 // `todos` and `public.todos` are one table.
                 let known = staged.iter().position(|staged| staged.table == table);
                 let place = known.unwrap_or_else(|| {
-                    staged.push(Staged { table, rows: Map::default() });
+                    staged.push(Staged::new(table));
                     staged.len() - 1
                 });
                 places[*name] = Some(place);
@@ -55,11 +69,32 @@ pub(crate) fn read_key(table: &Table, key: &[Cell]) -> Result<Key, Error> {
 }
 
 impl Staged {
-    fn now<'s>(&'s self, table: &'s Table, key: &Key) -> Option<&'s Stored> {
-        match self.rows.get(key) {
-            Some(staged) => staged.as_ref(),
-            None => table.rows.get(key),
-        }
+    fn new(table: usize) -> Staged {
+        Staged { table, rows: Vec::new(), places: HashTable::new() }
+    }
+
+    /// The row under a key as it is by now.
+    fn touch(&mut self, table: &Table, key: Key) -> &mut Touched {
+        let hash = table.rows.hash(&key);
+        let is_same = |row: &Touched| row.hash == hash && row.key == key;
+        let known = match self.rows.len() <= FEW {
+            true => self.rows.iter().position(is_same),
+            false => self.places.find(hash, |place| is_same(&self.rows[*place])).copied(),
+        };
+        let place = known.unwrap_or_else(|| {
+            let now = table.rows.get_hashed(hash, &key).cloned();
+            let old = now.as_ref().map(|stored| stored.row.clone());
+            self.rows.push(Touched { key, hash, old, now });
+            let rows = &self.rows;
+            let unknown = if rows.len() == FEW + 1 { 0 } else { rows.len() - 1 };
+            if rows.len() > FEW {
+                for place in unknown..rows.len() {
+                    self.places.insert_unique(rows[place].hash, place, |place| rows[*place].hash);
+                }
+            }
+            rows.len() - 1
+        });
+        &mut self.rows[place]
     }
 
     fn apply(
@@ -76,48 +111,48 @@ impl Staged {
         match operation {
             Operation::Create(record) => {
                 let row = reader.row(&record.cells, None)?;
-                let key = reader.key_of(&row)?;
-                if self.now(table, &key).is_some() {
-                    return Err(reader.duplicate(&key));
+                let touched = self.touch(table, reader.key_of(&row)?);
+                if touched.now.is_some() {
+                    return Err(reader.duplicate(&touched.key));
                 }
                 let version = version(record, record.version.unwrap_or(0));
-                self.rows.insert(key, Some(Stored { row, version }));
+                touched.now = Some(Stored { row, version });
             }
             Operation::Update(key, record) => {
-                let key = reader.key(key)?;
-                let old = self.now(table, &key).ok_or_else(|| reader.missing(&key))?;
+                let touched = self.touch(table, reader.key(key)?);
+                let Some(old) = &touched.now else { return Err(reader.missing(&touched.key)) };
                 let row = reader.row(&record.cells, Some(&old.row))?;
                 let version = version(record, old.version);
                 let new_key = reader.key_of(&row)?;
-                if new_key != key {
-                    if self.now(table, &new_key).is_some() {
-                        return Err(reader.duplicate(&new_key));
-                    }
-                    self.rows.insert(key, None);
+                if new_key == touched.key {
+                    touched.now = Some(Stored { row, version });
+                    return Ok(());
                 }
-                self.rows.insert(new_key, Some(Stored { row, version }));
+                touched.now = None;
+                let touched = self.touch(table, new_key);
+                if touched.now.is_some() {
+                    return Err(reader.duplicate(&touched.key));
+                }
+                touched.now = Some(Stored { row, version });
             }
             Operation::Delete(key) => {
-                let key = reader.key(key)?;
-                if self.now(table, &key).is_none() {
-                    return Err(reader.missing(&key));
+                let touched = self.touch(table, reader.key(key)?);
+                if touched.now.take().is_none() {
+                    return Err(reader.missing(&touched.key));
                 }
-                self.rows.insert(key, None);
             }
         }
         Ok(())
     }
 
     /// Minus the old rows, plus the new ones; rows that end as they were are not in it.
-    pub fn delta(&self, tables: &Tables) -> Delta {
-        let table = &tables.all[self.table];
+    pub fn delta(&self) -> Delta {
         let mut delta = Delta::with_capacity(2 * self.rows.len());
-        for (key, new) in &self.rows {
-            let old = table.rows.get(key).map(|stored| &stored.row);
-            let new = new.as_ref().map(|stored| &stored.row);
-            if old != new {
-                delta.extend(old.map(|row| (row.clone(), -1)));
-                delta.extend(new.map(|row| (row.clone(), 1)));
+        for Touched { old, now, .. } in &self.rows {
+            let now = now.as_ref().map(|stored| &stored.row);
+            if old.as_ref() != now {
+                delta.extend(old.as_ref().map(|row| (row.clone(), -1)));
+                delta.extend(now.map(|row| (row.clone(), 1)));
             }
         }
         delta
@@ -126,17 +161,8 @@ impl Staged {
     /// Makes it so.
     pub fn commit(self, tables: &mut Tables) {
         let rows = &mut tables.all[self.table].rows;
-        for (key, new) in self.rows {
-            match new {
-                // The key too: an equal one may be written differently (1.0 and 1.00).
-                Some(stored) => {
-                    rows.remove(&key);
-                    rows.insert(key, stored);
-                }
-                None => {
-                    rows.remove(&key);
-                }
-            }
+        for Touched { key, hash, now, .. } in self.rows {
+            rows.put_hashed(hash, &key, now);
         }
     }
 }

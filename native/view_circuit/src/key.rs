@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 
 use shape_expr::Owned;
 use smallvec::SmallVec;
@@ -19,6 +19,19 @@ impl Key {
     /// The columns at these positions.
     pub(crate) fn of(row: &[Owned], columns: &[usize]) -> Key {
         Key(columns.iter().map(|&column| row[column].clone()).collect())
+    }
+
+    /// Is it that of the columns at these positions?
+    pub(crate) fn is_of(&self, row: &[Owned], columns: &[usize]) -> bool {
+        let same = |(value, column): (&Owned, &usize)| is_same(value, &row[*column]);
+        self.0.len() == columns.len() && self.0.iter().zip(columns).all(same)
+    }
+
+    /// The hash that the key of these columns has.
+    pub(crate) fn hash_of(row: &[Owned], columns: &[usize], hasher: &impl BuildHasher) -> u64 {
+        let mut state = hasher.build_hasher();
+        columns.iter().for_each(|column| row[*column].hash(&mut state));
+        state.finish()
     }
 
     /// The values, in order.
@@ -40,13 +53,18 @@ impl FromIterator<Owned> for Key {
     }
 }
 
+/// By PostgreSQL's equality, NULL being NULL.
+fn is_same(a: &Owned, b: &Owned) -> bool {
+    match (a.is_null(), b.is_null()) {
+        (true, true) => true,
+        (false, false) => a.value().equals(&b.value()),
+        _ => false,
+    }
+}
+
 impl PartialEq for Key {
     fn eq(&self, other: &Key) -> bool {
-        let same = |(a, b): (&Owned, &Owned)| match (a.is_null(), b.is_null()) {
-            (true, true) => true,
-            (false, false) => a.value().equals(&b.value()),
-            _ => false,
-        };
+        let same = |(a, b): (&Owned, &Owned)| is_same(a, b);
         self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(same)
     }
 }

@@ -32,20 +32,25 @@
 //! ```
 
 mod batch;
+mod builder;
 mod circuit;
+mod definition;
 mod delta;
 mod error;
 mod graph;
 mod ingest;
 mod key;
+mod parallel;
 mod plan;
 mod row;
 mod scope;
+mod snapshot;
 mod table;
 mod view;
 mod work;
 
 pub use batch::{Cell, IngestBatch, Record};
+pub use builder::{IntoColumn, Plan};
 pub use circuit::Circuit;
 pub use error::Error;
 pub use graph::Stats;

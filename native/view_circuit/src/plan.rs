@@ -1,6 +1,10 @@
 //! From a query to nodes of the graph.
 
+mod group;
+mod order;
+mod query;
 mod select;
+mod set;
 mod subquery;
 
 use shape_expr::sql::{ANSWERS, Select, SqlExpr, answer_name};
@@ -8,9 +12,10 @@ use shape_expr::{Analysed, Column, ColumnType, Compiler, Expression, Param, Sche
 
 use crate::error::Error;
 use crate::graph::{Graph, NodeId, Operator, Output};
-use crate::scope::Scope;
+use crate::scope::{Origin, Scope};
 use crate::table::Tables;
-pub(crate) use select::Relation;
+pub(crate) use order::SortColumn;
+pub(crate) use query::{Relation, STACK_LEFT, STACK_MORE};
 
 /// The most tables in one FROM: rows of a join have the columns of all.
 const MAX_TABLES: usize = 64;
@@ -132,8 +137,11 @@ impl Planner<'_> {
         scope: &Scope<'_>,
         constants: bool,
     ) -> Result<Rows, Error> {
-        let (table, width) = (scope.sources[source].table, scope.sources[source].width);
-        let node = self.node(Operator::Scan(table), &[]);
+        let width = scope.sources[source].width;
+        let node = match scope.sources[source].origin {
+            Origin::Table(table) => self.node(Operator::Scan(table), &[]),
+            Origin::Query(node) => node,
+        };
         let mut starts = vec![None; scope.sources.len()];
         starts[source] = Some(0);
         let mut rows = Rows { node, starts, width };
@@ -251,7 +259,12 @@ fn take(from: &mut Vec<Analysed>, mut test: impl FnMut(&Analysed) -> bool) -> Ve
 
 /// A schema of columns that only the planner knows.
 fn schema_of(name: &str, columns: Vec<(String, Type)>) -> Result<Schema, Error> {
-    let column = |(name, ty): (String, Type)| Column::new(&name, ColumnType::new(ty));
+    typed(name, columns.into_iter().map(|(name, ty)| (name, ColumnType::new(ty))).collect())
+}
+
+/// The same with their collations.
+fn typed(name: &str, columns: Vec<(String, ColumnType)>) -> Result<Schema, Error> {
+    let column = |(name, ty): (String, ColumnType)| Column::new(&name, ty);
     Ok(Schema::new(name, columns.into_iter().map(column).collect())?)
 }
 

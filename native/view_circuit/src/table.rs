@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use ahash::RandomState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use shape_expr::{Column, ColumnType, Schema};
 
 use crate::delta::Map;
@@ -36,13 +39,64 @@ pub(crate) struct Stored {
     pub version: u64,
 }
 
+/// The rows of a table by their keys, which the rows have in their columns.
+pub(crate) struct Rows {
+    key: Vec<usize>,
+    rows: HashTable<Stored>,
+    hasher: RandomState,
+}
+
+impl Rows {
+    fn new(key: Vec<usize>) -> Rows {
+        Rows { key, rows: HashTable::new(), hasher: RandomState::new() }
+    }
+
+    /// The hash by which a key is found, for those who look more than once.
+    pub fn hash(&self, key: &Key) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    pub fn get(&self, key: &Key) -> Option<&Stored> {
+        self.get_hashed(self.hash(key), key)
+    }
+
+    pub fn get_hashed(&self, hash: u64, key: &Key) -> Option<&Stored> {
+        self.rows.find(hash, |stored| key.is_of(&stored.row, &self.key))
+    }
+
+    /// The row under the key from now on, or none.
+    pub fn put_hashed(&mut self, hash: u64, key: &Key, new: Option<Stored>) {
+        let Rows { key: columns, rows, hasher } = self;
+        let is_same = |stored: &Stored| key.is_of(&stored.row, columns);
+        let rehash = |stored: &Stored| Key::hash_of(&stored.row, columns, hasher);
+        match (rows.entry(hash, is_same, rehash), new) {
+            (Entry::Vacant(entry), Some(new)) => {
+                entry.insert(new);
+            }
+            (Entry::Occupied(mut entry), Some(new)) => *entry.get_mut() = new,
+            (Entry::Occupied(entry), None) => {
+                entry.remove();
+            }
+            (Entry::Vacant(_), None) => {}
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub fn values(&self) -> impl Iterator<Item = &Stored> {
+        self.rows.iter()
+    }
+}
+
 pub(crate) struct Table {
     pub schema: Arc<Schema>,
     /// The columns' types, in their order.
     pub types: Vec<ColumnType>,
     /// Where the key's columns stand.
     pub key: Vec<usize>,
-    pub rows: Map<Key, Stored>,
+    pub rows: Rows,
 }
 
 impl Table {
@@ -65,7 +119,7 @@ impl Table {
                 Some(at) => key.push(at),
             }
         }
-        Ok(Table { schema: Arc::new(schema), types, key, rows: Map::default() })
+        Ok(Table { schema: Arc::new(schema), types, rows: Rows::new(key.clone()), key })
     }
 
     pub fn name(&self) -> &str {

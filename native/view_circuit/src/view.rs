@@ -1,16 +1,19 @@
 //! Views: what is kept of a result, and how its changes are told.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use bumpalo::Bump;
 use shape_expr::{Owned, Type, Value};
+use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::delta::{Delta, Map};
+use crate::delta::Delta;
 use crate::graph::NodeId;
 use crate::key::Key;
-use crate::plan::Relation;
+use crate::plan::{Relation, SortColumn};
 use crate::row::Row;
 
 /// A view's id, chosen by the caller.
@@ -52,13 +55,16 @@ pub struct OutputColumn {
 ///
 /// A row's id is made of the primary keys of the rows it comes from, in the order of the query's
 /// tables, so that rows are told apart whatever is selected of them. Of SELECT DISTINCT, whose rows come
-/// from many, it is all that is selected.
+/// from many, and of UNION, INTERSECT and EXCEPT it is all that is selected; of GROUP BY it is what is
+/// grouped by; of UNION ALL it is the number of the query, from 0, and the ids that rows of each query
+/// have, NULL for the other one; copies of a row that EXCEPT ALL or INTERSECT ALL give are numbered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     id: Key,
     old: Option<Row>,
     new: Option<Row>,
     width: usize,
+    order: Arc<[SortColumn]>,
 }
 
 impl Change {
@@ -78,6 +84,13 @@ impl Change {
     #[must_use]
     pub fn after(&self) -> Option<&[Owned]> {
         self.new.as_ref().map(|row| &row[..self.width])
+    }
+
+    /// The values that the row is sorted by now, in the order of ORDER BY. They are a part of the row
+    /// though they may not be among what is selected: a row whose place changes is updated.
+    pub fn sorted_by(&self) -> impl Iterator<Item = &Owned> {
+        let row = self.new.as_ref();
+        row.into_iter().flat_map(|row| self.order.iter().map(|by| &row[by.column]))
     }
 }
 
@@ -117,46 +130,60 @@ pub(crate) struct View {
     /// The types of all columns, those of the id too.
     types: Vec<Type>,
     key: Vec<usize>,
+    order: Arc<[SortColumn]>,
     /// The rows, where they are kept.
-    rows: Option<BTreeMap<Key, Row>>,
+    rows: Option<BTreeMap<Place, Row>>,
     hash: u128,
 }
 
 impl View {
     pub fn new(id: ViewId, relation: Relation, format: Format) -> View {
-        let Relation { node, columns, types, id: key } = relation;
+        let Relation { node, columns, types, id: key, order, .. } = relation;
+        let types = types.into_iter().map(|ty| ty.ty).collect();
         let rows = (format == Format::Flat).then(BTreeMap::new);
-        View { id, node, columns, types, key, rows, hash: 0 }
+        let order = order.into();
+        View { id, node, columns, types, key, order, rows, hash: 0 }
+    }
+
+    fn place(&self, row: &Row, id: &Key) -> Place {
+        let values = self.order.iter().map(|by| row[by.column].clone()).collect();
+        Place { order: self.order.clone(), values, id: id.clone() }
     }
 
     /// Takes a delta in, and tells it row by row.
     pub fn apply(&mut self, delta: &Delta) -> ViewUpdate {
-        let mut found: Map<Key, (Option<Row>, Option<Row>)> = Map::default();
-        for (row, weight) in delta {
-            let (old, new) = found.entry(Key::of(row, &self.key)).or_default();
-            debug_assert!(weight.abs() == 1, "ids are unique");
-            *(if *weight < 0 { old } else { new }) = Some(row.clone());
-        }
+        let keyed = |(row, weight): &'_ (Row, i64)| (Key::of(row, &self.key), row.clone(), *weight);
+        let mut rows: Vec<(Key, Row, i64)> = delta.iter().map(keyed).collect();
+        // By id, and what goes before what comes.
+        rows.sort_unstable_by(|(a, _, x), (b, _, y)| a.cmp(b).then(x.cmp(y)));
         let width = self.columns.len();
-        let change = |(id, (old, new)): (Key, (Option<Row>, Option<Row>))| {
-            // An equal id may be written differently now.
-            let id = new.as_ref().map_or(id, |new| Key::of(new, &self.key));
-            Change { id, old, new, width }
-        };
-        let mut changes: Vec<Change> = found.into_iter().map(change).collect();
-        changes.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-        if let Some(rows) = &mut self.rows {
+        let mut changes: Vec<Change> = Vec::with_capacity(rows.len());
+        for (id, row, weight) in rows {
+            debug_assert!(weight.abs() == 1, "ids are unique");
+            let is_same = |last: &&mut Change| weight > 0 && last.new.is_none() && last.id == id;
+            match changes.last_mut().filter(is_same) {
+                // An equal id may be written differently now.
+                Some(last) => (last.id, last.new) = (id, Some(row)),
+                None => {
+                    let (row, order) = (Some(row), self.order.clone());
+                    let (old, new) = if weight < 0 { (row, None) } else { (None, row) };
+                    changes.push(Change { id, old, new, width, order });
+                }
+            }
+        }
+        if let Some(mut rows) = self.rows.take() {
             let mut arena = Bump::new();
             for change in &changes {
                 if let Some(old) = &change.old {
                     self.hash = self.hash.wrapping_sub(hash(old, &self.types, &mut arena));
-                    rows.remove(&change.id);
+                    rows.remove(&self.place(old, &change.id));
                 }
                 if let Some(new) = &change.new {
                     self.hash = self.hash.wrapping_add(hash(new, &self.types, &mut arena));
-                    rows.insert(change.id.clone(), new.clone());
+                    rows.insert(self.place(new, &change.id), new.clone());
                 }
             }
+            self.rows = Some(rows);
         }
         let hash = self.rows.is_some().then_some(ContentHash(self.hash));
         ViewUpdate { view: self.id, changes, hash }
@@ -172,16 +199,46 @@ impl View {
     }
 
     /// The types of what ids are made of.
-    pub fn id_types(&self) -> &[Type] {
-        &self.types[self.columns.len()..]
+    pub fn id_types(&self) -> impl Iterator<Item = &Type> {
+        self.key.iter().map(|column| &self.types[*column])
     }
 
-    /// The rows that are kept, by id.
+    /// The rows that are kept, in the order the query says, and by id.
     pub fn rows(&self) -> impl Iterator<Item = (&Key, &[Owned])> {
         let width = self.columns.len();
-        self.rows.iter().flatten().map(move |(id, row)| (id, &row[..width]))
+        self.rows.iter().flatten().map(move |(place, row)| (&place.id, &row[..width]))
     }
 }
+
+/// Where a row stands in its view: by what the query sorts by, and then by id.
+struct Place {
+    order: Arc<[SortColumn]>,
+    values: SmallVec<[Owned; 1]>,
+    id: Key,
+}
+
+impl Ord for Place {
+    fn cmp(&self, other: &Place) -> Ordering {
+        let values = self.values.iter().zip(&other.values);
+        let mut by_values = self.order.iter().zip(values).map(|(by, (a, b))| by.compare(a, b));
+        let first = by_values.find(|order| order.is_ne());
+        first.unwrap_or_else(|| self.id.cmp(&other.id))
+    }
+}
+
+impl PartialOrd for Place {
+    fn partial_cmp(&self, other: &Place) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Place {
+    fn eq(&self, other: &Place) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Place {}
 
 /// Of everything that can be seen of a row. The hashes of a view's rows are added up, so that one row's
 /// change costs one row's work.

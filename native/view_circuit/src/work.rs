@@ -33,6 +33,10 @@ impl Work {
         Work { left: units, bounded: true }
     }
 
+    pub fn is_bounded(&self) -> bool {
+        self.bounded
+    }
+
     /// What a single evaluation may do.
     pub fn limits(&self) -> Limits {
         let limits = Limits::default();

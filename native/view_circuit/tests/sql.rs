@@ -28,19 +28,19 @@ fn check(sql: &str, code: &str, from: &str) {
 #[test]
 fn what_is_not_supported_is_refused_by_name_and_place() {
     check("SELECT DISTINCT ON (x) x FROM a", "not_supported", "DISTINCT");
-    check("SELECT x FROM a GROUP BY x", "not_supported", "GROUP BY");
-    check("SELECT x FROM a ORDER BY x", "not_supported", "ORDER BY");
-    check("SELECT x FROM a LIMIT 3", "not_supported", "LIMIT");
-    check("SELECT x FROM a OFFSET 3", "not_supported", "OFFSET");
-    check("SELECT x FROM a UNION SELECT y FROM b", "not_supported", "UNION");
-    check("WITH q AS (SELECT 1) SELECT x FROM a", "not_supported", "WITH");
-    check("SELECT count(*) FROM a", "not_supported", "count");
-    check("SELECT id, sum(x) FROM a", "not_supported", "sum");
+    check("SELECT x FROM a GROUP BY ROLLUP (x)", "not_supported", "GROUP BY");
+    check("SELECT x FROM a ORDER BY x USING <", "not_supported", "USING");
+    check("SELECT x FROM a ORDER BY x FETCH FIRST 3 ROWS WITH TIES", "not_supported", "FETCH");
+    check("WITH RECURSIVE q AS (SELECT 1) SELECT x FROM a", "not_supported", "WITH");
+    check("SELECT array_agg(x) FROM a", "not_supported", "array_agg");
+    check("SELECT sum(x ORDER BY n) FROM a", "not_supported", "sum");
+    check("SELECT x FROM a FOR UPDATE", "not_supported", "FOR UPDATE");
+    check("VALUES (1)", "not_supported", "VALUES");
     check("SELECT rank() OVER () FROM a", "not_supported", "rank");
     check("SELECT a.id FROM a LEFT JOIN b ON b.a_id = a.id", "not_supported", "b ON");
     check("SELECT id FROM a NATURAL JOIN b", "not_supported", "b");
     check("SELECT id FROM a JOIN b USING (id)", "not_supported", "b USING");
-    check("SELECT id FROM (SELECT id FROM a) q", "not_supported", "FROM (");
+    check("SELECT id FROM a, LATERAL (SELECT id FROM b) q", "not_supported", "FROM a");
     check("SELECT (SELECT 1) FROM a", "not_supported", "(SELECT 1)");
     check("SELECT id FROM a WHERE x > (SELECT 1 FROM b)", "not_supported", "(SELECT 1");
     check("SELECT id FROM a WHERE x > ANY (SELECT y FROM b)", "not_supported", "> ANY");
@@ -106,7 +106,8 @@ fn views_share_what_they_have_in_common_and_free_it_with_the_last() {
     circuit.unregister(third).expect("a view");
     assert_eq!(circuit.stats(), alone);
     circuit.unregister(first).expect("a view");
-    assert_eq!(circuit.stats(), view_circuit::Stats::default());
+    let empty = view_circuit::Stats { table_rows: 20, ..Default::default() };
+    assert_eq!(circuit.stats(), empty);
     assert_eq!(circuit.unregister(first), Err(Error::UnknownView(first)));
 }
 

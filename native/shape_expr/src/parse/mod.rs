@@ -1,5 +1,6 @@
 //! From text to a small syntax tree, by PostgreSQL's own grammar.
 
+mod aggregates;
 pub(crate) mod ast;
 mod ffi;
 mod forms;
@@ -32,8 +33,18 @@ pub(crate) fn check(clause: &str) -> Result<usize, Error> {
 /// Parses a clause that passed [`check`]. Wants a stack for that depth.
 pub(crate) fn parse(clause: &str) -> Result<Ast, Error> {
     let result = statement(clause)?;
-    let tree = tree::Tree { clause, prefix: PREFIX.len(), subqueries: None };
+    let tree = tree::Tree::plain(clause, PREFIX.len());
     tree.expression(where_clause(result, clause)?)
+}
+
+/// Whether a clause that passed [`check`] has subqueries. Wants a stack for that depth.
+pub(crate) fn has_subquery(clause: &str) -> Result<bool, Error> {
+    let result = statement(clause)?;
+    let found = std::cell::RefCell::new(Vec::new());
+    let plain = tree::Tree::plain(clause, PREFIX.len());
+    let tree = tree::Tree { subqueries: Some(&found), ..plain };
+    tree.expression(where_clause(result, clause)?)?;
+    Ok(!found.into_inner().is_empty())
 }
 
 /// The clause behind the prefix, as the grammar reads it.

@@ -6,8 +6,22 @@ use crate::error::Error;
 
 /// Words that deepen the tree by one where they stand.
 const DEEPENING: &[&str] = &[
-    "not", "is", "isnull", "notnull", "like", "ilike", "similar", "between", "in", "collate", "at",
+    "not",
+    "is",
+    "isnull",
+    "notnull",
+    "like",
+    "ilike",
+    "similar",
+    "between",
+    "in",
+    "collate",
+    "at",
     "operator",
+    "join",
+    "union",
+    "intersect",
+    "except",
 ];
 /// Words between siblings.
 const SEPARATING: &[&str] = &["and", "or", "when", "then", "else"];

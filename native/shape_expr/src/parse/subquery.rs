@@ -22,7 +22,8 @@ pub(crate) struct Compared {
 pub(crate) fn parse(clause: &str, params: &[Param<'_>]) -> Result<(Ast, Vec<Compared>), Error> {
     let result = statement(clause)?;
     let found = RefCell::new(Vec::new());
-    let tree = tree::Tree { clause, prefix: PREFIX.len(), subqueries: Some(&found) };
+    let plain = tree::Tree::plain(clause, PREFIX.len());
+    let tree = tree::Tree { subqueries: Some(&found), ..plain };
     let ast = tree.expression(where_clause(result, clause)?)?;
     let found = found.into_inner();
     if found.is_empty() {
@@ -56,7 +57,7 @@ pub(crate) fn parse(clause: &str, params: &[Param<'_>]) -> Result<(Ast, Vec<Comp
             false => None,
         };
         let columns = left.len();
-        let (text, places) = one_form(clause, &scanned.tokens, position, params)?;
+        let Form { text, places, .. } = one_form(clause, &scanned.tokens, position, params)?;
         let subquery = Subquery { text, columns, position, places };
         compared.push(Compared { left, subquery, selects });
     }
@@ -71,8 +72,33 @@ fn leftmost(select: &pg_query::protobuf::SelectStmt) -> &[pg_query::protobuf::No
     &select.target_list
 }
 
+/// The subqueries of a clause.
+pub(crate) fn list(clause: &str, params: &[Param<'_>]) -> Result<Vec<Subquery>, Error> {
+    let depth = super::check(clause)?;
+    let (_, found) = crate::compiler::on_big_stack(depth, || parse(clause, params))?;
+    Ok(found.into_iter().map(|compared| compared.subquery).collect())
+}
+
+/// A subquery's text in one form, whatever the spacing, comments and case of words.
+pub(crate) fn canonical(subquery: &str) -> Result<String, Error> {
+    super::check(subquery)?;
+    let text = format!("({subquery}\n)");
+    let scanned = pg_query::scan(&text)
+        .map_err(|error| Error::syntax(format!("the subquery cannot be read: {error}"), 0))?;
+    let form = one_form(&text, &scanned.tokens, 0, &[])?;
+    match form.end == text.len() {
+        true => Ok(form.text),
+        false => Err(Error::syntax("brackets that do not match in a subquery", 0)),
+    }
+}
+
 /// The words of a subquery, each once removed from the next, and where they stand.
-type Form = (String, Vec<(usize, usize)>);
+struct Form {
+    text: String,
+    places: Vec<(usize, usize)>,
+    /// Where the bracket behind it ends.
+    end: usize,
+}
 
 /// The text of the subquery that is compared at this place.
 fn one_form(
@@ -98,7 +124,9 @@ fn one_form(
     for token in &words[open + 1..] {
         match token.token() {
             Token::Ascii40 => depth += 1,
-            Token::Ascii41 if depth == 0 => return Ok((text, places)),
+            Token::Ascii41 if depth == 0 => {
+                return Ok(Form { text, places, end: token.end as usize });
+            }
             Token::Ascii41 => depth -= 1,
             _ => {}
         }

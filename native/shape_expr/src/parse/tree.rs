@@ -7,7 +7,7 @@ use pg_query::protobuf::{
 };
 
 use super::ast::{Ast, AstKind, TypeName};
-use super::select;
+use super::{aggregates, select};
 use crate::error::Error;
 use crate::program::Test;
 
@@ -19,9 +19,16 @@ pub(super) struct Tree<'c> {
     pub prefix: usize,
     /// Where subqueries go; without it they are refused.
     pub subqueries: Option<&'c RefCell<Vec<select::Raw>>>,
+    /// Where calls of aggregate functions go; without it they are refused.
+    pub aggregates: Option<&'c aggregates::Found>,
 }
 
-impl Tree<'_> {
+impl<'c> Tree<'c> {
+    /// A tree of nothing but a row's own values.
+    pub(super) fn plain(clause: &'c str, prefix: usize) -> Tree<'c> {
+        Tree { clause, prefix, subqueries: None, aggregates: None }
+    }
+
     pub(super) fn position(&self, location: i32) -> usize {
         let position = usize::try_from(location).unwrap_or(0).saturating_sub(self.prefix);
         position.min(self.clause.len())
@@ -303,6 +310,11 @@ impl Tree<'_> {
         let name = self.qualified(&call.funcname, position)?;
         if call.over.is_some() {
             return Err(Error::WindowFunction { name, position });
+        }
+        if let Some(found) = self.aggregates
+            && aggregates::is_aggregate(&name)
+        {
+            return self.aggregate(name, call, found);
         }
         let aggregate = call.agg_star
             || call.agg_distinct

@@ -63,17 +63,19 @@ pub(crate) struct Resolved {
     pub reads: Vec<(usize, Type)>,
 }
 
-/// Resolves a clause to an expression of whatever type. What nothing gives a type is a text.
+/// Resolves a clause to an expression of whatever type. What nothing gives a type is a text, or stays
+/// what it is where the caller will see to it.
 pub(crate) fn resolve_value(
     ast: &Ast,
     schema: &Schema,
     params: &[Param<'_>],
     options: &Options,
     zone: &Zone,
+    keeps_unknown: bool,
 ) -> Result<Resolved, Error> {
     let mut resolver = Resolver::new(schema, params, options, zone);
     let mut expr = resolver.expression(ast)?;
-    if expr.ty == Type::Unknown {
+    if expr.ty == Type::Unknown && !keeps_unknown {
         expr = resolver.coerce(expr, &Type::Text, catalog::CastContext::Implicit)?;
     }
     if rows::is_row(&expr.ty) {

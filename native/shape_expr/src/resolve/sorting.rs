@@ -1,6 +1,9 @@
-//! What DISTINCT, GROUP BY and ORDER BY ask of a value: that its type has an equality, or an order.
+//! What DISTINCT, GROUP BY and ORDER BY ask of a value: that its type has an equality, or an order; and
+//! which type values have together.
 
+use super::forms::common_of;
 use super::{Resolver, candidates};
+use crate::catalog::CastContext;
 use crate::compiler::{Options, Param};
 use crate::error::Error;
 use crate::expr::Expr;
@@ -50,4 +53,31 @@ pub(crate) fn collation(expr: &Expr, schema: &Schema, options: &Options, zone: &
         true => Collation::Other,
         false => resolver.collation(expr).flatten().unwrap_or_default(),
     }
+}
+
+/// The type of a column that one query gives as this type, the other as that.
+pub(crate) fn common(
+    left: &Type,
+    right: &Type,
+    what: &str,
+    position: usize,
+) -> Result<Type, Error> {
+    match common_of([left, right].into_iter()) {
+        Some(Type::Unknown) => Ok(Type::Text),
+        Some(ty) => Ok(ty),
+        None => {
+            let message = format!("{what} types {left} and {right} cannot be matched");
+            Err(Error::mismatch(message, position))
+        }
+    }
+}
+
+/// The value cast to this type, as PostgreSQL does unasked.
+pub(crate) fn cast(
+    expr: Expr,
+    ty: &Type,
+    (options, zone): (&Options, &Zone),
+) -> Result<Expr, Error> {
+    let schema = Schema::open("");
+    Resolver::new(&schema, &[], options, zone).coerce(expr, ty, CastContext::Implicit)
 }

@@ -11,6 +11,8 @@ const WORDS: u8 = 3;
 const EDGES: u8 = 4;
 const INFIX: u8 = 5;
 const INFIX_FOLDED: u8 = 6;
+/// Is never read.
+const MEMBER: u8 = 7;
 
 pub(super) const HASHED: [Hashed; 5] =
     [Hashed::Equal, Hashed::Null, Hashed::AnyArray, Hashed::Key, Hashed::Field];
@@ -30,6 +32,8 @@ fn put_condition(out: &mut Vec<u8>, condition: &Condition) {
         Condition::Words { .. } => WORDS,
         Condition::Edges { .. } => EDGES,
         Condition::Infix { fold: false, .. } => INFIX,
+        // Sets have other numbers in another process: shapes that use them are not stored.
+        Condition::Member { .. } => MEMBER,
         Condition::Infix { fold: true, .. } => INFIX_FOLDED,
     };
     out.push(kind);
@@ -56,6 +60,7 @@ fn put_condition(out: &mut Vec<u8>, condition: &Condition) {
             put_bytes(out, edges.0.bytes());
             put_bytes(out, edges.1.bytes());
         }
+        Condition::Member { .. } => {}
         Condition::Infix { gram, .. } => {
             out.push(gram.length);
             put_word(out, gram.hash);

@@ -1,82 +1,136 @@
 //! [`Arrangement`]: rows indexed by a key, with their weights: the integral of a keyed delta.
+//!
+//! A key is not kept beside its rows, which have it in their columns: most keys have one row, and would
+//! take twice the memory.
 
-use hashbrown::hash_map::Entry;
+use ahash::RandomState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use super::KeyedDelta;
-use crate::delta::Map;
 use crate::key::Key;
 use crate::row::Row;
 
-#[derive(Default)]
 pub(super) struct Arrangement {
-    groups: Map<Key, Group>,
+    columns: Vec<usize>,
+    groups: HashTable<Group>,
+    hasher: RandomState,
+    rows: usize,
 }
 
 /// The rows under one key. Most keys have one.
 pub(super) enum Group {
     One(Row, i64),
-    Many(Map<Row, i64>),
+    Few(Box<Vec<(Row, i64)>>),
+    Many(Box<HashTable<(Row, i64)>>),
 }
+
+/// So many rows are found by comparing them one by one.
+const FEW: usize = 16;
 
 impl Group {
     /// The rows and their weights.
     pub fn rows(&self) -> impl Iterator<Item = (&Row, i64)> {
-        let (one, many) = match self {
-            Group::One(row, weight) => (Some((row, *weight)), None),
-            Group::Many(rows) => (None, Some(rows)),
+        let (one, few, many) = match self {
+            Group::One(row, weight) => (Some((row, *weight)), None, None),
+            Group::Few(rows) => (None, Some(rows), None),
+            Group::Many(rows) => (None, None, Some(rows)),
         };
-        one.into_iter().chain(many.into_iter().flatten().map(|(row, weight)| (row, *weight)))
+        let few = few.into_iter().flat_map(|rows| rows.iter());
+        let many = many.into_iter().flat_map(|rows| rows.iter());
+        one.into_iter().chain(few.chain(many).map(|(row, weight)| (row, *weight)))
     }
 
-    /// How many distinct rows there are.
+    /// How many rows there are.
     pub fn len(&self) -> usize {
         match self {
             Group::One(..) => 1,
+            Group::Few(rows) => rows.len(),
             Group::Many(rows) => rows.len(),
         }
     }
 
-    /// Adds to a row's weight. True: no row is left.
-    fn add(&mut self, row: Row, weight: i64) -> bool {
+    /// A row, of which there is one at least.
+    fn first(&self) -> Option<&Row> {
+        match self {
+            Group::One(row, _) => Some(row),
+            Group::Few(rows) => rows.first().map(|(row, _)| row),
+            Group::Many(rows) => rows.iter().next().map(|(row, _)| row),
+        }
+    }
+
+    /// Adds to a row's weight. By how much the number of rows changes, and whether none is left.
+    fn add(&mut self, row: Row, weight: i64, hasher: &RandomState) -> (isize, bool) {
         match self {
             Group::One(known, sum) if *known == row => {
                 *sum += weight;
-                *sum == 0
+                if *sum == 0 { (-1, true) } else { (0, false) }
             }
             Group::One(known, sum) => {
-                let mut rows = Map::default();
-                rows.insert(known.clone(), *sum);
-                rows.insert(row, weight);
-                *self = Group::Many(rows);
-                false
+                *self = Group::Few(Box::new(vec![(known.clone(), *sum), (row, weight)]));
+                (1, false)
+            }
+            Group::Few(rows) => {
+                if let Some(at) = rows.iter().position(|(known, _)| *known == row) {
+                    rows[at].1 += weight;
+                    if rows[at].1 != 0 {
+                        return (0, false);
+                    }
+                    rows.swap_remove(at);
+                    return (-1, rows.is_empty());
+                }
+                rows.push((row, weight));
+                if rows.len() > FEW {
+                    let mut many = HashTable::with_capacity(2 * FEW);
+                    for entry in rows.drain(..) {
+                        let hash = hasher.hash_one(&entry.0);
+                        many.insert_unique(hash, entry, |(row, _)| hasher.hash_one(row));
+                    }
+                    *self = Group::Many(Box::new(many));
+                }
+                (1, false)
             }
             Group::Many(rows) => {
-                match rows.entry(row) {
+                let hash = hasher.hash_one(&row);
+                let is_same = |(known, _): &(Row, i64)| *known == row;
+                match rows.entry(hash, is_same, |(row, _)| hasher.hash_one(row)) {
                     Entry::Vacant(entry) => {
-                        entry.insert(weight);
+                        entry.insert((row, weight));
+                        (1, false)
                     }
                     Entry::Occupied(mut known) => {
-                        *known.get_mut() += weight;
-                        if *known.get() == 0 {
-                            known.remove();
+                        known.get_mut().1 += weight;
+                        if known.get().1 != 0 {
+                            return (0, false);
                         }
+                        known.remove();
+                        (-1, rows.is_empty())
                     }
                 }
-                rows.is_empty()
             }
         }
     }
 }
 
 impl Arrangement {
+    /// Of rows by these columns, empty.
+    pub fn new(columns: &[usize]) -> Arrangement {
+        let (groups, hasher) = (HashTable::new(), RandomState::new());
+        Arrangement { columns: columns.to_vec(), groups, hasher, rows: 0 }
+    }
+
     /// The rows under a key.
     pub fn get(&self, key: &Key) -> Option<&Group> {
-        self.groups.get(key)
+        if self.groups.is_empty() {
+            return None;
+        }
+        self.groups.find(self.hasher.hash_one(key), |group| has(group, key, &self.columns))
     }
 
     /// Every key with its rows.
-    pub fn groups(&self) -> impl Iterator<Item = (&Key, &Group)> {
-        self.groups.iter()
+    pub fn groups(&self) -> impl Iterator<Item = (Key, &Group)> {
+        let key = |group: &Group| Some(Key::of(group.first()?, &self.columns));
+        self.groups.iter().filter_map(move |group| Some((key(group)?, group)))
     }
 
     /// How many keys there are.
@@ -86,22 +140,36 @@ impl Arrangement {
 
     /// How many distinct rows there are.
     pub fn rows(&self) -> usize {
-        self.groups.values().map(Group::len).sum()
+        self.rows
     }
 
     /// Adds a delta.
     pub fn apply(&mut self, delta: KeyedDelta) {
+        let Arrangement { columns, groups, hasher, rows: count } = self;
+        let key_hash = |group: &Group| match group.first() {
+            Some(row) => Key::hash_of(row, columns, hasher),
+            None => 0,
+        };
         for (key, row, weight) in delta {
-            match self.groups.get_mut(&key) {
-                None => {
-                    self.groups.insert(key, Group::One(row, weight));
+            let hash = hasher.hash_one(&key);
+            match groups.entry(hash, |group| has(group, &key, columns), key_hash) {
+                Entry::Vacant(entry) => {
+                    entry.insert(Group::One(row, weight));
+                    *count += 1;
                 }
-                Some(group) => {
-                    if group.add(row, weight) {
-                        self.groups.remove(&key);
+                Entry::Occupied(mut group) => {
+                    let (more, none_left) = group.get_mut().add(row, weight, hasher);
+                    *count = count.saturating_add_signed(more);
+                    if none_left {
+                        group.remove();
                     }
                 }
             }
         }
     }
+}
+
+/// Are these the rows under this key?
+fn has(group: &Group, key: &Key, columns: &[usize]) -> bool {
+    group.first().is_some_and(|row| key.is_of(row, columns))
 }

@@ -4,17 +4,24 @@
 //! `1.00`). Which of them PostgreSQL shows depends on its plan; here it is the first in the order of
 //! [`Row::exact_cmp`], so that the result depends on the rows alone.
 
+use shape_expr::EvalError;
+
 use super::KeyedDelta;
 use super::arrangement::{Arrangement, Group};
 use crate::delta::{Delta, Map};
 use crate::key::Key;
 use crate::row::Row;
+use crate::work::Work;
 
 /// Rows under one key and their weights, or by how much they change.
-type Weighted<'d> = smallvec::SmallVec<[(&'d Row, i64); 2]>;
+pub(super) type Weighted<'d> = smallvec::SmallVec<[(&'d Row, i64); 2]>;
 
 /// The output's change.
-pub(super) fn change(index: &Arrangement, delta: &KeyedDelta) -> Delta {
+pub(super) fn change(
+    index: &Arrangement,
+    delta: &KeyedDelta,
+    work: &mut Work,
+) -> Result<Delta, EvalError> {
     let mut out = Delta::new();
     let mut changed: Map<&Key, Weighted<'_>> = Map::default();
     for (key, row, weight) in delta {
@@ -22,6 +29,7 @@ pub(super) fn change(index: &Arrangement, delta: &KeyedDelta) -> Delta {
     }
     for (key, mut rows) in changed {
         let group = index.get(key);
+        work.rows(rows.len() + group.map_or(0, Group::len), key.values().len())?;
         let before = group.and_then(|group| first(group.rows().collect()));
         rows.extend(group.into_iter().flat_map(Group::rows));
         let after = first(rows);
@@ -30,7 +38,7 @@ pub(super) fn change(index: &Arrangement, delta: &KeyedDelta) -> Delta {
             out.extend(after.map(|row| (row.clone(), 1)));
         }
     }
-    out
+    Ok(out)
 }
 
 /// The whole output.
@@ -40,7 +48,7 @@ pub(super) fn whole(index: &Arrangement) -> Delta {
 }
 
 /// The first row that is there once weights of equal rows are added up.
-fn first<'d>(mut rows: Weighted<'d>) -> Option<&'d Row> {
+pub(super) fn first<'d>(mut rows: Weighted<'d>) -> Option<&'d Row> {
     if let [(row, weight)] = rows.as_slice() {
         return (*weight > 0).then_some(row);
     }

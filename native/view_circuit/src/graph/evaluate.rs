@@ -51,6 +51,7 @@ impl Evaluator {
         for output in outputs {
             values.push(match output {
                 Output::Column(column) => row[*column].clone(),
+                Output::Constant(value) => value.clone(),
                 Output::Computed(expression) => {
                     let value = expression.eval(&input, &mut self.vm)?;
                     Owned::new(&value).ok_or_else(|| EvalError::new(Raise::NotSupported))?

@@ -123,7 +123,7 @@ pub(super) fn change(
     if minds_null && before != after {
         // The first or last NULL, or the first or last row at all: it concerns keys that are not
         // named in the delta.
-        left.groups().try_for_each(|(key, _)| turn(key))?;
+        left.groups().try_for_each(|(key, _)| turn(&key))?;
     } else {
         flips.keys().try_for_each(|key| turn(key))?;
     }
@@ -139,7 +139,7 @@ pub(super) fn whole(kind: Existence, left: &Arrangement, right: &Arrangement) ->
     let moment = Moment { any: right.len() > 0, null: minds_null && null_key(right) };
     let mut out = Delta::new();
     for (key, group) in left.groups() {
-        let truth = truth(minds_null, key, right.get(key).is_some(), moment);
+        let truth = truth(minds_null, &key, right.get(&key).is_some(), moment);
         for (row, weight) in group.rows() {
             out.extend(kind.output(row, truth).map(|row| (row, weight)));
         }

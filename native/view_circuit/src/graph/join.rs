@@ -57,7 +57,7 @@ pub(super) fn change(
 pub(super) fn whole(left: &Arrangement, right: &Arrangement) -> Delta {
     let mut out = Delta::new();
     for (key, group) in left.groups().filter(|(key, _)| !key.has_null()) {
-        let Some(others) = right.get(key) else { continue };
+        let Some(others) = right.get(&key) else { continue };
         for (row, weight) in group.rows() {
             out.extend(others.rows().map(|(other, w)| (pair(row, other), weight * w)));
         }

@@ -2,9 +2,14 @@
 
 use std::hash::{Hash, Hasher};
 
-use shape_expr::{Expression, Predicate};
+use std::sync::Arc;
 
+use shape_expr::{Expression, Owned, Predicate};
+
+use super::aggregate::Grouping;
 use super::existence::Existence;
+use super::set::SetOperation;
+use super::topk::Window;
 
 /// A column of what [`Operator::Map`] makes.
 #[derive(Clone, Debug)]
@@ -13,6 +18,8 @@ pub(crate) enum Output {
     Column(usize),
     /// A computed one.
     Computed(Expression),
+    /// The same for every row.
+    Constant(Owned),
 }
 
 #[derive(Clone, Debug)]
@@ -31,6 +38,14 @@ pub(crate) enum Operator {
     Distinct,
     /// Rows of the first arrangement, by whether their keys are in the second.
     Existence(Existence),
+    /// The rows of all inputs.
+    Union,
+    /// Rows of the first arrangement, by how often they are in the second.
+    Set(SetOperation),
+    /// A row for each group.
+    Aggregate(Arc<Grouping>),
+    /// Rows from one place of an order to another.
+    TopK(Arc<Window>),
 }
 
 impl Operator {
@@ -43,12 +58,18 @@ impl Operator {
                 let same = |(a, b): (&Output, &Output)| match (a, b) {
                     (Output::Column(a), Output::Column(b)) => a == b,
                     (Output::Computed(a), Output::Computed(b)) => a.is_same(b),
+                    (Output::Constant(a), Output::Constant(b)) => a == b,
                     _ => false,
                 };
                 a.len() == b.len() && a.iter().zip(b).all(same)
             }
             (Operator::Arrange(a), Operator::Arrange(b)) => a == b,
-            (Operator::Join, Operator::Join) | (Operator::Distinct, Operator::Distinct) => true,
+            (Operator::Join, Operator::Join)
+            | (Operator::Distinct, Operator::Distinct)
+            | (Operator::Union, Operator::Union) => true,
+            (Operator::Set(a), Operator::Set(b)) => a == b,
+            (Operator::Aggregate(a), Operator::Aggregate(b)) => a == b,
+            (Operator::TopK(a), Operator::TopK(b)) => a == b,
             (Operator::Existence(a), Operator::Existence(b)) => a == b,
             _ => false,
         }
@@ -69,11 +90,15 @@ impl Operator {
                     match output {
                         Output::Column(column) => column.hash(state),
                         Output::Computed(expression) => expression.template_id().hash(state),
+                        Output::Constant(value) => value.hash(state),
                     }
                 }
             }
             Operator::Arrange(columns) => columns.hash(state),
-            Operator::Join | Operator::Distinct => {}
+            Operator::Join | Operator::Distinct | Operator::Union => {}
+            Operator::Set(operation) => operation.hash(state),
+            Operator::Aggregate(grouping) => grouping.hash(state),
+            Operator::TopK(window) => window.hash(state),
             Operator::Existence(existence) => existence.hash(state),
         }
     }

@@ -4,20 +4,16 @@
 //! and anti-joins. Elsewhere (under OR, say) the subquery's answer becomes a column of its own, which
 //! the condition then reads.
 
-use shape_expr::Analysed;
-use shape_expr::sql::{ANSWERS, Select, SqlExpr, Subquery};
+use shape_expr::sql::{ANSWERS, Body, Select, SqlExpr, Subquery};
+use shape_expr::{Analysed, ColumnType};
 
-use super::{Planner, Rows, answers, schema_of, unsupported};
+use super::{Planner, Relation, Rows, STACK_LEFT, STACK_MORE, answers, typed, unsupported};
 use crate::error::Error;
-use crate::graph::{Existence, Operator, Output};
+use crate::graph::{Existence, NodeId, Operator, Output};
 use crate::scope::Scope;
 
 /// What the planner calls the values that a subquery selects.
 const ITEMS: &str = "\0items";
-
-/// With less than this left of the stack, a subquery is planned on another one, of this size.
-const STACK_LEFT: usize = 128 * 1024;
-const STACK_MORE: usize = 1024 * 1024;
 
 /// Which question is asked of a subquery.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,6 +21,14 @@ enum Ask {
     Whether,
     Unless,
     Answer,
+}
+
+/// A subquery's rows: what of them has to be equal to what, out there, and what it selects.
+struct Inner {
+    node: NodeId,
+    keys: Vec<Output>,
+    outer: Vec<Analysed>,
+    items: Vec<(Output, ColumnType)>,
 }
 
 impl Planner<'_> {
@@ -74,29 +78,25 @@ impl Planner<'_> {
         rows: &Rows,
         scope: &Scope<'_>,
     ) -> Result<usize, Error> {
-        let tables = self.tables;
-        let inner_scope = Scope::new(&subquery.select.tables, tables, Some(scope))?;
-        // Subqueries nest as deep as parentheses may, and stacks may be small.
-        let plan = || self.rows(&subquery.select, &inner_scope);
-        let (inner, correlated) = stacker::maybe_grow(STACK_LEFT, STACK_MORE, plan)?;
-        let (mut keys, mut inner_keys) = (Vec::new(), Vec::new());
-        for condition in &correlated {
-            let [outer, own] = correlation(condition, &inner_scope)?;
-            keys.push(outer);
-            inner_keys.push(self.output(own, &inner, &inner_scope)?);
-        }
-        let is_correlated = !keys.is_empty();
+        let inner = self.inner(subquery, scope)?;
+        let (mut keys, is_correlated) = (inner.outer, !inner.keys.is_empty());
         // Only what the keys need is kept of the subquery's rows.
-        let mut kept = inner_keys;
+        let mut kept = inner.keys;
         let mut right_keys: Vec<Output> = (0..kept.len()).map(Output::Column).collect();
         if let Some(left) = &subquery.left {
-            let items =
-                self.wanted(&subquery.select, &inner_scope, left.len(), subquery.position)?;
+            if inner.items.len() != left.len() {
+                let few = if inner.items.len() < left.len() { "few" } else { "many" };
+                let message = format!("subquery has too {few} columns");
+                let position = subquery.position;
+                return Err(shape_expr::Error::Syntax { message, position }.into());
+            }
             let first = kept.len();
-            let types = items.iter().enumerate();
-            let types = types.map(|(at, item)| (at.to_string(), item.ty().clone())).collect();
-            let schema = scope.schema(Some((ITEMS, &schema_of(ITEMS, types)?)));
-            kept.extend(self.outputs(items, &inner, &inner_scope)?);
+            let mut types = Vec::with_capacity(left.len());
+            for (at, (item, ty)) in inner.items.into_iter().enumerate() {
+                kept.push(item);
+                types.push((at.to_string(), ty));
+            }
+            let schema = scope.schema(Some((ITEMS, &typed(ITEMS, types)?)));
             for (at, value) in left.iter().enumerate() {
                 let item = SqlExpr::column(&[ITEMS, &at.to_string()], subquery.position);
                 let equality = value.clone().equals(item);
@@ -128,28 +128,58 @@ impl Planner<'_> {
         Ok(node)
     }
 
-    /// What a subquery selects, for IN.
-    fn wanted(
-        &mut self,
-        select: &Select,
-        scope: &Scope<'_>,
-        wanted: usize,
-        position: usize,
-    ) -> Result<Vec<Analysed>, Error> {
-        let items: Vec<Analysed> =
-            self.items(select, scope)?.into_iter().map(|(_, item)| item).collect();
-        if let Some(item) = items.iter().find(|item| !item.reads_only(|c| c < scope.width)) {
-            let what = "a subquery that selects from the query around it";
-            return Err(unsupported(what, item.position()));
+    /// A subquery's rows. One that only selects and filters may ask for equalities with what is around it.
+    fn inner(&mut self, subquery: &Subquery, scope: &Scope<'_>) -> Result<Inner, Error> {
+        let Some(select) = self.simple(subquery)? else {
+            let Relation { node, columns, types, .. } = self.query(&subquery.query, Some(scope))?;
+            let items = types.into_iter().enumerate().take(columns.len());
+            let items = items.map(|(at, ty)| (Output::Column(at), ty)).collect();
+            return Ok(Inner { node, keys: Vec::new(), outer: Vec::new(), items });
+        };
+        let inner_scope = self.scope(select, Some(scope))?;
+        // Subqueries nest as deep as parentheses may, and stacks may be small.
+        let plan = || self.rows(select, &inner_scope);
+        let (rows, correlated) = stacker::maybe_grow(STACK_LEFT, STACK_MORE, plan)?;
+        let (mut outer, mut keys) = (Vec::new(), Vec::new());
+        for condition in &correlated {
+            let [theirs, own] = correlation(condition, &inner_scope)?;
+            outer.push(theirs);
+            keys.push(self.output(own, &rows, &inner_scope)?);
         }
-        match items.len() == wanted {
-            true => Ok(items),
-            false => {
-                let few = if items.len() < wanted { "few" } else { "many" };
-                let message = format!("subquery has too {few} columns");
-                Err(shape_expr::Error::Syntax { message, position }.into())
+        let mut items = Vec::new();
+        if subquery.left.is_some() {
+            let schema = inner_scope.schema(None);
+            for item in self.items(select, &inner_scope)? {
+                if let Some((_, position)) = item.find_column(|c| c >= inner_scope.width) {
+                    let what = "a subquery that selects from the query around it";
+                    return Err(unsupported(what, position));
+                }
+                let ty = self.compiler.column_type(&item, &schema);
+                items.push((self.output(item, &rows, &inner_scope)?, ty));
             }
         }
+        Ok(Inner { node: rows.node, keys, outer, items })
+    }
+
+    /// The SELECT that the subquery is, if nothing else matters: neither the order of its rows nor whether
+    /// they are distinct does.
+    fn simple<'q>(&mut self, subquery: &'q Subquery) -> Result<Option<&'q Select>, Error> {
+        let query = &subquery.query;
+        let Body::Select(select) = &query.body else { return Ok(None) };
+        let is_grouped =
+            !select.group.is_empty() || select.having.is_some() || !select.aggregates.is_empty();
+        if is_grouped || query.offset.is_some() {
+            return Ok(None);
+        }
+        let is_cut = match &query.limit {
+            None => false,
+            // Whether there is a row shows in the first one.
+            Some(limit) if subquery.left.is_none() => {
+                self.row_count(Some(limit), "LIMIT", "2201W")? == Some(0)
+            }
+            Some(_) => true,
+        };
+        Ok((!is_cut).then_some(&**select))
     }
 }
 

@@ -125,11 +125,15 @@ fn truth(condition: &Condition, data: &Data, environment: &Environment<'_>) -> O
 
 impl Query {
     pub fn sql(&self) -> String {
-        let list = |all: Vec<String>| all.join(", ");
+        let items: Vec<String> = self.items.iter().map(Term::sql).collect();
+        self.sql_of(&items.join(", "))
+    }
+
+    /// With something else selected.
+    pub fn sql_of(&self, items: &str) -> String {
         let tables = self.tables.iter().map(|(table, name)| format!("{} {name}", TABLES[*table]));
-        let items = self.items.iter().map(Term::sql);
         let distinct = if self.distinct { "DISTINCT " } else { "" };
-        let (items, tables) = (list(items.collect()), list(tables.collect()));
+        let tables = tables.collect::<Vec<_>>().join(", ");
         let mut sql = format!("SELECT {distinct}{items} FROM {tables}");
         if !self.condition.is_empty() {
             let arms: Vec<String> = self.condition.iter().map(Condition::sql).collect();
@@ -140,7 +144,7 @@ impl Query {
 }
 
 impl Term {
-    fn sql(&self) -> String {
+    pub fn sql(&self) -> String {
         match self {
             Term::Column(table, column) => format!("{table}.{}", ["id", "x", "y"][*column]),
             Term::Constant(None) => "NULL::int8".to_owned(),

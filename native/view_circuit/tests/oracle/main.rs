@@ -55,6 +55,8 @@ struct Run {
     keys: Vec<Vec<Vec<String>>>,
     /// What streaming twins of the views told, added up.
     told: Vec<BTreeMap<Key, TextRow>>,
+    /// What their rows are sorted by.
+    sorted: Vec<BTreeMap<Key, String>>,
     /// Contents by hash, and hashes by content, for each view.
     hashes: Vec<(HashMap<u128, Content>, HashMap<Content, ContentHash>)>,
 }
@@ -82,6 +84,7 @@ fn every_view_is_postgresqls_own_select_after_every_transaction() {
         circuit: Circuit::new(specs, Options::default()).expect("tables"),
         keys: vec![Vec::new(); TABLES.len()],
         told: vec![BTreeMap::new(); count],
+        sorted: vec![BTreeMap::new(); count],
         hashes: vec![Default::default(); count],
         views,
     };
@@ -128,6 +131,7 @@ impl Run {
         let first = first.unwrap_or_else(refused);
         assert_eq!(self.circuit.stats(), nodes, "{sql}: the same view twice shares every node");
         self.told[view].clear();
+        self.sorted[view].clear();
         self.tell(&first);
     }
 
@@ -143,6 +147,8 @@ impl Run {
         let told = &mut self.told[view as usize];
         for change in &update.changes {
             let id = change.id().clone();
+            let sorted = format!("{:?}", change.sorted_by().collect::<Vec<_>>());
+            self.sorted[view as usize].insert(id.clone(), sorted);
             let before = match change.after() {
                 Some(new) => told.insert(id, text(new, &types)),
                 None => told.remove(&id),
@@ -228,7 +234,7 @@ impl Run {
     }
 
     fn check(&mut self, view: usize, when: &str) -> u64 {
-        let View { sql, asked, loose } = self.views[view];
+        let View { sql, asked, loose, ordered } = self.views[view];
         // Parameters that have their own types there are literals here.
         let asked = asked.replace("$1", "2").replace("$2", "'bob'");
         let mut theirs = query(&mut self.client, &asked);
@@ -242,14 +248,21 @@ impl Run {
             if loose {
                 rows.iter_mut().for_each(|row| simplify(row, &types));
             }
+        }
+        if ordered {
+            assert_eq!(ours, theirs, "{when}, in order: {sql}");
+        }
+        for rows in [&mut ours, &mut theirs, &mut told] {
             rows.sort();
         }
         assert_eq!(ours, theirs, "{when}: {sql}");
         assert_eq!(told, theirs, "{when}, as told: {sql}");
-        // Equal content has equal hashes, and other content others; of content, ids are a part.
+        // Equal content has equal hashes, and other content others; ids are a part of it, and so is what
+        // rows are sorted by.
         let hash = self.circuit.hash(flat(view)).expect("a view").expect("it is flat");
         let ids = self.circuit.rows(flat(view)).expect("a view");
-        let ids = ids.map(|(id, _)| vec![Some(format!("{id:?}"))]);
+        let ids =
+            ids.map(|(id, _)| vec![Some(format!("{id:?}")), self.sorted[view].get(id).cloned()]);
         let content: Vec<TextRow> = by_id.into_iter().chain(ids).collect();
         let (contents, hashes) = &mut self.hashes[view];
         let known = contents.entry(hash.0).or_insert_with(|| content.clone());

@@ -61,6 +61,6 @@ fn lower<'b>(word: &str, buffer: &'b mut [u8; 16]) -> &'b str {
 }
 
 const BAD: EvalError = EvalError::new(Raise::InvalidDatetime);
-const OVERFLOW: EvalError = EvalError::new(Raise::DatetimeOverflow);
+pub(crate) const OVERFLOW: EvalError = EvalError::new(Raise::DatetimeOverflow);
 /// The value is the moment it is read at.
 const TIME_DEPENDENT: EvalError = EvalError::new(Raise::NotSupported);
