@@ -40,6 +40,13 @@ defmodule ShapeRouter.ShapeLogCollector do
   strictly ascend within a shape; positions within a transaction are even numbers, because a row that
   gets another key is two entries of a log.
 
+  ## Shapes with subqueries
+
+  `add_shape(collector, 1, {"todos", "project_id IN (SELECT id FROM projects WHERE owner_id = 5)"})`: such a shape
+  is a view of a `ShapeRouter.Circuit` that the collector owns, with all rows of the tables that it uses, which come by
+  `:load_rows`. Entries of its log are the view's changes: `:insert`, `:update` with the whole row, `:delete`.
+  `docs/serving.md` says what holds for tables, restarts and errors.
+
   ## Rows that the WAL does not carry whole
 
   A row that enters a shape without a large column that did not change (`{:insert, missing: [column]}`), or
@@ -113,6 +120,8 @@ defmodule ShapeRouter.ShapeLogCollector do
     * `:compaction_period` - milliseconds between looks for what can be compacted (default 600,000)
     * `:keep_complete_chunks` - the newest chunks of a shape that are never compacted (default 2)
     * `:gzip` - whether chunks are also kept compressed (default `false`)
+    * `:load_rows` - `fn {schema, table} -> {:ok, snapshot, rows} | {:error, reason}`: all rows of a table, for shapes
+      with subqueries; or `:source` (default): those of the source, once it is known
     * `:read_rows` - see above: a function, `nil`, or `:source` (default): that of the source, where there is one
   """
   @spec start_link(keyword()) :: GenServer.on_start() | {:error, Error.t()}
@@ -123,12 +132,14 @@ defmodule ShapeRouter.ShapeLogCollector do
   end
 
   @doc """
-  Adds a shape: `{table, where}`, with the options of `ShapeRouter.add_shape/5` and
+  Adds a shape: `{table, where}`, with the options of `ShapeRouter.add_shape/5` (with a subquery in the clause only
+  `:params` and `:descriptor`) and
 
     * `:keys` - of the rows that it holds, as for `ShapeRouter.add_shape/5`
     * `:rows` - the rows themselves, as maps: an enumerable, of which nothing is kept in memory. They become
       what is served before the first entry of the log. `:keys` are theirs then; with `keys: :unknown` the
       router is not told which they are
+    * `:params` - the values of `$1`, `$2` ...
     * `:descriptor` - any term, kept with the shape; see `shape/2`
   """
   @spec add_shape(GenServer.server(), ShapeRouter.id(), {table(), String.t() | nil}, keyword()) ::
