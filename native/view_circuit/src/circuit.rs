@@ -310,6 +310,15 @@ impl Circuit {
         self.tables.all.iter().map(Table::spec).collect()
     }
 
+    /// The names of the tables that a view reads.
+    ///
+    /// # Errors
+    /// [`Error::UnknownView`].
+    pub fn tables_of(&self, id: ViewId) -> Result<Vec<&str>, Error> {
+        let tables = self.graph.tables(self.view(id)?.nodes());
+        Ok(tables.into_iter().map(|table| self.tables.all[table].name()).collect())
+    }
+
     /// The columns of a view's rows.
     ///
     /// # Errors
