@@ -86,16 +86,51 @@ impl Sorted {
         std::iter::from_fn(next).take(places.len())
     }
 
+    /// Of rows that are in order.
+    pub fn of_sorted(rows: Vec<Row>) -> Sorted {
+        let mut sorted = Sorted { nodes: Vec::with_capacity(rows.len()), ..Sorted::default() };
+        // From the root to the last row so far; what leaves it has all that will ever be below it.
+        let mut edge: Vec<u32> = Vec::new();
+        for row in rows {
+            let new = sorted.add(row);
+            let mut below = NONE;
+            while let Some(last) = edge.pop_if(|last| sorted.is_above(new, *last)) {
+                sorted.resize(last);
+                below = last;
+            }
+            if let Some(node) = sorted.node_mut(new) {
+                node.left = below;
+            }
+            if let Some(node) = edge.last().and_then(|last| sorted.node_mut(*last)) {
+                node.right = new;
+            }
+            edge.push(new);
+        }
+        for at in edge.into_iter().rev() {
+            sorted.resize(at);
+            sorted.root = at;
+        }
+        sorted
+    }
+
     /// Puts a row in its place.
     pub fn insert(&mut self, row: Row, compare: &impl Fn(&Row, &Row) -> Ordering) {
         let place = self.rank(&row, compare);
+        let new = self.add(row);
+        let (left, right) = self.split(self.root, place);
+        let left = self.merge(left, new);
+        self.root = self.merge(left, right);
+    }
+
+    /// A node that is not in the tree yet.
+    fn add(&mut self, row: Row) -> u32 {
         // xorshift64*
         self.state ^= self.state >> 12;
         self.state ^= self.state << 25;
         self.state ^= self.state >> 27;
         let priority = (self.state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32;
         let node = TreeNode { row, priority, size: 1, left: NONE, right: NONE };
-        let new = match self.free.pop() {
+        match self.free.pop() {
             Some(at) => {
                 self.nodes[at as usize] = Some(node);
                 at
@@ -104,10 +139,7 @@ impl Sorted {
                 self.nodes.push(Some(node));
                 (self.nodes.len() - 1) as u32
             }
-        };
-        let (left, right) = self.split(self.root, place);
-        let left = self.merge(left, new);
-        self.root = self.merge(left, right);
+        }
     }
 
     /// Takes a row out.
@@ -133,6 +165,12 @@ impl Sorted {
 
     fn node_mut(&mut self, at: u32) -> Option<&mut TreeNode> {
         self.nodes.get_mut(at as usize).and_then(Option::as_mut)
+    }
+
+    /// Does the first belong above the second?
+    fn is_above(&self, first: u32, second: u32) -> bool {
+        let priority = |at: u32| self.node(at).map_or(0, |node| node.priority);
+        priority(first) > priority(second)
     }
 
     fn size(&self, at: u32) -> u32 {
@@ -203,8 +241,9 @@ mod tests {
     #[test]
     fn rows_are_where_a_sorted_list_has_them() {
         let compare = |a: &Row, b: &Row| a.exact_cmp(b);
-        let (mut rng, mut sorted, mut list) =
-            (fastrand::Rng::with_seed(7), Sorted::default(), vec![]);
+        let mut rng = fastrand::Rng::with_seed(7);
+        let mut list: Vec<i64> = (0..300).filter(|_| rng.bool()).collect();
+        let mut sorted = Sorted::of_sorted(list.iter().map(|i| row(*i)).collect());
         for _ in 0..5_000 {
             let i = rng.i64(0..300);
             match list.binary_search(&i) {

@@ -160,6 +160,18 @@ fn change_of_one(
 /// Takes a delta in.
 pub(super) fn apply(window: &Window, partitions: &mut Partitions, delta: &Delta) {
     let compare = |a: &Row, b: &Row| window.compare(a, b);
+    if partitions.sorted.is_empty() {
+        // The first rows all come, and sorting them once is cheaper than finding the place of each.
+        let mut by_key: Map<Key, Vec<Row>> = Map::default();
+        for (row, _) in delta {
+            by_key.entry(Key::of(row, &window.partition)).or_default().push(row.clone());
+        }
+        for (key, mut rows) in by_key {
+            rows.sort_unstable_by(compare);
+            partitions.sorted.insert(key, Sorted::of_sorted(rows));
+        }
+        return;
+    }
     for (row, weight) in delta {
         let key = Key::of(row, &window.partition);
         let sorted = partitions.sorted.entry(key).or_default();
