@@ -74,7 +74,7 @@ defmodule ShapeRouter.Circuit do
   @spec new(keyword()) :: {:ok, t()} | {:error, Error.t()}
   def new(opts) do
     with {:ok, opts} <- Options.merge(opts, tables: [], time_zone: "UTC"),
-         {:ok, tables} <- tables(opts.tables, []),
+         {:ok, tables} <- tables_option(opts.tables, []),
          :ok <- text(:time_zone, opts.time_zone) do
       tables |> Native.circuit_new(opts.time_zone) |> Error.result()
     end
@@ -93,6 +93,8 @@ defmodule ShapeRouter.Circuit do
     * `:params` - the values of `$1`, `$2` ... (default `[]`). A list stands for an array, a map for a JSON
       document
     * `:materialize` - keep the rows of a streaming view too, for `rows/2` (default `false`)
+    * `:values` - `:terms` (default: see "Values"), or `:text`: every value of rows and ids as PostgreSQL's
+      text, as the WAL has it; NULL is `nil`
     * `:ids` - up to how many rows a view may have for all its ids to be told with each change (default 256;
       `:infinity`: however many, at that cost)
 
@@ -101,14 +103,15 @@ defmodule ShapeRouter.Circuit do
   @spec register(t(), view_id(), String.t(), keyword()) ::
           {:ok, ViewUpdate.t()} | {:error, Error.t()}
   def register(circuit, view_id, sql, opts \\ []) do
-    defaults = [format: :flat, params: [], materialize: false, ids: 256]
+    defaults = [format: :flat, params: [], materialize: false, ids: 256, values: :terms]
 
     with {:ok, opts} <- Options.merge(opts, defaults),
          :ok <- text(:sql, sql),
          :ok <- format(opts.format),
          :ok <- materialize(opts.materialize),
-         {:ok, most_ids} <- ids_option(opts.ids) do
-      settings = {opts.format, opts.materialize, most_ids}
+         {:ok, most_ids} <- ids_option(opts.ids),
+         {:ok, as_text} <- values_option(opts.values) do
+      settings = {opts.format, opts.materialize, most_ids, as_text}
 
       circuit
       |> Native.circuit_register(view_id, sql, opts.params, settings)
@@ -192,6 +195,10 @@ defmodule ShapeRouter.Circuit do
   @spec hash(t(), view_id()) :: {:ok, String.t() | nil} | {:error, Error.t()}
   def hash(circuit, view_id), do: view(circuit, view_id, :hash)
 
+  @doc "The names of the tables that a view reads, as `new/1` was given them."
+  @spec tables(t(), view_id()) :: {:ok, [String.t()]} | {:error, Error.t()}
+  def tables(circuit, view_id), do: view(circuit, view_id, :tables)
+
   @doc "The names and types of a view's columns."
   @spec columns(t(), view_id()) ::
           {:ok, [{name :: String.t(), type :: String.t()}]} | {:error, Error.t()}
@@ -204,15 +211,20 @@ defmodule ShapeRouter.Circuit do
     |> Error.result()
   end
 
-  @doc "A table's row with its version; `nil` where there is none of this id."
-  @spec row(t(), IngestBatch.table(), IngestBatch.id()) ::
+  @doc """
+  A table's row with its version; `nil` where there is none of this id. `:values` as for `register/4`.
+  """
+  @spec row(t(), IngestBatch.table(), IngestBatch.id(), values: :terms | :text) ::
           {:ok, %{record: ViewUpdate.row(), version: non_neg_integer()} | nil}
           | {:error, Error.t()}
-  def row(circuit, table, id) do
-    with :dirty <- Native.circuit_row(circuit, table, id) do
-      Native.circuit_row_dirty(circuit, table, id)
+  def row(circuit, table, id, opts \\ []) do
+    with {:ok, opts} <- Options.merge(opts, values: :terms),
+         {:ok, as_text} <- values_option(opts.values) do
+      with :dirty <- Native.circuit_row(circuit, table, id, as_text) do
+        Native.circuit_row_dirty(circuit, table, id, as_text)
+      end
+      |> Error.result()
     end
-    |> Error.result()
   end
 
   @doc "The ids of all views, in the order of their registration."
@@ -267,18 +279,18 @@ defmodule ShapeRouter.Circuit do
   @spec close(t()) :: :ok
   def close(circuit), do: Native.circuit_close(circuit)
 
-  defp tables([], done), do: {:ok, Enum.reverse(done)}
+  defp tables_option([], done), do: {:ok, Enum.reverse(done)}
 
-  defp tables([{name, opts} | rest], done) do
+  defp tables_option([{name, opts} | rest], done) do
     with {:ok, name} <- table_name(name),
          {:ok, opts} <- in_table(name, Options.merge(opts, columns: nil, primary_key: [])),
          {:ok, columns} <- in_table(name, columns_option(opts.columns)),
          {:ok, primary_key} <- in_table(name, Columns.names(opts.primary_key)) do
-      tables(rest, [{name, columns, primary_key} | done])
+      tables_option(rest, [{name, columns, primary_key} | done])
     end
   end
 
-  defp tables(other, _done),
+  defp tables_option(other, _done),
     do: Error.argument("tables is not a list of {name, options}: #{inspect(other, limit: 5)}")
 
   defp table_name(name) when is_binary(name) do
@@ -315,6 +327,12 @@ defmodule ShapeRouter.Circuit do
 
   defp materialize(other),
     do: Error.argument("materialize is neither true nor false: #{inspect(other)}")
+
+  defp values_option(:terms), do: {:ok, false}
+  defp values_option(:text), do: {:ok, true}
+
+  defp values_option(other),
+    do: Error.argument("values is neither :terms nor :text: #{inspect(other)}")
 
   defp ids_option(:infinity), do: {:ok, nil}
   defp ids_option(most) when is_integer(most) and most in 0..0xFFFF_FFFF, do: {:ok, most}

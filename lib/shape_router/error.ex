@@ -44,6 +44,7 @@ defmodule ShapeRouter.Error do
   | `:damaged`, `:unknown_version` | a file is not what was written, or was written by another version |
   | `:io_error`, `:failed` | the file system refused something; nothing more is accepted after that |
   | `:behind` | merges are so far behind that a write was refused: try again later |
+  | `:read_rows_failed`, `:load_rows_failed` | rows could not be read from the database |
   | `:source_error` | the replication connection ended |
   """
 

@@ -7,7 +7,7 @@ rustler::atoms! {
     // a change
     op, new_record, old_record, pk, old_key, changed_columns, record, relation, key,
     insert, update, delete, truncate,
-    id, schema, table, columns, name, type_oid, typmod, key_question = "key?", replica_identity,
+    id, schema, table, columns, tables, name, type_oid, typmod, key_question = "key?", replica_identity,
     // an answer
     rekey, upsert, delete_if_present, unknown, missing,
     // what subqueries select

@@ -205,7 +205,7 @@ fn circuit_close(handle: &CircuitHandle) -> Atom {
     atoms::ok()
 }
 
-/// `{:ok, update}`. `settings`: `{format, materialize, most_ids}`.
+/// `{:ok, update}`. `settings`: `{format, materialize, most_ids, as_text}`.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn circuit_register<'a>(
     env: Env<'a>,
@@ -213,14 +213,15 @@ fn circuit_register<'a>(
     id: Term<'a>,
     sql: &str,
     parameters: Term<'a>,
-    settings: (Atom, bool, Option<usize>),
+    settings: (Atom, bool, Option<usize>, bool),
 ) -> Term<'a> {
     let register = || -> Result<Term<'a>, NifError> {
         let name = ViewName::read(id)?;
         let arena = Bump::new();
         let parameters = params(parameters, &arena)?;
-        let (format, materialize, most_ids) = settings;
-        let telling = Telling { format, most_ids: most_ids.unwrap_or(usize::MAX) };
+        let (format, materialize, most_ids, as_text) = settings;
+        let most_ids = most_ids.unwrap_or(usize::MAX);
+        let telling = Telling { format, most_ids, as_text };
         let kept = match format {
             format if format == atoms::flat() || materialize => Format::Flat,
             _ => Format::Streaming,

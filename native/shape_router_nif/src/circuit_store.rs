@@ -20,14 +20,14 @@ const PREFIX: &str = "views.";
 const BEFORE: &str = "{\"version\":1,\"views\":\"";
 const LONGEST: u64 = 1 << 30;
 
-/// `{number, name, format, most_ids}`.
-type ViewTerms<'a> = (u64, Term<'a>, Atom, Option<usize>);
+/// `{number, name, format, most_ids, as_text}`.
+type ViewTerms<'a> = (u64, Term<'a>, Atom, Option<usize>, bool);
 
 fn names<'a>(env: Env<'a>, open: &Open, mark: u64) -> String {
     let view = |(id, info): (&ViewId, &std::sync::Arc<ViewInfo>)| {
-        let Telling { format, most_ids } = info.telling;
+        let Telling { format, most_ids, as_text } = info.telling;
         let most_ids = (most_ids < usize::MAX).then_some(most_ids);
-        (id.0, info.name.encode(env), format, most_ids).encode(env)
+        (id.0, info.name.encode(env), format, most_ids, as_text).encode(env)
     };
     let views: Vec<Term<'a>> = open.views.numbered().map(view).collect();
     let terms = (mark, open.views.next_number(), views).encode(env).to_binary();
@@ -71,8 +71,9 @@ fn read_names(
     let (mark, next, terms): (u64, u64, Vec<ViewTerms<'_>>) =
         term.decode().map_err(|_| damaged(&file, "its names are of another form"))?;
     let mut views = Views::default();
-    for (number, name, format, most_ids) in terms {
-        let telling = Telling { format, most_ids: most_ids.unwrap_or(usize::MAX) };
+    for (number, name, format, most_ids, as_text) in terms {
+        let most_ids = most_ids.unwrap_or(usize::MAX);
+        let telling = Telling { format, most_ids, as_text };
         let id = ViewId(number);
         let (columns, id_types) = (circuit.columns(id)?, circuit.id_types(id)?);
         views.add(id, ViewInfo::new(ViewName::read(name)?, telling, columns, id_types));

@@ -76,6 +76,8 @@ pub(crate) struct Telling {
     pub format: Atom,
     /// All ids of a view of at most so many rows are told with each change.
     pub most_ids: usize,
+    /// Every value as PostgreSQL's text.
+    pub as_text: bool,
 }
 
 /// What it takes to tell of a view.

@@ -32,6 +32,7 @@
 //! | `log_entry` | a change's term -> what is logged of it |
 //! | `log_store` | the logs of a collector |
 //! | `log_read` | files, the cache and streams of a log |
+//! | `log_replay` | a log of the collector itself, read back as rows |
 //! | `notify` | telling a process from threads of the library |
 //! | `operation_cache` | the newest operations of a shape |
 //! | `lanes` | the LSM index of `ShapeRouter.Index.LsmEqualityIndex` |
@@ -67,6 +68,7 @@ mod json;
 mod lanes;
 mod log_entry;
 mod log_read;
+mod log_replay;
 mod log_store;
 mod name_terms;
 mod notify;

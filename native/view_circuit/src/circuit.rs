@@ -310,6 +310,15 @@ impl Circuit {
         self.tables.all.iter().map(Table::spec).collect()
     }
 
+    /// The names of the tables that a view reads.
+    ///
+    /// # Errors
+    /// [`Error::UnknownView`].
+    pub fn tables_of(&self, id: ViewId) -> Result<Vec<&str>, Error> {
+        let tables = self.graph.tables(self.view(id)?.nodes());
+        Ok(tables.into_iter().map(|table| self.tables.all[table].name()).collect())
+    }
+
     /// The columns of a view's rows.
     ///
     /// # Errors
@@ -323,7 +332,7 @@ impl Circuit {
     /// # Errors
     /// [`Error::UnknownView`].
     pub fn id_types(&self, id: ViewId) -> Result<impl Iterator<Item = &Type>, Error> {
-        Ok(self.view(id)?.shape.id_types.iter())
+        Ok(self.view(id)?.shape.id_types())
     }
 
     /// The rows of a flat view with their ids, in the order of the ids; a streaming view keeps none.

@@ -154,7 +154,7 @@ impl Twig {
             name: limb.name.clone(),
             place: limb.place,
             columns: limb.twig.shape.columns.clone(),
-            id_types: limb.twig.shape.id_types.clone(),
+            id_types: limb.twig.shape.id_types().cloned().collect(),
             branches: limb.twig.branches(),
         };
         self.limbs.iter().map(branch).collect()
