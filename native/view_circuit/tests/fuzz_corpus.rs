@@ -1,6 +1,7 @@
 //! What the fuzzers' committed inputs must hold, without a fuzzer; and inputs near them.
 //!
-//! `VIEW_CIRCUIT_WRITE_SEEDS=1` writes the seeds anew.
+//! `VIEW_CIRCUIT_WRITE_SEEDS=1` writes the seeds anew; `VIEW_CIRCUIT_CHANGES` is by how many times more
+//! inputs near them are tried.
 
 #[path = "../../fuzz/checks/view_batch.rs"]
 mod view_batch;
@@ -25,6 +26,8 @@ fn replay(target: &str, seeds: &[(&str, Vec<u8>)], changes: u64, check: fn(&[u8]
         let outcome = std::panic::catch_unwind(|| check(bytes));
         assert!(outcome.is_ok(), "{what} fails: {:?}", bytes.escape_ascii().to_string());
     };
+    let more = std::env::var("VIEW_CIRCUIT_CHANGES").ok().and_then(|n| n.parse::<u64>().ok());
+    let changes = changes * more.unwrap_or(1);
     let mut random = fastrand::Rng::with_seed(7);
     let mut inputs = 0;
     for file in fs::read_dir(&folder).expect("the corpus is part of the repository") {
