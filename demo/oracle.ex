@@ -3,7 +3,7 @@ defmodule ShapeRouter.Demo.Oracle do
   PostgreSQL's own answer: which rows does each shape hold?
 
   It is asked once per template, with the shapes' values in a table of parameters, not once per
-  shape. All of it happens in one transaction with one snapshot, which can be an exported one.
+  shape (but for those with subqueries). All of it happens in one transaction with one snapshot, which can be an exported one.
   """
 
   alias ShapeRouter.Demo.{Fingerprint, Schema, Server, Template}
@@ -79,24 +79,9 @@ defmodule ShapeRouter.Demo.Oracle do
         end,
         wanted(directory, only),
         for {{template, group}, number} <- groups do
-          file = Path.join(directory, "#{number}")
-          File.write!(file, Enum.map(group, &parameters/1))
-
-          columns =
-            template.types |> Enum.with_index(1) |> Enum.map(fn {t, n} -> ", p#{n} #{t}" end)
-
-          query =
-            select
-            |> String.replace("%TABLE%", template.table)
-            |> String.replace("%CLAUSE%", Template.over_parameters(template))
-
-          """
-          CREATE TEMP TABLE p (shape int#{columns}) ON COMMIT DROP;
-          \\copy p from '#{file}'
-          ANALYZE p;
-          COPY (#{query}) TO STDOUT;
-          DROP TABLE p;
-          """
+          if Template.subquery?(template),
+            do: Enum.map(group, &one(&1, select)),
+            else: all(template, group, select, Path.join(directory, "#{number}"))
         end,
         "COMMIT;\n"
       ]
@@ -106,6 +91,29 @@ defmodule ShapeRouter.Demo.Oracle do
       File.rm_rf!(directory)
     end
   end
+
+  # All shapes of a template at once.
+  defp all(template, group, select, file) do
+    File.write!(file, Enum.map(group, &parameters/1))
+    columns = template.types |> Enum.with_index(1) |> Enum.map(fn {t, n} -> ", p#{n} #{t}" end)
+
+    """
+    CREATE TEMP TABLE p (shape int#{columns}) ON COMMIT DROP;
+    \\copy p from '#{file}'
+    ANALYZE p;
+    COPY (#{query(template.table, select, Template.over_parameters(template))}) TO STDOUT;
+    DROP TABLE p;
+    """
+  end
+
+  # With values of each shape in it, a subquery would be run for every row and shape.
+  defp one(shape, select) do
+    query = query(shape.table, select, "(#{shape.where})")
+    "COPY (WITH p AS (SELECT #{shape.id} AS shape) #{query}) TO STDOUT;\n"
+  end
+
+  defp query(table, select, clause),
+    do: select |> String.replace("%TABLE%", table) |> String.replace("%CLAUSE%", clause)
 
   defp wanted(_directory, :all), do: []
 

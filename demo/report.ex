@@ -1,7 +1,7 @@
 defmodule ShapeRouter.Demo.Report do
   @moduledoc "What a run has to tell."
 
-  alias ShapeRouter.Demo.{Progress, Reader}
+  alias ShapeRouter.Demo.{Progress, Reader, Verify}
 
   @operations ~w(insert update delete rekey upsert truncate unknown)
 
@@ -26,9 +26,16 @@ defmodule ShapeRouter.Demo.Report do
       answers     #{paths(readers)}; to live clients: #{paths(followers)}
       live        #{length(followers)} clients, #{result.joined} of them from the middle on; \
     #{n.(followers |> Enum.map(& &1.reconnects) |> Enum.sum())} reconnected
+      subqueries  #{subqueries(readers)}
       read again  #{n.(read_again)} rows, #{n.(elsewhere)} of them of shapes that do not read the large column\
     #{crash(result.crash, counts)}
     """)
+  end
+
+  defp subqueries(readers) do
+    readers = Verify.with_subqueries(readers)
+    rows = readers |> Enum.map(&map_size(&1.copy.rows)) |> Enum.sum()
+    "#{length(readers)} shapes with #{Progress.number(rows)} rows: #{classes(readers)}"
   end
 
   defp crash(nil, _counts), do: ""

@@ -10,7 +10,7 @@ defmodule ShapeRouter.Demo.Service do
   started it.
   """
 
-  alias ShapeRouter.Demo.{Oracle, Schema, Server, ServiceProcess, Statistics, Tap}
+  alias ShapeRouter.Demo.{Oracle, Schema, Server, Template, ServiceProcess, Statistics, Tap}
   alias ShapeRouter.{Endpoint, ShapeLog, ShapeLogCollector}
   alias ShapeRouter.Source.Postgres
 
@@ -39,6 +39,7 @@ defmodule ShapeRouter.Demo.Service do
           end,
         storage_dir: settings.storage_dir,
         chunk_bytes_threshold: @chunk_bytes,
+        load_rows: Postgres.load_rows(Server.connection(settings.server)),
         read_rows: counted(Postgres.read_rows(Server.connection(settings.server)), rows_read)
       )
 
@@ -125,7 +126,9 @@ defmodule ShapeRouter.Demo.Service do
     tell({:adding, length(settings.shapes)})
     members = :ets.new(:members, [:duplicate_bag])
 
-    Oracle.each_member(settings.server, settings.shapes, [snapshot: snapshot], fn
+    plain = Enum.reject(settings.shapes, &Template.subquery?(&1.template))
+
+    Oracle.each_member(settings.server, plain, [snapshot: snapshot], fn
       {id, key, _fingerprint} -> :ets.insert(members, {id, key})
     end)
 
@@ -139,14 +142,19 @@ defmodule ShapeRouter.Demo.Service do
     end
 
     shapes =
-      for shape <- settings.shapes do
+      for shape <- plain do
         keys = for {_, key} <- :ets.lookup(members, shape.id), do: {shape.table, key}
         held = Stream.map(keys, fn key -> rows |> :ets.lookup(key) |> hd() |> elem(1) end)
         known = if shape.known?, do: [], else: [keys: :unknown]
         {shape.id, {"public." <> shape.table, shape.where}, [rows: held] ++ known}
       end
 
-    ShapeLogCollector.add_shapes(collector, shapes)
+    # The rows of these the collector knows: from now, and then from the WAL, of which it has had nothing yet.
+    with_subqueries =
+      for shape <- settings.shapes -- plain,
+          do: {shape.id, {"public." <> shape.table, shape.where}}
+
+    ShapeLogCollector.add_shapes(collector, shapes ++ with_subqueries)
   end
 
   defp work(service) do

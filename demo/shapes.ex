@@ -33,11 +33,14 @@ defmodule ShapeRouter.Demo.Shapes do
     more = count - mixed
     spread = max(1, div(count, 6 * @of_all_templates))
 
-    mixed = by_weight(narrow(1) ++ broad(), mixed)
+    mixed = by_weight(narrow(1) ++ broad() ++ with_subqueries(), mixed)
 
     # Of each template, the router is not told of one shape which rows it holds. Without the old row, an
     # update concerns every shape of which that is not known, so its log has every update of the table.
-    mixed = for {template, number} <- mixed, do: {template, number != 2}
+    mixed =
+      for {template, number} <- mixed,
+          do: {template, number != 2 or Template.subquery?(template)}
+
     more = for {template, _number} <- by_weight(narrow(spread), more), do: {template, true}
 
     (mixed ++ more)
@@ -158,6 +161,54 @@ defmodule ShapeRouter.Demo.Shapes do
         [between(0, 3), between(50, 500)]
       end),
       events(0.06, nil, [], fn -> [] end)
+    ]
+  end
+
+  # Shapes that rows enter and leave because another table changes. Few values, so that several share a subquery.
+  defp with_subqueries do
+    owner = fn -> between(0, 11) end
+
+    [
+      todos(0.2, "project_id IN (SELECT id FROM projects WHERE owner_id = $1)", ~w(int8), fn ->
+        [owner.()]
+      end),
+      todos(
+        0.15,
+        "project_id IN (SELECT id FROM projects WHERE owner_id = $1) OR user_id = $2",
+        ~w(int8 int8),
+        fn -> [owner.(), between(0, Schema.users() - 1)] end
+      ),
+      todos(
+        0.15,
+        "project_id NOT IN (SELECT id FROM projects WHERE NOT archived AND region <> $1) AND priority = $2",
+        ~w(text int2),
+        fn -> [region(), between(0, 9)] end
+      ),
+      todos(
+        0.1,
+        "status = $1 AND NOT (project_id IN (SELECT id FROM projects WHERE owner_id > $2) OR done)",
+        ~w(text int8),
+        fn -> [status(), between(5, 40)] end
+      ),
+      todos(
+        0.1,
+        "project_id IN (SELECT id FROM projects WHERE owner_id IN " <>
+          "(SELECT owner_id FROM projects WHERE budget > $1 AND archived))",
+        ~w(numeric),
+        fn -> [raw("#{between(9950, 9990)}.5")] end
+      ),
+      projects(0.15, "id IN (SELECT project_id FROM todos WHERE user_id = $1)", ~w(int8), fn ->
+        [between(0, 20)]
+      end),
+      projects(
+        0.1,
+        "archived AND id NOT IN (SELECT project_id FROM todos WHERE priority = $1 AND status = $2)",
+        ~w(int2 text),
+        fn -> [between(0, 9), status()] end
+      ),
+      events(0.15, "todo_id IN (SELECT id FROM todos WHERE user_id < $1)", ~w(int8), fn ->
+        [between(5, 30)]
+      end)
     ]
   end
 

@@ -26,6 +26,10 @@ defmodule ShapeRouter.Demo.Template do
   @spec reads_toasted?(t()) :: boolean()
   def reads_toasted?(%{clause: clause}), do: clause != nil and clause =~ ~r/\bbody\b/
 
+  @doc "Whether it has a subquery: then the collector knows the rows, and PostgreSQL is asked shape by shape."
+  @spec subquery?(t()) :: boolean()
+  def subquery?(%{clause: clause}), do: clause != nil and clause =~ "SELECT"
+
   @doc "A value as COPY reads it."
   @spec text(term()) :: String.t()
   def text({:raw, text}), do: text

@@ -143,7 +143,8 @@ defmodule ShapeRouter.Demo.Verify do
       {filled * 4 < length(readers), "only #{filled} shapes hold any row"},
       {read_again > rows * @most_read_again,
        "#{read_again} of #{rows} rows had to be read again"},
-      {Enum.all?(followers, &(&1.copy.messages == 0)), "no live client read anything"}
+      {Enum.all?(followers, &(&1.copy.messages == 0)), "no live client read anything"},
+      {not moved?(readers), "no row left or entered a shape with a subquery"}
       | crash(result) ++
           for(class <- wanted, do: {operations[class] == nil, "no operation was #{class}"}) ++
           for(
@@ -158,6 +159,16 @@ defmodule ShapeRouter.Demo.Verify do
     |> Enum.filter(&elem(&1, 0))
     |> Enum.map(&elem(&1, 1))
   end
+
+  defp moved?(readers) do
+    moves = for reader <- with_subqueries(readers), do: reader.copy.counts
+    Enum.any?(moves, & &1["delete"]) and Enum.any?(moves, & &1["insert"])
+  end
+
+  @doc "Those of shapes with subqueries."
+  @spec with_subqueries([Reader.t()]) :: [Reader.t()]
+  def with_subqueries(readers),
+    do: Enum.filter(readers, &Template.subquery?(&1.copy.shape.template))
 
   defp crash(%{crash: nil}), do: []
 

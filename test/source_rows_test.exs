@@ -85,8 +85,8 @@ defmodule ShapeRouter.Source.RowsTest do
   } do
     Server.psql!(server, "INSERT INTO #{name} SELECT n, n, 'x' FROM generate_series(1, 2500) n;")
     load = Postgres.load_rows(Server.connection(server))
-    assert {:ok, {xmin, xmax, xip}, rows} = load.(table)
-    assert is_integer(xmin) and xmin <= xmax and is_list(xip)
+    assert {:ok, {xmin, xmax, xip, lsn}, rows} = load.(table)
+    assert is_integer(xmin) and xmin <= xmax and is_list(xip) and lsn > 0
     # What happens from now on is not in it.
     Server.psql!(server, "DELETE FROM #{name} WHERE id > 10;")
     ids = rows |> Enum.map(&String.to_integer(&1["id"])) |> Enum.sort()
@@ -112,7 +112,7 @@ defmodule ShapeRouter.Source.RowsTest do
     assert_receive {^exporter, {:data, {:eol, exported}}}, 10_000
     Server.psql!(server, "DELETE FROM #{name};")
     load = Postgres.load_rows(Server.connection(server), snapshot: exported)
-    assert {:ok, {_, _, _}, rows} = load.(table)
+    assert {:ok, {_, _, _, _}, rows} = load.(table)
     assert Enum.count(rows) == 10
     Port.close(exporter)
     load = Postgres.load_rows(Server.connection(server), snapshot: "'; no")

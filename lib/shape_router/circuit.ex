@@ -74,7 +74,7 @@ defmodule ShapeRouter.Circuit do
   @spec new(keyword()) :: {:ok, t()} | {:error, Error.t()}
   def new(opts) do
     with {:ok, opts} <- Options.merge(opts, tables: [], time_zone: "UTC"),
-         {:ok, tables} <- tables(opts.tables, []),
+         {:ok, tables} <- tables_option(opts.tables, []),
          :ok <- text(:time_zone, opts.time_zone) do
       tables |> Native.circuit_new(opts.time_zone) |> Error.result()
     end
@@ -93,6 +93,8 @@ defmodule ShapeRouter.Circuit do
     * `:params` - the values of `$1`, `$2` ... (default `[]`). A list stands for an array, a map for a JSON
       document
     * `:materialize` - keep the rows of a streaming view too, for `rows/2` (default `false`)
+    * `:values` - `:terms` (default: see "Values"), or `:text`: every value of rows and ids as PostgreSQL's
+      text, as the WAL has it; NULL is `nil`
     * `:ids` - up to how many rows a view may have for all its ids to be told with each change (default 256;
       `:infinity`: however many, at that cost)
 
@@ -101,14 +103,15 @@ defmodule ShapeRouter.Circuit do
   @spec register(t(), view_id(), String.t(), keyword()) ::
           {:ok, ViewUpdate.t()} | {:error, Error.t()}
   def register(circuit, view_id, sql, opts \\ []) do
-    defaults = [format: :flat, params: [], materialize: false, ids: 256]
+    defaults = [format: :flat, params: [], materialize: false, ids: 256, values: :terms]
 
     with {:ok, opts} <- Options.merge(opts, defaults),
          :ok <- text(:sql, sql),
          :ok <- format(opts.format),
          :ok <- materialize(opts.materialize),
-         {:ok, most_ids} <- ids_option(opts.ids) do
-      settings = {opts.format, opts.materialize, most_ids}
+         {:ok, most_ids} <- ids_option(opts.ids),
+         {:ok, as_text} <- values_option(opts.values) do
+      settings = {opts.format, opts.materialize, most_ids, as_text}
 
       circuit
       |> Native.circuit_register(view_id, sql, opts.params, settings)
@@ -192,6 +195,10 @@ defmodule ShapeRouter.Circuit do
   @spec hash(t(), view_id()) :: {:ok, String.t() | nil} | {:error, Error.t()}
   def hash(circuit, view_id), do: view(circuit, view_id, :hash)
 
+  @doc "The names of the tables that a view reads, as `new/1` was given them."
+  @spec tables(t(), view_id()) :: {:ok, [String.t()]} | {:error, Error.t()}
+  def tables(circuit, view_id), do: view(circuit, view_id, :tables)
+
   @doc "The names and types of a view's columns."
   @spec columns(t(), view_id()) ::
           {:ok, [{name :: String.t(), type :: String.t()}]} | {:error, Error.t()}
@@ -204,15 +211,20 @@ defmodule ShapeRouter.Circuit do
     |> Error.result()
   end
 
-  @doc "A table's row with its version; `nil` where there is none of this id."
-  @spec row(t(), IngestBatch.table(), IngestBatch.id()) ::
+  @doc """
+  A table's row with its version; `nil` where there is none of this id. `:values` as for `register/4`.
+  """
+  @spec row(t(), IngestBatch.table(), IngestBatch.id(), values: :terms | :text) ::
           {:ok, %{record: ViewUpdate.row(), version: non_neg_integer()} | nil}
           | {:error, Error.t()}
-  def row(circuit, table, id) do
-    with :dirty <- Native.circuit_row(circuit, table, id) do
-      Native.circuit_row_dirty(circuit, table, id)
+  def row(circuit, table, id, opts \\ []) do
+    with {:ok, opts} <- Options.merge(opts, values: :terms),
+         {:ok, as_text} <- values_option(opts.values) do
+      with :dirty <- Native.circuit_row(circuit, table, id, as_text) do
+        Native.circuit_row_dirty(circuit, table, id, as_text)
+      end
+      |> Error.result()
     end
-    |> Error.result()
   end
 
   @doc "The ids of all views, in the order of their registration."
@@ -222,27 +234,63 @@ defmodule ShapeRouter.Circuit do
   @doc """
   What the circuit is made of: `views`; `rows` in its tables; `nodes`, its operators, shared by views;
   `arrangements`, those of them that are indexes, and the `arranged_rows` in them; `steps` that it made, and
-  the `dirty_steps` of them that went on a dirty scheduler.
+  the `dirty_steps` of them that went on a dirty scheduler; the `mark` of the last `snapshot/3` or `restore/2`.
   """
   @spec stats(t()) :: {:ok, %{atom() => non_neg_integer()}} | {:error, Error.t()}
   def stats(circuit), do: circuit |> Native.circuit_stats() |> Error.result()
+
+  @doc """
+  Writes the circuit into a directory, which is made if it is not there: tables with all rows and versions,
+  and the views as they were registered. It takes the place of what an earlier call wrote there; a crash leaves
+  the old one or the new one. Steps wait until it is written. Options:
+
+    * `:mark` - a number of the caller's, from 0 to 2^64-1 (the LSN up to which the rows are, say), which
+      `stats/1` has as `mark` after `restore/2` (default 0)
+  """
+  @spec snapshot(t(), Path.t(), mark: non_neg_integer()) :: :ok | {:error, Error.t()}
+  def snapshot(circuit, directory, opts \\ []) do
+    with {:ok, opts} <- Options.merge(opts, mark: 0),
+         :ok <- text(:directory, directory),
+         :ok <- mark(opts.mark) do
+      circuit |> Native.circuit_snapshot(directory, opts.mark) |> Error.result()
+    end
+  end
+
+  @doc """
+  The circuit that `snapshot/3` wrote, with all its views. Contents of views are worked out anew, and are
+  those of before, as are their hashes; nothing is told of them. There are no options yet.
+
+  What is damaged is named (`:damaged`), and left as it is.
+  """
+  @spec restore(Path.t(), keyword()) :: {:ok, t()} | {:error, Error.t()}
+  def restore(directory, opts \\ []) do
+    with {:ok, _none} <- Options.merge(opts, []),
+         :ok <- text(:directory, directory) do
+      directory |> Native.circuit_restore() |> Error.result()
+    end
+  end
+
+  defp mark(mark) when is_integer(mark) and mark in 0..0xFFFF_FFFF_FFFF_FFFF, do: :ok
+
+  defp mark(other),
+    do: Error.argument("mark is not an integer from 0 to 2^64-1: #{inspect(other)}")
 
   @doc "Frees what the circuit holds. Whoever still uses it is told `:closed`."
   @spec close(t()) :: :ok
   def close(circuit), do: Native.circuit_close(circuit)
 
-  defp tables([], done), do: {:ok, Enum.reverse(done)}
+  defp tables_option([], done), do: {:ok, Enum.reverse(done)}
 
-  defp tables([{name, opts} | rest], done) do
+  defp tables_option([{name, opts} | rest], done) do
     with {:ok, name} <- table_name(name),
          {:ok, opts} <- in_table(name, Options.merge(opts, columns: nil, primary_key: [])),
          {:ok, columns} <- in_table(name, columns_option(opts.columns)),
          {:ok, primary_key} <- in_table(name, Columns.names(opts.primary_key)) do
-      tables(rest, [{name, columns, primary_key} | done])
+      tables_option(rest, [{name, columns, primary_key} | done])
     end
   end
 
-  defp tables(other, _done),
+  defp tables_option(other, _done),
     do: Error.argument("tables is not a list of {name, options}: #{inspect(other, limit: 5)}")
 
   defp table_name(name) when is_binary(name) do
@@ -279,6 +327,12 @@ defmodule ShapeRouter.Circuit do
 
   defp materialize(other),
     do: Error.argument("materialize is neither true nor false: #{inspect(other)}")
+
+  defp values_option(:terms), do: {:ok, false}
+  defp values_option(:text), do: {:ok, true}
+
+  defp values_option(other),
+    do: Error.argument("values is neither :terms nor :text: #{inspect(other)}")
 
   defp ids_option(:infinity), do: {:ok, nil}
   defp ids_option(most) when is_integer(most) and most in 0..0xFFFF_FFFF, do: {:ok, most}

@@ -40,6 +40,13 @@ defmodule ShapeRouter.ShapeLogCollector do
   strictly ascend within a shape; positions within a transaction are even numbers, because a row that
   gets another key is two entries of a log.
 
+  ## Shapes with subqueries
+
+  `add_shape(collector, 1, {"todos", "project_id IN (SELECT id FROM projects WHERE owner_id = 5)"})`: such a shape
+  is a view of a `ShapeRouter.Circuit` that the collector owns, with all rows of the tables that it uses, which come by
+  `:load_rows`. Entries of its log are the view's changes: `:insert`, `:update` with the whole row, `:delete`.
+  `docs/serving.md` says what holds for tables, restarts and errors.
+
   ## Rows that the WAL does not carry whole
 
   A row that enters a shape without a large column that did not change (`{:insert, missing: [column]}`), or
@@ -60,7 +67,17 @@ defmodule ShapeRouter.ShapeLogCollector do
 
   require Logger
 
-  alias ShapeRouter.Collector.{Added, Directory, LogStore, Missing, Tables, Transaction, Waiters}
+  alias ShapeRouter.Collector.{
+    Added,
+    Directory,
+    LogStore,
+    Missing,
+    Tables,
+    Transaction,
+    Views,
+    Waiters
+  }
+
   alias ShapeRouter.{Error, Options, ShapeLog, Source}
 
   @type table :: String.t() | {String.t(), String.t()}
@@ -75,7 +92,8 @@ defmodule ShapeRouter.ShapeLogCollector do
     tenant: "default",
     name: nil,
     storage_dir: nil,
-    read_rows: :source
+    read_rows: :source,
+    load_rows: :source
   ]
 
   # How often what the routers wrote is made durable in their own directories too.
@@ -102,6 +120,8 @@ defmodule ShapeRouter.ShapeLogCollector do
     * `:compaction_period` - milliseconds between looks for what can be compacted (default 600,000)
     * `:keep_complete_chunks` - the newest chunks of a shape that are never compacted (default 2)
     * `:gzip` - whether chunks are also kept compressed (default `false`)
+    * `:load_rows` - `fn {schema, table} -> {:ok, snapshot, rows} | {:error, reason}`: all rows of a table, for shapes
+      with subqueries; or `:source` (default): those of the source, once it is known
     * `:read_rows` - see above: a function, `nil`, or `:source` (default): that of the source, where there is one
   """
   @spec start_link(keyword()) :: GenServer.on_start() | {:error, Error.t()}
@@ -112,12 +132,14 @@ defmodule ShapeRouter.ShapeLogCollector do
   end
 
   @doc """
-  Adds a shape: `{table, where}`, with the options of `ShapeRouter.add_shape/5` and
+  Adds a shape: `{table, where}`, with the options of `ShapeRouter.add_shape/5` (with a subquery in the clause only
+  `:params` and `:descriptor`) and
 
     * `:keys` - of the rows that it holds, as for `ShapeRouter.add_shape/5`
     * `:rows` - the rows themselves, as maps: an enumerable, of which nothing is kept in memory. They become
       what is served before the first entry of the log. `:keys` are theirs then; with `keys: :unknown` the
       router is not told which they are
+    * `:params` - the values of `$1`, `$2` ...
     * `:descriptor` - any term, kept with the shape; see `shape/2`
   """
   @spec add_shape(GenServer.server(), ShapeRouter.id(), {table(), String.t() | nil}, keyword()) ::
@@ -237,13 +259,14 @@ defmodule ShapeRouter.ShapeLogCollector do
     with {:ok, store, tables} <- open(opts, @unlock_tries),
          shapes = Directory.new(),
          waiters = Waiters.new(),
-         {:ok, tables} <- restore(store, tables, shapes) do
+         {:ok, tables, views} <- restore(store, tables, shapes, opts) do
       true = :ets.insert(shapes, {:waiters, waiters})
       if store, do: Process.send_after(self(), :sync, @sync_ms)
 
       {:ok,
        %{
          tables: tables,
+         views: views,
          store: store,
          shapes: shapes,
          waiters: waiters,
@@ -291,24 +314,35 @@ defmodule ShapeRouter.ShapeLogCollector do
   defp open_store(%{storage_dir: nil}), do: {:ok, nil, []}
   defp open_store(opts), do: LogStore.open(opts)
 
-  defp restore(nil, tables, _shapes), do: {:ok, tables}
+  defp restore(nil, tables, _shapes, opts),
+    do: {:ok, tables, Views.new(opts.tables, tables, nil, opts.load_rows)}
 
-  defp restore(store, tables, shapes) do
-    with {:ok, logs, begun} <- LogStore.logs(store),
-         :ok <- known_tables(logs, tables) do
-      tables = reconcile(store, tables, logs, begun)
-
+  defp restore(store, tables, shapes, opts) do
+    with {:ok, all, begun} <- LogStore.logs(store),
+         :ok <- known_tables(all, tables),
+         {own, all} = Enum.split_with(all, fn {_, stored} -> is_map_key(stored, :circuit) end),
+         {viewed, logs} = Enum.split_with(all, fn {_, stored} -> is_map_key(stored, :view) end),
+         tables = reconcile(store, tables, logs, begun),
+         views = Views.new(opts.tables, tables, store, opts.load_rows),
+         {:ok, views, dropped} <- Views.restore(views, own, viewed) do
       live =
         for {_, table} <- tables,
             id <- ShapeRouter.shapes(table.router),
             into: MapSet.new(),
             do: id
 
-      for {id, stored} <- logs, id in live do
+      for {id, stored} <- logs ++ viewed, id in live or Views.has?(views, id) do
         Directory.put(shapes, shape(id, stored, tables[stored.table], store))
       end
 
-      {:ok, tables}
+      for {id, error} <- dropped do
+        log_dropped(id, error)
+        :ok = LogStore.remove(store, id)
+      end
+
+      # What it does not need any more is gone for good.
+      if own != [] or dropped != [], do: :ok = LogStore.keep(store, [])
+      {:ok, tables, views}
     end
   end
 
@@ -321,6 +355,10 @@ defmodule ShapeRouter.ShapeLogCollector do
         message = "shape #{id} is of #{Tables.text(stored.table)}, which is not among the tables"
         {:error, %Error{code: :mismatch, message: message}}
     end
+  end
+
+  defp log_dropped(id, error) do
+    Logger.error("shape #{id} is removed, and clients begin anew: #{Exception.message(error)}")
   end
 
   # A crash came between a log and its shape: nobody was told of the two.
@@ -347,6 +385,7 @@ defmodule ShapeRouter.ShapeLogCollector do
 
   defp shape(id, stored, table, store) do
     stored
+    |> Map.delete(:view)
     |> Map.merge(%{id: id, schema: table.schema})
     |> Map.put(:log, store && ShapeLog.of_store(store, id, stored.handle))
   end
@@ -354,10 +393,19 @@ defmodule ShapeRouter.ShapeLogCollector do
   @impl GenServer
   def handle_call({:add_shapes, shapes}, _from, state) do
     with {:ok, shapes} <- Added.read(shapes, state.tables, state.shapes),
-         {:ok, state} <- add(state, shapes) do
-      {:reply, :ok, state}
+         {:ok, state} <- standing(state),
+         {:ok, views, rows} <- Views.add(state.views, Added.views(shapes)) do
+      case add(state, Added.put_rows(shapes, rows)) do
+        {:ok, state} ->
+          {:reply, :ok, %{state | views: views}}
+
+        {:error, error} ->
+          views = Views.remove(views, Map.keys(rows))
+          {:reply, {:error, error}, %{state | views: views}}
+      end
     else
       {:error, error} -> {:reply, {:error, error}, state}
+      {:error, error, views} -> {:reply, {:error, error}, %{state | views: views}}
     end
   end
 
@@ -392,6 +440,7 @@ defmodule ShapeRouter.ShapeLogCollector do
     case take(state, transaction, {:reply, from}) do
       {:ok, state} -> {:noreply, state}
       {:error, error} -> {:reply, {:error, error}, state}
+      {:behind, error, views} -> {:reply, {:error, error}, %{state | views: views}}
     end
   end
 
@@ -404,6 +453,7 @@ defmodule ShapeRouter.ShapeLogCollector do
       {:noreply, state}
     else
       {:error, error} -> {:stop, error, state}
+      {:behind, error, _views} -> {:stop, error, state}
     end
   end
 
@@ -413,7 +463,12 @@ defmodule ShapeRouter.ShapeLogCollector do
   def handle_info({:shape_router_source, _source, {:stopped, error}}, state) when error != nil,
     do: {:stop, {:source_stopped, error}, state}
 
-  def handle_info({:shape_router_source, _source, _event}, state), do: {:noreply, state}
+  def handle_info({:shape_router_source, source, _event}, state) do
+    case reading_from(state, source) do
+      {:ok, state} -> {:noreply, state}
+      {:error, error} -> {:stop, error, state}
+    end
+  end
 
   def handle_info({:shape_log, {:durable, lsn}}, state), do: {:noreply, settle(state, lsn)}
 
@@ -503,16 +558,25 @@ defmodule ShapeRouter.ShapeLogCollector do
   end
 
   defp remove(state, shape) do
-    removed = ShapeRouter.remove_shape(state.tables[shape.table].router, shape.id)
+    view? = Views.has?(state.views, shape.id)
+
+    removed =
+      if view?,
+        do: :ok,
+        else: ShapeRouter.remove_shape(state.tables[shape.table].router, shape.id)
 
     if removed == :ok do
-      state = forget(state, shape.id)
-      Directory.delete(state.shapes, shape)
-      Waiters.tell(state.waiters, shape.id, :removed)
-      {:reply, :ok, %{state | subscribers: Map.delete(state.subscribers, shape.id)}}
+      state = if view?, do: %{state | views: Views.remove(state.views, [shape.id])}, else: state
+      {:reply, :ok, state |> forget(shape.id) |> gone(shape)}
     else
       {:reply, removed, state}
     end
+  end
+
+  defp gone(state, shape) do
+    Directory.delete(state.shapes, shape)
+    Waiters.tell(state.waiters, shape.id, :removed)
+    %{state | subscribers: Map.delete(state.subscribers, shape.id)}
   end
 
   defp forget(%{store: nil} = state, _id), do: state
@@ -535,12 +599,30 @@ defmodule ShapeRouter.ShapeLogCollector do
 
   # What the WAL leaves out is read from where it comes from.
   defp reading_from(%{read_rows: :source} = state, source) do
-    {:ok, %{state | read_rows: Source.Postgres.read_rows(source)}}
+    if Source.Postgres.source?(source),
+      do: reading_from(%{state | read_rows: Source.Postgres.read_rows(source)}, source),
+      else: {:ok, state}
+  catch
+    :exit, reason -> {:error, {:source_stopped, reason}}
+  end
+
+  defp reading_from(%{views: %{load_rows: :source}} = state, source) do
+    if Source.Postgres.source?(source),
+      do: {:ok, put_in(state.views.load_rows, Source.Postgres.load_rows(source))},
+      else: {:ok, state}
   catch
     :exit, reason -> {:error, {:source_stopped, reason}}
   end
 
   defp reading_from(state, _source), do: {:ok, state}
+
+  # The circuit, made anew where the last transaction did not come to the logs.
+  defp standing(%{views: %{ahead?: false}} = state), do: {:ok, state}
+
+  defp standing(state) do
+    state = keep(state)
+    with {:ok, views} <- Views.stand(state.views), do: {:ok, %{state | views: views}}
+  end
 
   defp take(%{handled: handled} = state, %{lsn: lsn} = transaction, whose) when lsn <= handled do
     # PostgreSQL, or the host, sends again what it was not told to be handled.
@@ -551,18 +633,50 @@ defmodule ShapeRouter.ShapeLogCollector do
 
   defp take(state, transaction, whose) do
     with {:ok, routed} <- Transaction.route(state.tables, transaction),
-         {:ok, routed} <- Missing.complete(routed, state.read_rows) do
-      if Transaction.last?(transaction),
-        do: commit(state, transaction, routed, whose),
-        else: fragment(state, transaction, routed, whose)
+         {:ok, routed} <- Missing.complete(routed, state.read_rows),
+         {:ok, state} <- standing(state) do
+      # Who keeps no logs is told that a table was altered, and goes on.
+      {routed, altered} = if state.store, do: Transaction.altered(routed), else: {routed, []}
+
+      with {:ok, views, done} <- Views.take(state.views, transaction),
+           {:ok, after_it} <- taken(%{state | views: views}, transaction, routed, done, whose) do
+        {:ok, drop(after_it, Enum.uniq_by(altered ++ done.dropped, &elem(&1, 0)))}
+      else
+        # The circuit may have what the logs have not.
+        {:error, error} -> {:behind, error, Views.ahead(state.views)}
+      end
     end
+  end
+
+  # Its answers are of the routers, of the views, and what is logged for the collector itself.
+  defp taken(state, transaction, routed, done, whose) do
+    routed = %{tables: routed, told: routed ++ done.told, own: done.own}
+
+    if Transaction.last?(transaction),
+      do: commit(state, transaction, routed, whose),
+      else: fragment(state, transaction, routed, whose)
+  end
+
+  # Shapes that cannot be told right any more: clients begin anew, and hear why when they ask.
+  defp drop(state, []), do: state
+
+  defp drop(state, dropped) do
+    Enum.reduce(dropped, state, fn {id, error}, state ->
+      log_dropped(id, error)
+      {:ok, shape} = Directory.get(state.shapes, id)
+      # Of a view it is done already.
+      _ = ShapeRouter.remove_shape(state.tables[shape.table].router, id)
+      if state.store, do: :ok = LogStore.remove(state.store, id)
+      gone(state, shape)
+    end)
+    |> then(&if state.store, do: keep(&1), else: &1)
   end
 
   # Nothing is kept, so nothing has to wait.
   defp fragment(%{store: nil} = state, transaction, routed, whose) do
     open = opened(state.open, transaction)
-    touched = Enum.into(routed, open.tables, fn {table, _} -> table.name end)
-    tell(state, entries(state, routed, transaction))
+    touched = touched(open, routed)
+    tell(state, entries(state, routed.told, transaction))
     done(whose, nil)
     {:ok, %{state | open: %{open | tables: touched}}}
   end
@@ -573,16 +687,20 @@ defmodule ShapeRouter.ShapeLogCollector do
 
       open = %{
         open
-        | tables: Enum.into(routed, open.tables, fn {table, _} -> table.name end),
-          ids: MapSet.union(open.ids, Transaction.ids(routed)),
-          entries: merge(open.entries, entries(state, routed, transaction)),
-          appended?: open.appended? or Transaction.any?(routed)
+        | tables: touched(open, routed),
+          ids: MapSet.union(open.ids, Transaction.ids(routed.told)),
+          entries: merge(open.entries, entries(state, routed.told, transaction)),
+          appended?: open.appended? or Transaction.any?(routed.told ++ routed.own)
       }
 
       done(whose, nil)
       {:ok, %{state | open: open}}
     end
   end
+
+  # The tables whose routers have something of it staged.
+  defp touched(open, routed),
+    do: Enum.into(routed.tables, open.tables, fn {table, _} -> table.name end)
 
   # The transaction that fragments came of. One that starts over is another.
   defp opened(%{lsn: lsn} = open, %{lsn: lsn} = transaction) do
@@ -594,19 +712,20 @@ defmodule ShapeRouter.ShapeLogCollector do
 
   defp commit(state, transaction, routed, whose) do
     open = opened(state.open, transaction)
-    touched = Enum.into(routed, open.tables, fn {table, _} -> table.name end)
+    touched = touched(open, routed)
 
     with :ok <- acknowledge(state, touched, transaction.lsn),
          records = if(state.store, do: Tables.records(state.tables), else: []),
-         something? = open.appended? or records != [] or Transaction.any?(routed),
+         something? =
+           open.appended? or records != [] or Transaction.any?(routed.told ++ routed.own),
          :ok <- if(something?, do: append(state, transaction, routed, records), else: :ok) do
       item = %{
         lsn: transaction.lsn,
         # What changes nothing waits for those before it only.
         after: if(something?, do: transaction.lsn, else: 0),
         records: records,
-        entries: merge(open.entries, entries(state, routed, transaction)),
-        ids: MapSet.union(open.ids, Transaction.ids(routed)),
+        entries: merge(open.entries, entries(state, routed.told, transaction)),
+        ids: MapSet.union(open.ids, Transaction.ids(routed.told)),
         whose: whose
       }
 
@@ -631,7 +750,7 @@ defmodule ShapeRouter.ShapeLogCollector do
     place = {transaction.lsn, Transaction.fragment(transaction), Transaction.last?(transaction)}
 
     # Nothing is taken that the store has: `take/3` sees to that.
-    with :replay <- LogStore.append(state.store, place, routed, records) do
+    with :replay <- LogStore.append(state.store, place, routed.told ++ routed.own, records) do
       message = "the logs have the transaction #{transaction.lsn} already"
       {:error, %Error{code: :stale_transaction, message: message}}
     end

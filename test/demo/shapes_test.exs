@@ -23,7 +23,9 @@ defmodule ShapeRouter.Demo.ShapesTest do
   end
 
   test "every clause compiles with the columns of its table" do
-    for shape <- Shapes.make(300, 3), shape.where != nil do
+    for shape <- Shapes.make(300, 3),
+        shape.where != nil,
+        not Template.subquery?(shape.template) do
       assert {:ok, _} =
                ShapeRouter.Predicate.compile(shape.where, columns: Schema.columns(shape.table))
     end

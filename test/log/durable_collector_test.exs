@@ -198,6 +198,30 @@ defmodule ShapeRouter.DurableCollectorTest do
     assert_receive {:shape_router, 1, [%{op: :insert}, %{op: :insert}, %{op: :delete}]}
   end
 
+  test "shapes of a table that was altered are removed, and delivery goes on", %{tmp_dir: dir} do
+    collector = start(dir)
+    :ok = ShapeLogCollector.add_shape(collector, 1, {"todos", "user_id = 5"}, keys: [])
+    assert :ok = commit(collector, 100, [relation(20), insert(1, 5)])
+
+    ExUnit.CaptureLog.capture_log(fn ->
+      assert :ok = commit(collector, 200, [relation(25), insert(2, 5)])
+    end)
+
+    assert ShapeLogCollector.shapes(collector) == []
+    assert {:error, %Error{code: :unknown_shape}} = ShapeLogCollector.shape(collector, 1)
+    assert :ok = commit(collector, 300, [insert(3, 5)])
+    :ok = stop_supervised(ShapeLogCollector)
+    assert start(dir) |> ShapeLogCollector.shapes() == []
+  end
+
+  defp relation(type_oid) do
+    columns =
+      for {name, oid} <- [{"id", 20}, {"user_id", type_oid}, {"title", 25}],
+          do: %{name: name, type_oid: oid, typmod: -1, key?: name == "id"}
+
+    %ShapeRouter.Changes.Relation{id: 9, schema: "public", table: "todos", columns: columns}
+  end
+
   test "a row without its large column is read before it is logged", %{tmp_dir: dir} do
     test = self()
 

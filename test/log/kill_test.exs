@@ -19,7 +19,7 @@ defmodule ShapeRouter.KillTest do
 
     {handles, last} =
       Enum.reduce(1..@cycles, {%{}, 0}, fn cycle, {handles, before} ->
-        live_and_die(storage, notes, Enum.random(0..600))
+        live_and_die(storage, notes, Enum.random(0..40))
         {handles, n} = check(storage, notes, handles, cycle)
         assert n >= before
         {handles, n}
@@ -33,7 +33,8 @@ defmodule ShapeRouter.KillTest do
     assert Enum.count(lines, &String.starts_with?(&1, "removed")) > 0
   end
 
-  defp live_and_die(storage, notes, milliseconds) do
+  # It is killed at any moment after so many notes of what it did, however fast it is.
+  defp live_and_die(storage, notes, more) do
     code = "ShapeRouter.KillChild.main(#{inspect(storage)}, #{inspect(notes)})"
 
     port =
@@ -52,7 +53,8 @@ defmodule ShapeRouter.KillTest do
       60_000 -> flunk("the child did not start")
     end
 
-    Process.sleep(milliseconds)
+    await_notes(notes, size(notes) + more * byte_size("ack 1000\n"), 30_000)
+    Process.sleep(Enum.random(0..20))
     {_, 0} = System.cmd("kill", ["-9", "#{pid}"])
 
     receive do
@@ -61,6 +63,21 @@ defmodule ShapeRouter.KillTest do
       {^port, {:data, {_, line}}} -> flunk("the child says: #{line}")
     after
       10_000 -> flunk("the child was not killed")
+    end
+  end
+
+  defp await_notes(notes, bytes, tries) do
+    cond do
+      size(notes) >= bytes -> :ok
+      tries == 0 -> flunk("the child does nothing")
+      true -> Process.sleep(2) && await_notes(notes, bytes, tries - 1)
+    end
+  end
+
+  defp size(file) do
+    case File.stat(file) do
+      {:ok, %{size: size}} -> size
+      {:error, :enoent} -> 0
     end
   end
 

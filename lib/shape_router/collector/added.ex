@@ -2,21 +2,22 @@ defmodule ShapeRouter.Collector.Added do
   @moduledoc false
   # Shapes that are to be added, as they are asked for -> as logs and routers take them.
 
-  alias ShapeRouter.Collector.{Directory, LogStore, Tables}
+  alias ShapeRouter.Collector.{CircuitTables, Directory, LogStore, Tables, Views}
   alias ShapeRouter.Error
 
   # So many files of rows are open at once, and made durable together.
   @together 200
 
   @enforce_keys [:id, :table, :stored, :rows, :opts]
-  defstruct [:id, :table, :stored, :rows, :opts]
+  defstruct [:id, :table, :stored, :rows, :opts, view?: false]
 
   @type t :: %__MODULE__{
           id: ShapeRouter.id(),
           table: Tables.t(),
           stored: LogStore.stored(),
           rows: Enumerable.t() | nil,
-          opts: keyword()
+          opts: keyword(),
+          view?: boolean()
         }
 
   @doc "Checks what needs no router; ids must be free, and each come once."
@@ -26,8 +27,11 @@ defmodule ShapeRouter.Collector.Added do
     Enum.reduce_while(shapes, {:ok, [], MapSet.new()}, fn shape, {:ok, done, ids} ->
       with {:ok, id, table, where, opts} <- parts(shape),
            :ok <- free(directory, ids, id),
-           {:ok, table} <- table(tables, table) do
-        {:cont, {:ok, [new(id, table, where, opts) | done], MapSet.put(ids, id)}}
+           {:ok, table} <- table(tables, table),
+           {:ok, subquery?} <- Views.subquery?(where),
+           shape = new(id, table, where, opts),
+           {:ok, shape} <- if(subquery?, do: view(shape), else: {:ok, shape}) do
+        {:cont, {:ok, [shape | done], MapSet.put(ids, id)}}
       else
         {:error, error} -> {:halt, {:error, error}}
       end
@@ -63,6 +67,33 @@ defmodule ShapeRouter.Collector.Added do
 
     %__MODULE__{id: id, table: table, stored: stored, rows: rows, opts: opts}
   end
+
+  # Its rows are those of the circuit.
+  defp view(shape) do
+    {params, rest} = Keyword.pop(shape.opts, :params, [])
+
+    if rest == [] and shape.rows == nil do
+      {:ok, %{shape | view?: true, stored: Map.put(shape.stored, :view, %{params: params})}}
+    else
+      names = Keyword.keys(rest) ++ if(shape.rows, do: [:rows], else: [])
+
+      Error.argument(
+        "shape #{shape.id} has a subquery: the collector knows its rows, and takes no #{inspect(names)}"
+      )
+    end
+  end
+
+  @doc "Those that are views, as `ShapeRouter.Collector.Views` takes them."
+  @spec views([t()]) :: [tuple()]
+  def views(shapes) do
+    for %{view?: true} = shape <- shapes,
+        do: {shape.id, shape.table.name, shape.stored.where, shape.stored.view.params}
+  end
+
+  @doc "With the rows that the views hold."
+  @spec put_rows([t()], %{ShapeRouter.id() => [map()]}) :: [t()]
+  def put_rows(shapes, rows),
+    do: Enum.map(shapes, &if(&1.view?, do: %{&1 | rows: Map.fetch!(rows, &1.id)}, else: &1))
 
   @doc "Writes the rows of those that have some (without a store, nowhere); what they hold is known then."
   @spec write_rows(LogStore.t() | nil, [t()]) :: {:ok, [t()]} | {:error, Error.t()}
@@ -112,6 +143,7 @@ defmodule ShapeRouter.Collector.Added do
   @spec to_routers([t()]) :: :ok | {:error, Error.t()}
   def to_routers(shapes) do
     shapes
+    |> Enum.reject(& &1.view?)
     |> Enum.group_by(& &1.table)
     |> Enum.reduce_while([], fn {table, shapes}, done ->
       case ShapeRouter.add_shapes(
@@ -143,6 +175,16 @@ defmodule ShapeRouter.Collector.Added do
   end
 
   defp free(directory, ids, id) do
+    with :ok <- not_own(id), do: free_id(directory, ids, id)
+  end
+
+  defp not_own(id) do
+    if id >= CircuitTables.own_ids(),
+      do: Error.argument("ids from #{CircuitTables.own_ids()} on are the collector's own: #{id}"),
+      else: :ok
+  end
+
+  defp free_id(directory, ids, id) do
     if id in ids or Directory.get(directory, id) != :error,
       do: {:error, %Error{code: :duplicate_shape, message: "shape #{id} exists already"}},
       else: :ok

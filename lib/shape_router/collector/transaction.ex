@@ -37,14 +37,37 @@ defmodule ShapeRouter.Collector.Transaction do
     end)
   end
 
-  # Ascending over all fragments. Every second number: a row that gets another key is two entries.
-  defp position(fragment, index), do: Bitwise.bsl(fragment, 32) + 2 * index
+  @doc "Ascending over all fragments. Every second number: a row that gets another key is two entries."
+  @spec position(non_neg_integer(), non_neg_integer()) :: non_neg_integer()
+  def position(fragment, index), do: Bitwise.bsl(fragment, 32) + 2 * index
 
   defp answered([], []), do: []
   defp answered([_ | changes], [[] | answers]), do: answered(changes, answers)
 
   defp answered([{position, change} | changes], [answer | answers]),
     do: [{position, change, answer} | answered(changes, answers)]
+
+  @doc """
+  The answers to changes of rows, and the shapes that a change of their table concerns, each with why: no entry
+  of a log could tell it.
+  """
+  @spec altered(routed()) :: {routed(), [{ShapeRouter.id(), ShapeRouter.Error.t()}]}
+  def altered(routed) do
+    if Enum.any?(routed, fn {_, answered} -> Enum.any?(answered, &definition?/1) end),
+      do: Enum.map_reduce(routed, [], &altered/2),
+      else: {routed, []}
+  end
+
+  defp altered({table, answered}, concerned) do
+    {definitions, answered} = Enum.split_with(answered, &definition?/1)
+    message = "#{Tables.text(table.name)} was altered"
+    error = %ShapeRouter.Error{code: :mismatch, message: message}
+    ids = for {_, _, answer} <- definitions, {id, _op} <- answer, uniq: true, do: id
+    {{table, answered}, Enum.map(ids, &{&1, error}) ++ concerned}
+  end
+
+  defp definition?({_position, change, _answer}),
+    do: match?(%{columns: columns, id: _} when is_list(columns), change)
 
   @doc "The entries of these shapes, by shape, the newest first."
   @spec entries(routed(), non_neg_integer(), (ShapeRouter.id() -> boolean())) :: %{
@@ -83,7 +106,9 @@ defmodule ShapeRouter.Collector.Transaction do
   @spec fragment(map()) :: non_neg_integer()
   def fragment(transaction), do: Map.get(transaction, :fragment) || 0
 
-  defp relation(%Relation{schema: schema, table: table}), do: {schema, table}
-  defp relation(%{relation: relation}), do: relation
-  defp relation(%{schema: schema, table: table}), do: {schema, table}
+  @doc "The table that a change is of."
+  @spec relation(map()) :: Tables.name()
+  def relation(%Relation{schema: schema, table: table}), do: {schema, table}
+  def relation(%{relation: relation}), do: relation
+  def relation(%{schema: schema, table: table}), do: {schema, table}
 end

@@ -175,9 +175,9 @@ defmodule ShapeRouter.Source.Postgres do
   as an exported snapshot shows them, while that lasts (see `:export_snapshot`).
 
       load_rows = ShapeRouter.Source.Postgres.load_rows(source)
-      {:ok, {xmin, xmax, xip}, rows} = load_rows.({"public", "todos"})
+      {:ok, {xmin, xmax, xip, lsn}, rows} = load_rows.({"public", "todos"})
 
-  `rows` are read while they are taken, over a connection of their own. Where that is lost, taking them
+  What `pg_current_snapshot()` says of it comes with an LSN that everything it shows lies before. `rows` are read while they are taken, over a connection of their own. Where that is lost, taking them
   raises a `ShapeRouter.Error`.
   """
   @spec load_rows(GenServer.server() | keyword(), snapshot: String.t()) :: load_rows()
@@ -191,6 +191,14 @@ defmodule ShapeRouter.Source.Postgres do
 
     &Rows.load(connection, &1, snapshot)
   end
+
+  @doc false
+  # Others may send what a source sends.
+  @spec source?(term()) :: boolean()
+  def source?(pid) when is_pid(pid) and node(pid) == node(),
+    do: :proc_lib.translate_initial_call(pid) == {__MODULE__, :init, 1}
+
+  def source?(_other), do: false
 
   defp reading!(opts) do
     {timeout_ms, opts} =

@@ -41,7 +41,8 @@ defmodule ShapeRouter.Source.Rows do
   connection of their own that ends with them; where that is lost, taking them raises.
   """
   @spec load(map(), table(), String.t() | nil) ::
-          {:ok, {non_neg_integer(), non_neg_integer(), [non_neg_integer()]}, Enumerable.t()}
+          {:ok, {non_neg_integer(), non_neg_integer(), [non_neg_integer()], non_neg_integer()},
+           Enumerable.t()}
           | {:error, Error.t()}
   def load(connection, table, snapshot) do
     with {:ok, shown, scan} <- Error.result(Native.scan_begin(connection, table, snapshot)) do

@@ -179,7 +179,9 @@ fn a_scan_shows_one_snapshot_and_says_which() {
     let xid =
         sql("scan", "BEGIN; INSERT INTO t VALUES (5000, 'later'); SELECT txid_current(); COMMIT");
     let xid: u64 = xid.parse().unwrap();
-    let Snapshot { xmin, xmax, xip } = scan.snapshot().clone();
+    let Snapshot { xmin, xmax, xip, lsn } = scan.snapshot().clone();
+    let now: pg_wal::Lsn = sql("scan", "SELECT pg_current_wal_insert_lsn()").parse().unwrap();
+    assert!(lsn.0 > 0 && lsn < now);
     assert!(xmin <= xmax && xid >= xmax && xip.iter().all(|&x| x >= xmin && x < xmax));
     let (mut ids, mut portions) = (Vec::new(), 0);
     loop {

@@ -67,6 +67,16 @@ pub use compiler::{Compiler, MAX_CLAUSE_BYTES, MAX_DEPTH, MAX_NODES, Options, Pa
 pub use error::{Error, EvalError, Raise};
 pub use expression::{Analysed, Expression};
 pub use owned::Owned;
+/// Whether a clause has subqueries. One that passes is a single expression, so that it may stand behind the WHERE
+/// of any query.
+///
+/// # Errors
+/// It is no clause, or has what is not supported in one.
+pub fn has_subquery(clause: &str) -> Result<bool, Error> {
+    let depth = parse::check(clause)?;
+    compiler::on_big_stack(depth, || parse::has_subquery(clause))
+}
+
 /// A subquery's text in one form, whatever the spacing, comments and case of words.
 ///
 /// # Errors

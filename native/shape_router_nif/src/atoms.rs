@@ -7,7 +7,7 @@ rustler::atoms! {
     // a change
     op, new_record, old_record, pk, old_key, changed_columns, record, relation, key,
     insert, update, delete, truncate,
-    id, schema, table, columns, name, type_oid, typmod, key_question = "key?", replica_identity,
+    id, schema, table, columns, tables, name, type_oid, typmod, key_question = "key?", replica_identity,
     // an answer
     rekey, upsert, delete_if_present, unknown, missing,
     // what subqueries select
@@ -39,5 +39,5 @@ rustler::atoms! {
     // circuits
     create, flat, tree, streaming, created, updated, deleted, event, version,
     view_update = "Elixir.ShapeRouter.ViewUpdate", view_id, format, hash, ids, records, rows,
-    views, nodes, arrangements, arranged_rows, steps, dirty_steps,
+    views, nodes, arrangements, arranged_rows, steps, dirty_steps, mark,
 }

@@ -23,6 +23,7 @@ pub(crate) struct RowWriter<'a, 'v> {
     names: Vec<Term<'a>>,
     types: &'v [Type],
     id_types: &'v [Type],
+    as_text: bool,
     values: Vec<Term<'a>>,
 }
 
@@ -38,12 +39,17 @@ impl<'a, 'v> RowWriter<'a, 'v> {
         id_types: &'v [Type],
     ) -> Self {
         let names = names.map(|name| text(env, name)).collect();
-        Self { env, arena: Bump::new(), names, types, id_types, values: Vec::new() }
+        Self { env, arena: Bump::new(), names, types, id_types, as_text: false, values: Vec::new() }
     }
 
     pub fn of(env: Env<'a>, info: &'v ViewInfo) -> Self {
         let names = info.columns.iter().map(String::as_str);
-        Self::new(env, names, &info.types, &info.id_types)
+        Self::new(env, names, &info.types, &info.id_types).as_text(info.telling.as_text)
+    }
+
+    /// Whether every value is told as PostgreSQL's text.
+    pub fn as_text(self, as_text: bool) -> Self {
+        Self { as_text, ..self }
     }
 
     /// A map by the columns' names.
@@ -51,7 +57,7 @@ impl<'a, 'v> RowWriter<'a, 'v> {
         self.arena.reset();
         self.values.clear();
         for (value, ty) in row.iter().zip(self.types) {
-            self.values.push(term(self.env, value, ty, &self.arena));
+            self.values.push(term(self.env, value, ty, self.as_text, &self.arena));
         }
         let map = Term::map_from_term_arrays(self.env, &self.names, &self.values);
         map.map_err(|_| NifError::new("internal", "a row is no map"))
@@ -60,7 +66,7 @@ impl<'a, 'v> RowWriter<'a, 'v> {
     /// One value, or the list of several.
     pub fn id(&mut self, id: &Key) -> Term<'a> {
         self.arena.reset();
-        let one = |(value, ty)| term(self.env, value, ty, &self.arena);
+        let one = |(value, ty)| term(self.env, value, ty, self.as_text, &self.arena);
         match (id.values(), self.id_types) {
             ([value], [ty]) => one((value, ty)),
             (values, types) => {
@@ -70,13 +76,14 @@ impl<'a, 'v> RowWriter<'a, 'v> {
     }
 }
 
-/// Integers, booleans, NULL and finite floats as what they are; all else as PostgreSQL's text.
-fn term<'a>(env: Env<'a>, value: &Owned, ty: &Type, arena: &Bump) -> Term<'a> {
+/// Integers, booleans, NULL and finite floats as what they are; all else, or all but NULL, as PostgreSQL's
+/// text.
+fn term<'a>(env: Env<'a>, value: &Owned, ty: &Type, as_text: bool, arena: &Bump) -> Term<'a> {
     match value.value() {
         Value::Null => atoms::nil().to_term(env),
-        Value::Bool(bool) => bool.encode(env),
-        Value::Int(int) => int.encode(env),
-        Value::Float(float) if float.is_finite() => float.encode(env),
+        Value::Bool(bool) if !as_text => bool.encode(env),
+        Value::Int(int) if !as_text => int.encode(env),
+        Value::Float(float) if !as_text && float.is_finite() => float.encode(env),
         _ => match value.text(ty, arena) {
             Some(shown) => text(env, shown),
             None => atoms::nil().to_term(env),

@@ -23,6 +23,7 @@ enum Found {
     Ids(Arc<ViewInfo>, Vec<Key>),
     Hash(Option<view_circuit::ContentHash>),
     Columns(Arc<ViewInfo>),
+    Tables(Vec<String>),
 }
 
 /// Asks; `None`: not here.
@@ -42,6 +43,10 @@ fn find(open: &Open, id: Term<'_>, what: Atom, at_once: bool) -> Result<Option<F
     let info = Arc::clone(info);
     if what == atoms::columns() {
         return Ok(Some(Found::Columns(info)));
+    }
+    if what == atoms::tables() {
+        let tables = open.circuit.tables_of(view)?;
+        return Ok(Some(Found::Tables(tables.into_iter().map(str::to_owned).collect())));
     }
     if what == atoms::hash() {
         return Ok(Some(Found::Hash(open.circuit.hash(view)?)));
@@ -74,6 +79,7 @@ fn view<'a>(
         Ok(match found {
             None => atoms::dirty().to_term(env),
             Some(Found::Hash(hash)) => (atoms::ok(), circuit_answer::hash(env, hash)).encode(env),
+            Some(Found::Tables(tables)) => (atoms::ok(), tables).encode(env),
             Some(Found::Columns(info)) => {
                 let column = |(name, ty): (&String, &Type)| {
                     (text(env, name), text(env, &ty.to_string())).encode(env)
@@ -98,7 +104,7 @@ fn view<'a>(
     reply(env, tell())
 }
 
-/// What a view has: `:rows`, `:ids`, `:hash` or `:columns`; `{:ok, _}`, `:dirty` or an error.
+/// What a view has: `:rows`, `:ids`, `:hash`, `:columns` or `:tables`; `{:ok, _}`, `:dirty` or an error.
 #[rustler::nif]
 fn circuit_view<'a>(env: Env<'a>, handle: &CircuitHandle, id: Term<'a>, what: Atom) -> Term<'a> {
     view(env, handle, id, what, true)
@@ -120,6 +126,7 @@ fn row<'a>(
     handle: &CircuitHandle,
     table: Term<'a>,
     id: Term<'a>,
+    as_text: bool,
     at_once: bool,
 ) -> Term<'a> {
     let tell = || -> Result<Term<'a>, NifError> {
@@ -140,7 +147,7 @@ fn row<'a>(
         };
         let types: Vec<Type> = table.types.iter().map(|ty| ty.ty.clone()).collect();
         let names = (0..types.len()).filter_map(|column| table.keys.name(column));
-        let record = RowWriter::new(env, names, &types, &[]).row(&found.0)?;
+        let record = RowWriter::new(env, names, &types, &[]).as_text(as_text).row(&found.0)?;
         let keys = [atoms::record(), atoms::version()].map(|key| key.to_term(env));
         let row = circuit_answer::map(env, &keys, &[record, found.1.encode(env)])?;
         Ok((atoms::ok(), row).encode(env))
@@ -155,8 +162,9 @@ fn circuit_row<'a>(
     handle: &CircuitHandle,
     table: Term<'a>,
     id: Term<'a>,
+    as_text: bool,
 ) -> Term<'a> {
-    row(env, handle, table, id, true)
+    row(env, handle, table, id, as_text, true)
 }
 
 /// The same after `:dirty`.
@@ -166,8 +174,9 @@ fn circuit_row_dirty<'a>(
     handle: &CircuitHandle,
     table: Term<'a>,
     id: Term<'a>,
+    as_text: bool,
 ) -> Term<'a> {
-    row(env, handle, table, id, false)
+    row(env, handle, table, id, as_text, false)
 }
 
 /// The views' ids, in the order of their registration.
@@ -196,6 +205,7 @@ fn circuit_stats<'a>(env: Env<'a>, handle: &CircuitHandle) -> Term<'a> {
             (atoms::arranged_rows(), stats.arranged_rows as u64),
             (atoms::steps(), count(&handle.steps)),
             (atoms::dirty_steps(), count(&handle.dirty_steps)),
+            (atoms::mark(), count(&handle.mark)),
         ];
         let keys = figures.map(|(key, _)| key.to_term(env));
         let values = figures.map(|(_, value)| value.encode(env));

@@ -76,6 +76,8 @@ pub(crate) struct Telling {
     pub format: Atom,
     /// All ids of a view of at most so many rows are told with each change.
     pub most_ids: usize,
+    /// Every value as PostgreSQL's text.
+    pub as_text: bool,
 }
 
 /// What it takes to tell of a view.
@@ -149,6 +151,21 @@ impl Views {
         if let Some(id) = self.numbers.remove(name) {
             self.infos.remove(&id);
         }
+    }
+
+    /// The views with the circuit's numbers for them.
+    pub fn numbered(&self) -> impl Iterator<Item = (&ViewId, &Arc<ViewInfo>)> {
+        self.infos.iter()
+    }
+
+    /// No view has had this number, nor a higher one.
+    pub fn next_number(&self) -> u64 {
+        self.next
+    }
+
+    /// Lower numbers than this one were given.
+    pub fn skip_to(&mut self, next: u64) {
+        self.next = self.next.max(next);
     }
 
     pub fn info(&self, id: ViewId) -> Option<&Arc<ViewInfo>> {

@@ -32,6 +32,7 @@
 //! | `log_entry` | a change's term -> what is logged of it |
 //! | `log_store` | the logs of a collector |
 //! | `log_read` | files, the cache and streams of a log |
+//! | `log_replay` | a log of the collector itself, read back as rows |
 //! | `notify` | telling a process from threads of the library |
 //! | `operation_cache` | the newest operations of a shape |
 //! | `lanes` | the LSM index of `ShapeRouter.Index.LsmEqualityIndex` |
@@ -40,6 +41,7 @@
 //! | `circuit_view` | a caller's ids of views, and what is known of each |
 //! | `circuit_answer` | views' changes and rows -> terms |
 //! | `circuit_read` | what a circuit is asked |
+//! | `circuit_store` | a circuit in a directory |
 //! | `timeslice` | a call's work counts against its process's turn |
 //! | `clock` | what a thread has worked, for the benchmarks |
 //! | `pin` | the library stays in memory |
@@ -53,6 +55,7 @@ mod circuit;
 mod circuit_answer;
 mod circuit_batch;
 mod circuit_read;
+mod circuit_store;
 mod circuit_view;
 mod clock;
 mod columns;
@@ -65,6 +68,7 @@ mod json;
 mod lanes;
 mod log_entry;
 mod log_read;
+mod log_replay;
 mod log_store;
 mod name_terms;
 mod notify;

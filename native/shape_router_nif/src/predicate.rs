@@ -36,6 +36,13 @@ fn predicate_compile<'a>(
     reply(env, compile())
 }
 
+/// Whether a clause has subqueries, or an error.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn clause_has_subquery<'a>(env: Env<'a>, clause: &str) -> Term<'a> {
+    let has = shape_expr::has_subquery(clause).map_err(NifError::from);
+    reply(env, has.map(|has| (atoms::ok(), has).encode(env)))
+}
+
 /// true, false, nil, an error, or `:heavy`: ask off the scheduler.
 #[rustler::nif]
 fn predicate_eval<'a>(

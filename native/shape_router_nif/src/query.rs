@@ -63,7 +63,7 @@ fn reader_read<'a>(
     reply(env, read())
 }
 
-/// `{:ok, {xmin, xmax, xip}, scan}`
+/// `{:ok, {xmin, xmax, xip, lsn}, scan}`
 #[rustler::nif(schedule = "DirtyIo")]
 fn scan_begin<'a>(
     env: Env<'a>,
@@ -75,7 +75,7 @@ fn scan_begin<'a>(
         let table = TableName::new(schema, name);
         let scan = Scan::begin(&self::options(options)?, &table, snapshot.as_deref())?;
         let shown = scan.snapshot();
-        let snapshot = (shown.xmin, shown.xmax, shown.xip.clone()).encode(env);
+        let snapshot = (shown.xmin, shown.xmax, shown.xip.clone(), shown.lsn.0).encode(env);
         let scan = ResourceArc::new(ScanHandle(Mutex::new(Some(scan))));
         Ok((atoms::ok(), snapshot, scan).encode(env))
     };

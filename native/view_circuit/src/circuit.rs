@@ -18,7 +18,7 @@ use crate::parallel::Parallel;
 use crate::plan::{Level, Planner};
 use crate::row::Row;
 use crate::snapshot;
-use crate::table::{TableSpec, Tables};
+use crate::table::{Table, TableSpec, Tables};
 use crate::tree::{Branch, Tree, TreeRow};
 use crate::view::{Change, ContentHash, Format, OutputColumn, Shape, View, ViewId, ViewUpdate};
 use crate::work::Work;
@@ -107,7 +107,8 @@ impl Circuit {
             return Err(Error::DuplicateView(id));
         }
         let update = self.build_or_sweep(id, &plan.query()?, params, format)?;
-        self.definitions.insert(id, Definition::new(Asked::Plan(plan.clone()), params, format));
+        self.definitions
+            .insert(id, Definition::new(Asked::Plan(Box::new(plan.clone())), params, format));
         Ok(update)
     }
 
@@ -303,6 +304,21 @@ impl Circuit {
         Error::Raised { view: view.copied().unwrap_or(ViewId(0)), raised }
     }
 
+    /// The tables, as they were given.
+    #[must_use]
+    pub fn tables(&self) -> Vec<TableSpec> {
+        self.tables.all.iter().map(Table::spec).collect()
+    }
+
+    /// The names of the tables that a view reads.
+    ///
+    /// # Errors
+    /// [`Error::UnknownView`].
+    pub fn tables_of(&self, id: ViewId) -> Result<Vec<&str>, Error> {
+        let tables = self.graph.tables(self.view(id)?.nodes());
+        Ok(tables.into_iter().map(|table| self.tables.all[table].name()).collect())
+    }
+
     /// The columns of a view's rows.
     ///
     /// # Errors
@@ -316,7 +332,7 @@ impl Circuit {
     /// # Errors
     /// [`Error::UnknownView`].
     pub fn id_types(&self, id: ViewId) -> Result<impl Iterator<Item = &Type>, Error> {
-        Ok(self.view(id)?.shape.id_types.iter())
+        Ok(self.view(id)?.shape.id_types())
     }
 
     /// The rows of a flat view with their ids, in the order of the ids; a streaming view keeps none.

@@ -168,6 +168,23 @@ impl Graph {
         alike.iter().find(is_same).copied()
     }
 
+    /// The tables that the output of these nodes depends on.
+    pub fn tables(&self, nodes: &[NodeId]) -> Vec<usize> {
+        let (mut tables, mut seen, mut next) =
+            (Vec::new(), vec![false; self.nodes.len()], nodes.to_vec());
+        while let Some(id) = next.pop() {
+            if std::mem::replace(&mut seen[id], true) {
+                continue;
+            }
+            let Some(node) = &self.nodes[id] else { continue };
+            if let Operator::Scan(table) = node.operator {
+                tables.push(table);
+            }
+            next.extend(&node.inputs);
+        }
+        tables
+    }
+
     /// A view's result is this node's output from now on.
     pub fn retain(&mut self, id: NodeId) {
         if let Some(node) = &mut self.nodes[id] {

@@ -154,7 +154,7 @@ impl Twig {
             name: limb.name.clone(),
             place: limb.place,
             columns: limb.twig.shape.columns.clone(),
-            id_types: limb.twig.shape.id_types.clone(),
+            id_types: limb.twig.shape.id_types().cloned().collect(),
             branches: limb.twig.branches(),
         };
         self.limbs.iter().map(branch).collect()
@@ -243,10 +243,10 @@ impl<'s> Step<'s> {
             let (old, new) = (old.cloned(), new.cloned());
             let here = below(path, change.id());
             if !shape.is_same(old.as_ref(), new.as_ref()) {
-                for row in &old {
+                if let Some(row) = &old {
                     self.hash = self.hash.wrapping_sub(self.hash_of(shape, row, path));
                 }
-                for row in &new {
+                if let Some(row) = &new {
                     self.hash = self.hash.wrapping_add(self.hash_of(shape, row, path));
                 }
             }

@@ -149,7 +149,6 @@ pub(crate) struct Shape {
     /// The types of all columns that count, those of the id too.
     types: Vec<Type>,
     key: Vec<usize>,
-    pub id_types: Vec<Type>,
     order: Arc<[SortColumn]>,
 }
 
@@ -157,15 +156,19 @@ impl Shape {
     /// Of rows whose last columns, so many, are no part of what is shown.
     pub fn new(relation: &Relation, hidden: usize) -> Shape {
         let Relation { columns, types, id: key, order, .. } = relation;
-        let id_types = key.iter().map(|column| types[*column].ty.clone()).collect();
         let types = types[..types.len() - hidden].iter().map(|ty| ty.ty.clone()).collect();
         let (columns, key) = (columns.clone(), key.clone());
-        Shape { columns, types, key, id_types, order: order.as_slice().into() }
+        Shape { columns, types, key, order: order.as_slice().into() }
     }
 
     /// How many columns are shown.
     pub fn width(&self) -> usize {
         self.columns.len()
+    }
+
+    /// The types of what ids are made of.
+    pub fn id_types(&self) -> impl Iterator<Item = &Type> {
+        self.key.iter().map(|column| &self.types[*column])
     }
 
     pub fn id(&self, row: &Row) -> Key {

@@ -3,9 +3,9 @@
 use super::reader::runtime;
 use super::row::Rows;
 use super::statement::{Answer, Messages, Table};
-use crate::Error;
 use crate::connection::{Connection, Purpose, connect};
 use crate::source::{Options, TableName};
+use crate::{Error, Lsn};
 use postgres_protocol::escape::escape_literal;
 use tokio::runtime::Runtime;
 
@@ -28,6 +28,8 @@ pub struct Snapshot {
     pub xmax: u64,
     /// Those in between that were still running.
     pub xip: Vec<u64>,
+    /// Every transaction that is shown has committed before this place of the WAL.
+    pub lsn: Lsn,
 }
 
 /// A table that is being read, over a connection of its own, which ends with it.
@@ -99,11 +101,16 @@ async fn begin(
         connection.query(&sql, BEGINNING).await?;
     }
     // The name that all versions know it by.
-    let rows = connection.query("SELECT txid_current_snapshot()", BEGINNING).await?;
-    let text = rows.into_iter().flatten().next().flatten().unwrap_or_default();
-    let snapshot = parse(&text).ok_or_else(|| Error::Protocol {
+    let sql = "SELECT txid_current_snapshot(), CASE WHEN pg_is_in_recovery() \
+        THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END";
+    let row = connection.query(sql, BEGINNING).await?.pop().unwrap_or_default();
+    let snapshot = match row.as_slice() {
+        [Some(snapshot), Some(lsn)] => parse(snapshot, lsn.parse()?),
+        _ => None,
+    };
+    let snapshot = snapshot.ok_or_else(|| Error::Protocol {
         doing: BEGINNING,
-        found: format!("the snapshot {text:?}"),
+        found: format!("the snapshot {row:?}"),
     })?;
     let sql = Table::look_up(&mut connection, table).await?.select(None, &[]);
     let mut messages = Messages::new(BEGINNING);
@@ -115,13 +122,13 @@ async fn begin(
 }
 
 /// `xmin:xmax:xip,xip`
-fn parse(text: &str) -> Option<Snapshot> {
+fn parse(text: &str, lsn: Lsn) -> Option<Snapshot> {
     let mut parts = text.splitn(3, ':');
     let xmin = parts.next()?.parse().ok()?;
     let xmax = parts.next()?.parse().ok()?;
     let running = parts.next()?.split(',').filter(|xid| !xid.is_empty());
     let xip = running.map(str::parse).collect::<Result<_, _>>().ok()?;
-    Some(Snapshot { xmin, xmax, xip })
+    Some(Snapshot { xmin, xmax, xip, lsn })
 }
 
 #[cfg(test)]
@@ -130,7 +137,10 @@ mod tests {
 
     #[test]
     fn snapshots_are_read() {
-        let snapshot = |xmin, xmax, xip: &[u64]| Some(Snapshot { xmin, xmax, xip: xip.to_vec() });
+        let lsn = Lsn(7);
+        let parse = |text| super::parse(text, lsn);
+        let snapshot =
+            |xmin, xmax, xip: &[u64]| Some(Snapshot { xmin, xmax, xip: xip.to_vec(), lsn });
         assert_eq!(parse("10:10:"), snapshot(10, 10, &[]));
         assert_eq!(
             parse("4294967300:4294967320:4294967300,4294967310"),

@@ -37,6 +37,16 @@ pub(crate) fn parse(clause: &str) -> Result<Ast, Error> {
     tree.expression(where_clause(result, clause)?)
 }
 
+/// Whether a clause that passed [`check`] has subqueries. Wants a stack for that depth.
+pub(crate) fn has_subquery(clause: &str) -> Result<bool, Error> {
+    let result = statement(clause)?;
+    let found = std::cell::RefCell::new(Vec::new());
+    let plain = tree::Tree::plain(clause, PREFIX.len());
+    let tree = tree::Tree { subqueries: Some(&found), ..plain };
+    tree.expression(where_clause(result, clause)?)?;
+    Ok(!found.into_inner().is_empty())
+}
+
 /// The clause behind the prefix, as the grammar reads it.
 fn statement(clause: &str) -> Result<protobuf::ParseResult, Error> {
     let statement = format!("{PREFIX}{clause}");

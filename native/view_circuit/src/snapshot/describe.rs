@@ -191,7 +191,7 @@ pub fn definition(input: &mut Input<'_>) -> Result<Definition, Bad> {
     let format = format(input)?;
     let query = match input.byte()? {
         SQL => Asked::Sql(input.text()?.into()),
-        PLAN => Asked::Plan(Plan::read(input)?),
+        PLAN => Asked::Plan(Box::new(Plan::read(input)?)),
         _ => return input.bad("neither a query nor a plan"),
     };
     let count = input.count(1)?;
