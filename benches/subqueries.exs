@@ -2,7 +2,7 @@
 #
 #     mix run benches/subqueries.exs [--shapes N] [--values N] [--sets N]
 #
-# Prints memory as the growth of the process, circuit and router together, and medians of rounds.
+# Prints what the router accounts for, what the circuit is made of, and medians of rounds.
 
 alias ShapeRouter.{IngestBatch, Subqueries, ValueSet}
 
@@ -12,12 +12,6 @@ alias ShapeRouter.{IngestBatch, Subqueries, ValueSet}
 shapes = Keyword.get(opts, :shapes, 1_000)
 values = Keyword.get(opts, :values, 100_000)
 sets = Keyword.get(opts, :sets, 1_000)
-
-resident = fn ->
-  :erlang.garbage_collect()
-  [_, pages | _] = "/proc/self/statm" |> File.read!() |> String.split()
-  String.to_integer(pages) * 4096
-end
 
 median = fn list -> list |> Enum.sort() |> Enum.at(div(length(list), 2)) end
 
@@ -41,18 +35,14 @@ todos = [columns: [id: :int8, project: :int8, n: :int8], primary_key: [:id]]
   :ok = Subqueries.load(subqueries, batch)
 end)
 
-before = resident.()
 mine = "project IN (SELECT id FROM projects WHERE owner = 5)"
-:ok = Subqueries.add_shape(subqueries, :todos, 0, mine)
-first = resident.()
-for id <- 1..(shapes - 1)//1, do: :ok = Subqueries.add_shape(subqueries, :todos, id, mine)
-later = resident.()
+for id <- 0..(shapes - 1), do: :ok = Subqueries.add_shape(subqueries, :todos, id, mine)
 %{"set_bytes" => set_bytes} = ShapeRouter.metrics(router)
+{:ok, stats} = subqueries |> Subqueries.circuit() |> ShapeRouter.Circuit.stats()
 
 IO.puts("#{shapes} shapes over one subquery with #{values} values")
-IO.puts("  the set alone        #{Float.round(set_bytes / values, 1)} bytes a value")
-IO.puts("  set, view and all    #{Float.round((first - before) / values, 1)} bytes a value")
-IO.puts("  each further shape   #{Float.round((later - first) / max(shapes - 1, 1), 1)} bytes")
+IO.puts("  the set              #{Float.round(set_bytes / values, 1)} bytes a value")
+IO.puts("  the circuit          #{inspect(stats)}")
 
 move = fn lsn ->
   owner = if rem(lsn, 2) == 1, do: 6, else: 5

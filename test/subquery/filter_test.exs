@@ -11,7 +11,11 @@ defmodule ShapeRouter.Subquery.FilterTest do
   test "a shape with a subquery is affected until its set is known" do
     where = %{
       query: "project_id IN (SELECT id FROM projects WHERE owner_id = 5) AND done = false",
-      used_refs: %{["project_id"] => :int8, ["done"] => :bool, ["$sublink", "0"] => {:array, :int8}}
+      used_refs: %{
+        ["project_id"] => :int8,
+        ["done"] => :bool,
+        ["$sublink", "0"] => {:array, :int8}
+      }
     }
 
     filter = Filter.new(filter: :native)

@@ -1,4 +1,5 @@
 //! Shapes over subqueries: what moves when a set changes, how they are filed, and what is refused.
+#![allow(clippy::unwrap_used)]
 
 mod subquery_support;
 
@@ -21,6 +22,9 @@ fn one(value: i64) -> Vec<Value> {
     vec![Some(value)]
 }
 
+/// A shape, which way, and which values; `None`: all.
+type ShapeMove = (u64, MoveKind, Option<Vec<Vec<Value>>>);
+
 /// The moves of a transaction of its own, which is acknowledged.
 fn moved(
     router: &Router,
@@ -28,7 +32,7 @@ fn moved(
     set: usize,
     added: &[Vec<Value>],
     removed: &[Vec<Value>],
-) -> Vec<(u64, MoveKind, Option<Vec<Vec<Value>>>)> {
+) -> Vec<ShapeMove> {
     let (transaction, come, go) = (Transaction::at(lsn), set_rows(added), set_rows(removed));
     router.begin_txn(transaction).unwrap();
     let moves = router.move_values(transaction, 0, &subquery(set), &come, &go).unwrap();

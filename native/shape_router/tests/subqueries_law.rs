@@ -1,5 +1,6 @@
 //! Shapes over sets, beside an evaluator that knows nothing of indexes: random clauses, sets and rows,
 //! transactions that change both in any order, replays, acknowledgements, removals and reopening.
+#![allow(clippy::unwrap_used)]
 
 mod subquery_support;
 
@@ -71,6 +72,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Reopen),
     ]
 }
+
+/// The row before a change, and after it.
+type Rows<'r> = (Option<&'r Row>, Option<&'r Row>);
 
 /// A router and what it should know.
 struct World {
@@ -148,7 +152,7 @@ impl World {
     }
 
     /// True is contained in the answer, and nothing else but what is not known.
-    fn check(&self, known: &Known, rows: (Option<&Row>, Option<&Row>), answer: &[(u64, Class)]) {
+    fn check(&self, known: &Known, rows: Rows<'_>, answer: &[(u64, Class)]) {
         for (id, clause) in &self.shapes {
             let found = answer.iter().find(|(found, _)| found == id).map(|(_, class)| *class);
             let is = |row: Option<&Row>| {
@@ -168,7 +172,7 @@ impl World {
         assert!(answer.iter().all(|(id, _)| self.shapes.contains_key(id)));
     }
 
-    fn change<'r>(item: &'r Item) -> Option<(Change<'r>, (Option<&'r Row>, Option<&'r Row>))> {
+    fn change(item: &Item) -> Option<(Change<'_>, Rows<'_>)> {
         Some(match item {
             Item::Insert(row) => (insert(row), (None, Some(row))),
             Item::Update(old, new) => (
