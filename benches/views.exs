@@ -14,14 +14,15 @@ defmodule ShapeRouter.Bench.Views do
 
   @columns [id: :int8, project_id: :int8, n: :int8, title: :text]
 
-  # A kind of views: its name, the query of the k-th one, and its format.
+  # A kind of views: its name, the query of the k-th one, its format, and of how many rows at most.
   @kinds [
-    {"project_id = K, one concerned", "SELECT id, title FROM t WHERE project_id = ~b",
+    {"project_id = K, one concerned", "SELECT id, title FROM t WHERE project_id = {K}",
      :streaming},
-    {"project_id = K, flat", "SELECT id, title FROM t WHERE project_id = ~b", :flat},
-    {"n <> K, all concerned", "SELECT id, title FROM t WHERE n <> -~b", :streaming},
+    {"project_id = K, flat", "SELECT id, title FROM t WHERE project_id = {K}", :flat, :infinity},
+    {"n <> K, all concerned", "SELECT id, title FROM t WHERE n <> -{K}", :streaming, 1_000},
     {"join by K, one concerned",
-     "SELECT t.id, p.n FROM t JOIN p ON p.id = t.project_id WHERE t.project_id = ~b", :streaming}
+     "SELECT t.id, p.n FROM t JOIN p ON p.id = t.project_id WHERE t.project_id = {K}", :streaming,
+     :infinity}
   ]
 
   def main(args) do
@@ -42,12 +43,14 @@ defmodule ShapeRouter.Bench.Views do
     heads = Enum.map(counts, &String.pad_leading("#{&1} views", 18))
     IO.puts([String.pad_trailing("", 32) | heads])
 
-    for {name, sql, format} <- @kinds do
+    for {name, sql, format, rows_at_most} <- @kinds do
+      rows = min(rows, rows_at_most)
       cells = for count <- counts, do: of(sql, format, rows, count, most, rounds)
       IO.puts([String.pad_trailing(name, 32) | cells])
     end
 
-    circuit = loaded(rows, most)
+    circuit = circuit()
+    load(circuit, rows, most)
     times = measure(fn -> IngestBatch.new() end, &step(circuit, &1), rounds, 1)
     IO.puts([String.pad_trailing("an empty batch", 32), cell(times)])
     make = fn -> :rand.uniform(rows) end
@@ -56,12 +59,14 @@ defmodule ShapeRouter.Bench.Views do
   end
 
   defp of(sql, format, rows, count, most, rounds) do
-    circuit = loaded(rows, most)
+    circuit = circuit()
 
     for k <- 1..count do
-      text = sql |> :io_lib.format([Integer.to_string(k)]) |> IO.iodata_to_binary()
+      text = String.replace(sql, "{K}", Integer.to_string(k))
       {:ok, _} = Circuit.register(circuit, k, text, format: format, ids: 0)
     end
+
+    load(circuit, rows, most)
 
     # The rows of a project that has a view: one of `count` views is concerned by each.
     make = fn ->
@@ -84,25 +89,28 @@ defmodule ShapeRouter.Bench.Views do
     {:ok, _} = Circuit.step(circuit, batch)
   end
 
-  # Row `id` is of project `rem(id - 1, projects) + 1`.
-  defp loaded(rows, projects) do
+  defp circuit do
     tables = [
       t: [columns: @columns, primary_key: [:id]],
       p: [columns: [id: :int8, n: :int8], primary_key: [:id]]
     ]
 
     {:ok, circuit} = Circuit.new(tables: tables)
-
-    batch =
-      Enum.reduce(1..rows, IngestBatch.new(), fn id, batch ->
-        row = %{project_id: rem(id - 1, projects) + 1, n: id, title: "title #{id}"}
-        IngestBatch.create(batch, "t", id, row)
-      end)
-
-    batch = Enum.reduce(1..projects, batch, &IngestBatch.create(&2, "p", &1, %{n: &1}))
-
-    {:ok, []} = Circuit.step(circuit, batch)
     circuit
+  end
+
+  # Row `id` is of project `rem(id - 1, projects) + 1`.
+  defp load(circuit, rows, projects) do
+    ps = for id <- 1..projects, do: {"p", id, %{n: id}}
+
+    ts =
+      for id <- 1..rows,
+          do: {"t", id, %{project_id: rem(id - 1, projects) + 1, n: id, title: "title #{id}"}}
+
+    for some <- Enum.chunk_every(ps ++ ts, 1_000) do
+      create = fn {table, id, row}, batch -> IngestBatch.create(batch, table, id, row) end
+      step(circuit, Enum.reduce(some, IngestBatch.new(), create))
+    end
   end
 end
 

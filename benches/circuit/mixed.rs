@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use shape_router_benches::Random;
-use view_circuit::{Format, IngestBatch, ViewId};
+use view_circuit::{Circuit, Format, IngestBatch, ViewId};
 
 use crate::data::{Data, TODOS_AN_OWNER, todo};
 use crate::memory::Memory;
@@ -33,11 +33,35 @@ fn sql(number: usize, rows: usize, random: &mut Random) -> String {
     }
 }
 
+/// What a view takes that is one filter of its own: `owner = K`.
+fn filters(circuit: &mut Circuit, views: usize, rows: usize) -> Result<()> {
+    let before = Memory::now();
+    let start = Instant::now();
+    for owner in 0..views {
+        let own = owner % (rows / TODOS_AN_OWNER);
+        let sql = format!("SELECT id, title FROM todos WHERE owner = {own}");
+        circuit.register(ViewId(owner as u64), &sql, &[], Format::Streaming)?;
+    }
+    let registering = start.elapsed().as_secs_f64();
+    let bytes = Memory::now().since(before, views);
+    println!(
+        "\n{views} views `owner = K`: {:.0} bytes each ({:.0} by the process), registered in {:.2} ms each",
+        bytes[0],
+        bytes[1],
+        registering * 1e3 / views as f64,
+    );
+    for owner in 0..views {
+        circuit.unregister(ViewId(owner as u64))?;
+    }
+    Ok(())
+}
+
 pub fn run(data: &Data, views: usize) -> Result<()> {
     let rows = data.todos.len();
     let mut circuit = ours::circuit()?;
     ours::load(&mut circuit, data)?;
     let mut random = Random(99);
+    filters(&mut circuit, views, rows)?;
     let before = Memory::now();
     let start = Instant::now();
     for number in 0..views {

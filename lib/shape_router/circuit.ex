@@ -234,10 +234,46 @@ defmodule ShapeRouter.Circuit do
   @doc """
   What the circuit is made of: `views`; `rows` in its tables; `nodes`, its operators, shared by views;
   `arrangements`, those of them that are indexes, and the `arranged_rows` in them; `steps` that it made, and
-  the `dirty_steps` of them that went on a dirty scheduler.
+  the `dirty_steps` of them that went on a dirty scheduler; the `mark` of the last `snapshot/3` or `restore/2`.
   """
   @spec stats(t()) :: {:ok, %{atom() => non_neg_integer()}} | {:error, Error.t()}
   def stats(circuit), do: circuit |> Native.circuit_stats() |> Error.result()
+
+  @doc """
+  Writes the circuit into a directory, which is made if it is not there: tables with all rows and versions,
+  and the views as they were registered. It takes the place of what an earlier call wrote there; a crash leaves
+  the old one or the new one. Steps wait until it is written. Options:
+
+    * `:mark` - a number of the caller's, from 0 to 2^64-1 (the LSN up to which the rows are, say), which
+      `stats/1` has as `mark` after `restore/2` (default 0)
+  """
+  @spec snapshot(t(), Path.t(), mark: non_neg_integer()) :: :ok | {:error, Error.t()}
+  def snapshot(circuit, directory, opts \\ []) do
+    with {:ok, opts} <- Options.merge(opts, mark: 0),
+         :ok <- text(:directory, directory),
+         :ok <- mark(opts.mark) do
+      circuit |> Native.circuit_snapshot(directory, opts.mark) |> Error.result()
+    end
+  end
+
+  @doc """
+  The circuit that `snapshot/3` wrote, with all its views. Contents of views are worked out anew, and are
+  those of before, as are their hashes; nothing is told of them. There are no options yet.
+
+  What is damaged is named (`:damaged`), and left as it is.
+  """
+  @spec restore(Path.t(), keyword()) :: {:ok, t()} | {:error, Error.t()}
+  def restore(directory, opts \\ []) do
+    with {:ok, _none} <- Options.merge(opts, []),
+         :ok <- text(:directory, directory) do
+      directory |> Native.circuit_restore() |> Error.result()
+    end
+  end
+
+  defp mark(mark) when is_integer(mark) and mark in 0..0xFFFF_FFFF_FFFF_FFFF, do: :ok
+
+  defp mark(other),
+    do: Error.argument("mark is not an integer from 0 to 2^64-1: #{inspect(other)}")
 
   @doc "Frees what the circuit holds. Whoever still uses it is told `:closed`."
   @spec close(t()) :: :ok

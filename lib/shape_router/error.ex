@@ -36,6 +36,7 @@ defmodule ShapeRouter.Error do
   | `:type_mismatch`, `:missing_value`, `:null_key` | a value is none of its column's type; a new row lacks a column; a key is NULL |
   | `:wrong_length`, `:key_mismatch` | an id has another number of values than its table's key; an id and its record differ |
   | `:missing_row`, `:duplicate_row` | there is no row of this id to change, or there is one already |
+  | `:io`, `:not_restored` | a circuit's snapshot: the file system refused something; a view's query is refused now |
   | `:not_materialized` | the view keeps no rows |
   | `:locked` | the directory is open elsewhere |
   | `:mismatch` | the directory has a router of another table, other columns, key or settings |

@@ -130,6 +130,8 @@ defmodule ShapeRouter.Native do
   def log_replay_next(_replay), do: nif()
   def circuit_views(_circuit), do: nif()
   def circuit_stats(_circuit), do: nif()
+  def circuit_snapshot(_circuit, _directory, _mark), do: nif()
+  def circuit_restore(_directory), do: nif()
   def source_start(_pids, _options), do: nif()
   def source_grant(_source, _fragments), do: nif()
   def source_confirm(_source, _lsn), do: nif()

@@ -73,7 +73,8 @@ impl Input<'_> {
     }
 
     fn cells(&mut self, usual: usize) -> Vec<Cell> {
-        let count = if self.byte() % 16 == 0 { usize::from(self.byte() % 8) } else { usual };
+        let count =
+            if self.byte().is_multiple_of(16) { usize::from(self.byte() % 8) } else { usual };
         (0..count).map(|_| self.cell()).collect()
     }
 }
@@ -107,7 +108,7 @@ pub fn check(input: &[u8]) {
                 _ => batch.delete(TABLES[table], input.cells(key)),
             };
         }
-        let batch = batch.optimistic(input.byte() % 2 == 0);
+        let batch = batch.optimistic(input.byte().is_multiple_of(2));
         let before = hashes(&circuit);
         let result = circuit.step(&batch);
         match &result {

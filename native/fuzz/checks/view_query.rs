@@ -81,7 +81,7 @@ pub fn check(input: &[u8]) {
     let Ok(sql) = std::str::from_utf8(text) else { return };
     let mut steps = circuit();
     // Threads change nothing.
-    steps.parallel_from(if input.len() % 2 == 0 { 0 } else { usize::MAX });
+    steps.parallel_from(if input.len().is_multiple_of(2) { 0 } else { usize::MAX });
     let Ok(first) = steps.register(VIEW, sql, &[], Format::Flat) else { return };
     let mut whole = circuit();
     let mut rows = Rows::new();

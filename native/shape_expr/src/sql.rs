@@ -170,6 +170,15 @@ pub enum Item {
         /// What it is called: by AS, or as PostgreSQL names such a value.
         name: Option<String>,
     },
+    /// `ARRAY (SELECT ...)`, whose rows may have several columns: a branch of a tree.
+    Branch {
+        /// What gives its rows.
+        query: Box<Query>,
+        /// What it is called.
+        name: String,
+        /// Where it stands.
+        position: usize,
+    },
 }
 
 /// A subquery in a condition.

@@ -18,6 +18,7 @@ use bumpalo::Bump;
 use parking_lot::{Mutex, MutexGuard};
 use rustler::schedule::consume_timeslice;
 use rustler::{Atom, Encoder, Env, Resource, ResourceArc, Term};
+use shape_expr::Schema;
 use shape_router::Budget;
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -35,6 +36,8 @@ pub(crate) struct CircuitHandle {
     pub steps: AtomicU64,
     /// Those of them that were not done on a normal scheduler.
     pub dirty_steps: AtomicU64,
+    /// The caller's, of the snapshot that was written or restored last.
+    pub mark: AtomicU64,
     attempts: Attempts,
 }
 
@@ -99,6 +102,25 @@ fn free(state: State) {
 }
 
 impl CircuitHandle {
+    /// Of tables that the circuit has accepted.
+    pub fn new(specs: &[TableSpec], state: State) -> Result<Self, NifError> {
+        let schema = |spec: &TableSpec| Schema::new(&spec.name, spec.columns.clone());
+        let schemas = specs.iter().map(schema).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            tables: CircuitTables::new(specs, &schemas),
+            state: Mutex::new(state),
+            steps: AtomicU64::new(0),
+            dirty_steps: AtomicU64::new(0),
+            mark: AtomicU64::new(0),
+            attempts: Attempts::default(),
+        })
+    }
+
+    /// For whoever may wait.
+    pub fn lock_waiting(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
     /// The state; where it is taken, only those who may wait get it.
     pub fn lock(&self, may_wait: bool) -> Option<MutexGuard<'_, State>> {
         if may_wait { Some(self.state.lock()) } else { self.state.try_lock() }
@@ -161,23 +183,16 @@ fn circuit_new<'a>(
     time_zone: &str,
 ) -> Term<'a> {
     let new = || -> Result<Term<'a>, NifError> {
-        let (mut specs, mut schemas) = (Vec::new(), Vec::new());
+        let mut specs = Vec::new();
         for (name, columns, primary_key) in tables {
             let in_table = |error: NifError| error.at(format_args!("table {name}"));
             let schema = schema(&name, columns).map_err(in_table)?;
             let columns = schema.columns().to_vec();
             specs.push(TableSpec { name, columns, primary_key });
-            schemas.push(schema);
         }
         let circuit = Circuit::new(specs.clone(), compile_options(time_zone))?;
         let open = Open { circuit, views: Views::default() };
-        let handle = CircuitHandle {
-            tables: CircuitTables::new(&specs, &schemas),
-            state: Mutex::new(State::Open(Box::new(open))),
-            steps: AtomicU64::new(0),
-            dirty_steps: AtomicU64::new(0),
-            attempts: Attempts::default(),
-        };
+        let handle = CircuitHandle::new(&specs, State::Open(Box::new(open)))?;
         Ok((atoms::ok(), ResourceArc::new(handle)).encode(env))
     };
     reply(env, new())

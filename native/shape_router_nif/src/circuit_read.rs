@@ -45,7 +45,7 @@ fn find(open: &Open, id: Term<'_>, what: Atom, at_once: bool) -> Result<Option<F
         return Ok(Some(Found::Columns(info)));
     }
     if what == atoms::tables() {
-        let tables = open.circuit.tables(view)?;
+        let tables = open.circuit.tables_of(view)?;
         return Ok(Some(Found::Tables(tables.into_iter().map(str::to_owned).collect())));
     }
     if what == atoms::hash() {
@@ -205,6 +205,7 @@ fn circuit_stats<'a>(env: Env<'a>, handle: &CircuitHandle) -> Term<'a> {
             (atoms::arranged_rows(), stats.arranged_rows as u64),
             (atoms::steps(), count(&handle.steps)),
             (atoms::dirty_steps(), count(&handle.dirty_steps)),
+            (atoms::mark(), count(&handle.mark)),
         ];
         let keys = figures.map(|(key, _)| key.to_term(env));
         let values = figures.map(|(_, value)| value.encode(env));

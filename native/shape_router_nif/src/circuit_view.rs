@@ -153,6 +153,21 @@ impl Views {
         }
     }
 
+    /// The views with the circuit's numbers for them.
+    pub fn numbered(&self) -> impl Iterator<Item = (&ViewId, &Arc<ViewInfo>)> {
+        self.infos.iter()
+    }
+
+    /// No view has had this number, nor a higher one.
+    pub fn next_number(&self) -> u64 {
+        self.next
+    }
+
+    /// Lower numbers than this one were given.
+    pub fn skip_to(&mut self, next: u64) {
+        self.next = self.next.max(next);
+    }
+
     pub fn info(&self, id: ViewId) -> Option<&Arc<ViewInfo>> {
         self.infos.get(&id)
     }

@@ -41,6 +41,7 @@
 //! | `circuit_view` | a caller's ids of views, and what is known of each |
 //! | `circuit_answer` | views' changes and rows -> terms |
 //! | `circuit_read` | what a circuit is asked |
+//! | `circuit_store` | a circuit in a directory |
 //! | `timeslice` | a call's work counts against its process's turn |
 //! | `clock` | what a thread has worked, for the benchmarks |
 //! | `pin` | the library stays in memory |
@@ -54,6 +55,7 @@ mod circuit;
 mod circuit_answer;
 mod circuit_batch;
 mod circuit_read;
+mod circuit_store;
 mod circuit_view;
 mod clock;
 mod columns;

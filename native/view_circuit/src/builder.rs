@@ -4,7 +4,7 @@
 mod lower;
 mod stored;
 
-use shape_expr::sql::{Item, SqlExpr};
+use shape_expr::sql::{Body, Query, Select, SetKind, SqlExpr};
 
 use crate::error::Error;
 
@@ -38,6 +38,20 @@ pub struct Plan {
     existences: Vec<Existence>,
     items: Vec<Projected>,
     distinct: bool,
+    group: Vec<String>,
+    having: Option<String>,
+    sets: Vec<Set>,
+    order: Vec<String>,
+    limit: Option<u64>,
+    offset: u64,
+}
+
+/// Another plan's rows beside this one's, or without them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Set {
+    kind: SetKind,
+    all: bool,
+    plan: Plan,
 }
 
 /// A table, and what the plan calls it.
@@ -100,6 +114,12 @@ impl Plan {
             existences: Vec::new(),
             items: Vec::new(),
             distinct: false,
+            group: Vec::new(),
+            having: None,
+            sets: Vec::new(),
+            order: Vec::new(),
+            limit: None,
+            offset: 0,
         }
     }
 
@@ -206,9 +226,38 @@ impl Plan {
         for column in columns {
             let (text, name) = column.into_column();
             let projected = Projected { text, name };
-            projected.item()?;
+            projected.check()?;
             self.items.push(projected);
         }
+        Ok(self)
+    }
+
+    /// One row for each group of rows for which these expressions are equal, of these columns: aggregate
+    /// functions such as `count(*)`, and what the rows of a group have in common. Without expressions all
+    /// rows are one group.
+    ///
+    /// # Errors
+    /// As [`Plan::project`].
+    pub fn aggregate<'g, C: IntoColumn>(
+        mut self,
+        group: impl IntoIterator<Item = &'g str>,
+        columns: impl IntoIterator<Item = C>,
+    ) -> Result<Plan, Error> {
+        for expression in group {
+            SqlExpr::parse(expression)?;
+            self.group.push(expression.to_owned());
+        }
+        self.project(columns)
+    }
+
+    /// Those groups of which the condition is true.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn having(mut self, condition: &str) -> Result<Plan, Error> {
+        piece(&format!("SELECT 1 FROM t HAVING {condition}\n"), |select| select.having.is_some())?;
+        self.last("HAVING")?;
+        self.having = Some(condition.to_owned());
         Ok(self)
     }
 
@@ -219,9 +268,78 @@ impl Plan {
         self
     }
 
+    /// The first rows in this order (`priority DESC NULLS LAST`), so many, after so many that are left out.
+    ///
+    /// # Errors
+    /// An expression cannot be read, or rows are cut already.
+    pub fn top_k<'o>(
+        mut self,
+        order: impl IntoIterator<Item = &'o str>,
+        limit: Option<u64>,
+        offset: u64,
+    ) -> Result<Plan, Error> {
+        self.last("a second order")?;
+        for by in order {
+            let text = format!("SELECT 1 FROM t ORDER BY {by}\n");
+            let is_one = |query: &Query| query.order.len() == 1 && query.limit.is_none();
+            if !is_one(&Query::parse(&text)?) {
+                return Err(not_one(by));
+            }
+            self.order.push(by.to_owned());
+        }
+        (self.limit, self.offset) = (limit, offset);
+        Ok(self)
+    }
+
+    /// Rows of this plan or of the other, each once; with `all`, as often as both have it.
+    ///
+    /// # Errors
+    /// Rows are cut already.
+    pub fn union(self, other: Plan, all: bool) -> Result<Plan, Error> {
+        self.set(SetKind::Union, other, all)
+    }
+
+    /// Rows of this plan that the other has too.
+    ///
+    /// # Errors
+    /// Rows are cut already.
+    pub fn intersect(self, other: Plan, all: bool) -> Result<Plan, Error> {
+        self.set(SetKind::Intersect, other, all)
+    }
+
+    /// Rows of this plan that the other has not; with `all`, without so many of each as the other has.
+    ///
+    /// # Errors
+    /// Rows are cut already.
+    pub fn except(self, other: Plan, all: bool) -> Result<Plan, Error> {
+        self.set(SetKind::Except, other, all)
+    }
+
+    fn set(mut self, kind: SetKind, plan: Plan, all: bool) -> Result<Plan, Error> {
+        self.last("UNION, INTERSECT or EXCEPT")?;
+        self.sets.push(Set { kind, all, plan });
+        Ok(self)
+    }
+
+    /// Rows that are sorted and cut are what a plan ends with.
+    fn last(&self, what: &str) -> Result<(), Error> {
+        match self.order.is_empty() && self.limit.is_none() && self.offset == 0 {
+            true => Ok(()),
+            false => {
+                let what = format!("{what} after ORDER BY or LIMIT");
+                Err(shape_expr::Error::NotSupported { what, position: 0 }.into())
+            }
+        }
+    }
+
+    /// Is it nothing but rows of tables, with columns chosen or not?
+    fn is_select(&self) -> bool {
+        self.sets.is_empty() && self.last("").is_ok() && self.having.is_none()
+    }
+
     /// Columns that are chosen, and rows that are told apart by them, come last.
     fn open(&self, what: &str) -> Result<(), Error> {
-        match self.items.is_empty() && !self.distinct {
+        match self.is_select() && self.items.is_empty() && !self.distinct {
             true => Ok(()),
             false => {
                 let what = format!("{what} after a projection");
@@ -232,18 +350,30 @@ impl Plan {
 }
 
 impl Projected {
-    fn item(&self) -> Result<Item, Error> {
-        let text = self.text.trim();
-        if let Some(before) = text.strip_suffix('*')
-            && self.name.is_none()
-            && (before.is_empty() || before.ends_with('.'))
-        {
-            let names = before.split('.').filter(|name| !name.is_empty());
-            let qualifiers = names.map(str::to_owned).collect();
-            return Ok(Item::All { qualifiers, position: 0 });
+    fn sql(&self) -> String {
+        match &self.name {
+            Some(name) => format!("{}\n AS \"{}\"", self.text, name.replace('"', "\"\"")),
+            None => format!("{}\n", self.text),
         }
-        let value = SqlExpr::parse(text)?;
-        let name = self.name.clone().or_else(|| value.column_name().map(str::to_owned));
-        Ok(Item::Value { value, name })
     }
+
+    fn check(&self) -> Result<(), Error> {
+        let text = format!("SELECT {}\n FROM t", self.sql());
+        piece(&text, |select| select.items.len() == 1 && select.tables.len() == 1)
+    }
+}
+
+/// Is the text a SELECT, and of it what the test says, and nothing that was smuggled in?
+fn piece(text: &str, test: impl Fn(&Select) -> bool) -> Result<(), Error> {
+    let query = Query::parse(text)?;
+    let plain = query.order.is_empty() && query.limit.is_none() && query.offset.is_none();
+    match &query.body {
+        Body::Select(select) if plain && test(select) => Ok(()),
+        _ => Err(not_one(text)),
+    }
+}
+
+fn not_one(text: &str) -> Error {
+    let message = format!("{text:?} is not one expression");
+    shape_expr::Error::Syntax { message, position: 0 }.into()
 }

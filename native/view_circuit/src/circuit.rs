@@ -15,11 +15,12 @@ use crate::graph::{Changes, Evaluator, Graph, NodeId, Operator, Stats};
 use crate::ingest;
 use crate::key::Key;
 use crate::parallel::Parallel;
-use crate::plan::Planner;
+use crate::plan::{Level, Planner};
 use crate::row::Row;
 use crate::snapshot;
-use crate::table::{TableSpec, Tables};
-use crate::view::{ContentHash, Format, OutputColumn, View, ViewId, ViewUpdate};
+use crate::table::{Table, TableSpec, Tables};
+use crate::tree::{Branch, Tree, TreeRow};
+use crate::view::{Change, ContentHash, Format, OutputColumn, Shape, View, ViewId, ViewUpdate};
 use crate::work::Work;
 
 /// Tables and the views over them.
@@ -106,7 +107,8 @@ impl Circuit {
             return Err(Error::DuplicateView(id));
         }
         let update = self.build_or_sweep(id, &plan.query()?, params, format)?;
-        self.definitions.insert(id, Definition::new(Asked::Plan(plan.clone()), params, format));
+        self.definitions
+            .insert(id, Definition::new(Asked::Plan(Box::new(plan.clone())), params, format));
         Ok(update)
     }
 
@@ -135,15 +137,35 @@ impl Circuit {
     ) -> Result<ViewUpdate, Error> {
         let Circuit { tables, graph, compiler, evaluator, .. } = self;
         let mut planner = Planner { graph, tables, compiler, params, made };
-        let relation = planner.query(query, None)?;
-        let node = relation.node;
+        let (level, is_tree) = match format {
+            Format::Tree => (planner.tree(query)?, true),
+            _ => {
+                let relation = planner.query(query, None)?;
+                (Level { relation, links: 0, branches: Vec::new() }, false)
+            }
+        };
+        let node = level.relation.node;
         let raised = |(_, raised)| Error::Raised { view: id, raised };
         graph.fill(made, tables, evaluator).map_err(raised)?;
         let rows = graph.snapshot(node, tables, evaluator).map_err(raised)?;
-        let mut view = View::new(id, relation, format);
-        let update = view.apply(&rows);
-        graph.retain(node);
-        self.shown.entry(node).or_default().push(id);
+        let shape = Shape::new(&level.relation, level.links);
+        let tree = is_tree.then(|| Tree::new(level));
+        let mut view = View::new(id, node, shape, tree, format);
+        let update = match &view.tree {
+            None => view.apply(&rows),
+            Some(tree) => {
+                let told = tree.whole(graph, &rows, &mut evaluator.work);
+                let (changes, hash) = told.map_err(|error| raised((node, error)))?;
+                view.apply_tree(&rows, changes, hash)
+            }
+        };
+        for node in view.nodes() {
+            graph.retain(*node);
+            let shown = self.shown.entry(*node).or_default();
+            if !shown.contains(&id) {
+                shown.push(id);
+            }
+        }
         self.views.insert(id, view);
         Ok(update)
     }
@@ -155,13 +177,15 @@ impl Circuit {
     pub fn unregister(&mut self, id: ViewId) -> Result<(), Error> {
         let view = self.views.remove(&id).ok_or(Error::UnknownView(id))?;
         self.definitions.remove(&id);
-        if let Some(ids) = self.shown.get_mut(&view.node) {
-            ids.retain(|other| *other != id);
-            if ids.is_empty() {
-                self.shown.remove(&view.node);
+        for node in view.nodes() {
+            if let Some(ids) = self.shown.get_mut(node) {
+                ids.retain(|other| *other != id);
+                if ids.is_empty() {
+                    self.shown.remove(node);
+                }
             }
+            self.graph.release(*node);
         }
-        self.graph.release(view.node);
         Ok(())
     }
 
@@ -212,10 +236,17 @@ impl Circuit {
         if let Some(more) = bounded {
             self.count_shown(&changes, more).map_err(|(node, raised)| self.raised(node, raised))?;
         }
+        let trees = self.trees(&changes)?;
         let mut updates = Vec::new();
+        for (id, (told, hash)) in trees {
+            let Some(view) = self.views.get_mut(&id) else { continue };
+            let update = view.apply_tree(changes.rows(view.node), told, hash);
+            updates.extend(Some(update).filter(|update| !update.changes.is_empty()));
+        }
         for (node, delta) in changes.nodes() {
             for id in self.shown.get(&node).into_iter().flatten() {
-                updates.extend(self.views.get_mut(id).map(|view| view.apply(delta)));
+                let view = self.views.get_mut(id).filter(|view| view.tree.is_none());
+                updates.extend(view.map(|view| view.apply(delta)));
             }
         }
         self.graph.commit(changes);
@@ -224,6 +255,24 @@ impl Circuit {
         }
         updates.sort_unstable_by_key(|update| update.view);
         Ok(updates)
+    }
+
+    /// What happens to trees.
+    fn trees(&mut self, changes: &Changes) -> Result<Map<ViewId, (Vec<Change>, u128)>, Error> {
+        let mut trees = Map::default();
+        for (node, _) in changes.nodes() {
+            for id in self.shown.get(&node).into_iter().flatten() {
+                let Some(tree) = self.views.get(id).and_then(|view| view.tree.as_ref()) else {
+                    continue;
+                };
+                if !trees.contains_key(id) {
+                    let told = tree.change(&self.graph, changes, &mut self.evaluator.work);
+                    let told = told.map_err(|raised| Error::Raised { view: *id, raised })?;
+                    trees.insert(*id, told);
+                }
+            }
+        }
+        Ok(trees)
     }
 
     /// What it will take to show these changes.
@@ -255,12 +304,18 @@ impl Circuit {
         Error::Raised { view: view.copied().unwrap_or(ViewId(0)), raised }
     }
 
+    /// The tables, as they were given.
+    #[must_use]
+    pub fn tables(&self) -> Vec<TableSpec> {
+        self.tables.all.iter().map(Table::spec).collect()
+    }
+
     /// The names of the tables that a view reads.
     ///
     /// # Errors
     /// [`Error::UnknownView`].
-    pub fn tables(&self, id: ViewId) -> Result<Vec<&str>, Error> {
-        let tables = self.graph.tables(self.view(id)?.node);
+    pub fn tables_of(&self, id: ViewId) -> Result<Vec<&str>, Error> {
+        let tables = self.graph.tables(self.view(id)?.nodes());
         Ok(tables.into_iter().map(|table| self.tables.all[table].name()).collect())
     }
 
@@ -269,7 +324,7 @@ impl Circuit {
     /// # Errors
     /// [`Error::UnknownView`].
     pub fn columns(&self, id: ViewId) -> Result<&[OutputColumn], Error> {
-        Ok(&self.view(id)?.columns)
+        Ok(&self.view(id)?.shape.columns)
     }
 
     /// The types of the values that ids of a view's rows are made of.
@@ -277,7 +332,7 @@ impl Circuit {
     /// # Errors
     /// [`Error::UnknownView`].
     pub fn id_types(&self, id: ViewId) -> Result<impl Iterator<Item = &Type>, Error> {
-        Ok(self.view(id)?.id_types())
+        Ok(self.view(id)?.shape.id_types())
     }
 
     /// The rows of a flat view with their ids, in the order of the ids; a streaming view keeps none.
@@ -286,6 +341,28 @@ impl Circuit {
     /// [`Error::UnknownView`].
     pub fn rows(&self, id: ViewId) -> Result<impl Iterator<Item = (&Key, &[Owned])>, Error> {
         Ok(self.view(id)?.rows())
+    }
+
+    /// What hangs on each row of a view that is a tree; on rows of others nothing does.
+    ///
+    /// # Errors
+    /// [`Error::UnknownView`].
+    pub fn branches(&self, id: ViewId) -> Result<Vec<Branch>, Error> {
+        Ok(self.view(id)?.tree.as_ref().map(Tree::branches).unwrap_or_default())
+    }
+
+    /// The rows of a tree with all that hangs on them, in the order the query says, and by id.
+    ///
+    /// # Errors
+    /// [`Error::UnknownView`].
+    pub fn tree(&self, id: ViewId) -> Result<impl Iterator<Item = TreeRow>, Error> {
+        let view = self.view(id)?;
+        let width = view.shape.width();
+        Ok(view.whole_rows().map(move |(id, row)| TreeRow {
+            id: id.clone(),
+            values: row[..width].to_vec(),
+            children: view.tree.as_ref().map_or_else(Vec::new, |tree| tree.below(&self.graph, row)),
+        }))
     }
 
     /// How many rows are kept of a view; `None` for one that keeps none.

@@ -17,7 +17,7 @@ pub(crate) struct Definition {
 #[derive(Clone, Debug)]
 pub(crate) enum Asked {
     Sql(Box<str>),
-    Plan(Plan),
+    Plan(Box<Plan>),
 }
 
 /// A [`Param`] that is kept.

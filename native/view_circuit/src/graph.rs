@@ -37,8 +37,8 @@ pub(crate) use evaluate::Evaluator;
 pub(crate) use existence::Existence;
 pub(crate) use operator::{Operator, Output};
 pub(crate) use set::SetOperation;
-use sorted::Sorted;
 pub(crate) use step::Changes;
+use topk::Partitions;
 pub(crate) use topk::Window;
 
 /// A node's place.
@@ -66,7 +66,7 @@ enum State {
     Nothing,
     Arranged(Arrangement),
     Grouped(Groups),
-    Sorted(Sorted),
+    Sorted(Partitions),
 }
 
 impl State {
@@ -75,7 +75,7 @@ impl State {
         match operator {
             Operator::Arrange(columns) => State::Arranged(Arrangement::new(columns)),
             Operator::Aggregate(_) => State::Grouped(Groups::default()),
-            Operator::TopK(_) => State::Sorted(Sorted::default()),
+            Operator::TopK(_) => State::Sorted(Partitions::default()),
             _ => State::Nothing,
         }
     }
@@ -168,10 +168,10 @@ impl Graph {
         alike.iter().find(is_same).copied()
     }
 
-    /// The tables that this node's output depends on.
-    pub fn tables(&self, id: NodeId) -> Vec<usize> {
+    /// The tables that the output of these nodes depends on.
+    pub fn tables(&self, nodes: &[NodeId]) -> Vec<usize> {
         let (mut tables, mut seen, mut next) =
-            (Vec::new(), vec![false; self.nodes.len()], vec![id]);
+            (Vec::new(), vec![false; self.nodes.len()], nodes.to_vec());
         while let Some(id) = next.pop() {
             if std::mem::replace(&mut seen[id], true) {
                 continue;
@@ -278,6 +278,12 @@ impl Graph {
         operator.hash_identity(&mut hasher);
         inputs.hash(&mut hasher);
         hasher.finish()
+    }
+
+    /// The rows under a key of an arrangement, as they were before the step.
+    pub fn arranged(&self, id: NodeId, key: &Key) -> impl Iterator<Item = (&Row, i64)> {
+        let group = self.index(id).and_then(|index| index.get(key));
+        group.into_iter().flat_map(arrangement::Group::rows)
     }
 
     /// An arrangement's index; of other nodes there is none.

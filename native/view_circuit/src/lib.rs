@@ -5,6 +5,24 @@
 //! integer weights), a batch is a change of those with old and new rows in it, and operators turn
 //! changes of their inputs into changes of their outputs; none rescans a table.
 //!
+//! A view's query is a SELECT, read by PostgreSQL's grammar and typed by its rules:
+//!
+//! - inner joins, `WHERE` with `IN`, `NOT IN`, `EXISTS` and `NOT EXISTS`, queries in `FROM` and `WITH`;
+//! - `SELECT DISTINCT`, `GROUP BY`, `HAVING`, and the aggregate functions `count`, `sum`, `avg`, `min`,
+//!   `max`, `bool_and`, `every` and `bool_or`, with `DISTINCT` and `FILTER`;
+//! - `ORDER BY`, `LIMIT` and `OFFSET`; `UNION`, `INTERSECT` and `EXCEPT`, with and without `ALL`;
+//! - `ARRAY (SELECT ...)` among what is selected, for a view that is a [tree](Format::Tree).
+//!
+//! Where PostgreSQL's own answer depends on its plan, there is one here that depends on the rows alone:
+//!
+//! - Of values that are equal but written differently (`1.0` and `1.00`), DISTINCT, GROUP BY and their
+//!   kin show the first in the order of [`Row::exact_cmp`]; so do `min` and, the last one, `max`.
+//! - Rows that ORDER BY finds equal are sorted by their ids, and without ORDER BY `LIMIT` takes the first
+//!   rows by id. Without LIMIT, ORDER BY decides the order of [`Circuit::rows`]. What rows are sorted by
+//!   is a part of them, as their ids are, in hashes and in what is told: [`Change::sorted_by`].
+//! - Sums and averages of floats are exact and then rounded once. PostgreSQL rounds at each row, so its
+//!   last digits depend on the order of rows, and so does whether an intermediate sum overflows.
+//!
 //! ```
 //! use shape_expr::{Column, Options};
 //! use view_circuit::{Cell, Circuit, Format, IngestBatch, TableSpec, ViewId};
@@ -46,6 +64,7 @@ mod row;
 mod scope;
 mod snapshot;
 mod table;
+mod tree;
 mod view;
 mod work;
 
@@ -57,4 +76,5 @@ pub use graph::Stats;
 pub use key::Key;
 pub use row::Row;
 pub use table::TableSpec;
+pub use tree::{Branch, TreeRow};
 pub use view::{Change, ContentHash, Format, OutputColumn, ViewId, ViewUpdate};

@@ -6,6 +6,7 @@ mod query;
 mod select;
 mod set;
 mod subquery;
+mod tree;
 
 use shape_expr::sql::{ANSWERS, Select, SqlExpr, answer_name};
 use shape_expr::{Analysed, Column, ColumnType, Compiler, Expression, Param, Schema, Type};
@@ -16,6 +17,7 @@ use crate::scope::{Origin, Scope};
 use crate::table::Tables;
 pub(crate) use order::SortColumn;
 pub(crate) use query::{Relation, STACK_LEFT, STACK_MORE};
+pub(crate) use tree::{Branch, Level};
 
 /// The most tables in one FROM: rows of a join have the columns of all.
 const MAX_TABLES: usize = 64;

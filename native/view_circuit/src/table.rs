@@ -122,6 +122,14 @@ impl Table {
         Ok(Table { schema: Arc::new(schema), types, rows: Rows::new(key.clone()), key })
     }
 
+    /// As it was given.
+    pub fn spec(&self) -> TableSpec {
+        let columns = self.schema.columns().to_vec();
+        let name = |column: &usize| columns[*column].name.clone();
+        let primary_key = self.key.iter().map(name).collect();
+        TableSpec { name: self.name().to_owned(), columns, primary_key }
+    }
+
     pub fn name(&self) -> &str {
         self.schema.table()
     }

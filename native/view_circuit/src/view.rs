@@ -15,6 +15,7 @@ use crate::graph::NodeId;
 use crate::key::Key;
 use crate::plan::{Relation, SortColumn};
 use crate::row::Row;
+use crate::tree::Tree;
 
 /// A view's id, chosen by the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,6 +35,9 @@ pub enum Format {
     Flat,
     /// Nothing: changes are told and forgotten.
     Streaming,
+    /// The rows, each with those that hang on it: `ARRAY (SELECT ...)` among what is selected, correlated
+    /// by equalities, of any number of columns, and nested as deep as need be. A hash of all of it.
+    Tree,
 }
 
 /// A hash of a view's content: it changes when the content does, and is the same for the same content
@@ -65,6 +69,7 @@ pub struct Change {
     new: Option<Row>,
     width: usize,
     order: Arc<[SortColumn]>,
+    children: Vec<Vec<Change>>,
 }
 
 impl Change {
@@ -84,6 +89,22 @@ impl Change {
     #[must_use]
     pub fn after(&self) -> Option<&[Owned]> {
         self.new.as_ref().map(|row| &row[..self.width])
+    }
+
+    /// In a tree, what became of the rows that hang on this one, branch by branch. Of a row that was
+    /// created all of them are created with it; with a row that was deleted all of them are gone, and
+    /// none is named. A row that changed only below has the same values before and after.
+    #[must_use]
+    pub fn children(&self) -> &[Vec<Change>] {
+        &self.children
+    }
+
+    pub(crate) fn set_children(&mut self, children: Vec<Vec<Change>>) {
+        self.children = children;
+    }
+
+    pub(crate) fn rows(&self) -> (Option<&Row>, Option<&Row>) {
+        (self.old.as_ref(), self.new.as_ref())
     }
 
     /// The values that the row is sorted by now, in the order of ORDER BY. They are a part of the row
@@ -122,27 +143,43 @@ impl ViewUpdate {
     }
 }
 
-/// A registered view. Its node's rows begin with the columns that are shown.
-pub(crate) struct View {
-    pub id: ViewId,
-    pub node: NodeId,
+/// What a relation's rows look like to whoever shows them. They begin with the columns that are shown.
+pub(crate) struct Shape {
     pub columns: Vec<OutputColumn>,
-    /// The types of all columns, those of the id too.
+    /// The types of all columns that count, those of the id too.
     types: Vec<Type>,
     key: Vec<usize>,
     order: Arc<[SortColumn]>,
-    /// The rows, where they are kept.
-    rows: Option<BTreeMap<Place, Row>>,
-    hash: u128,
 }
 
-impl View {
-    pub fn new(id: ViewId, relation: Relation, format: Format) -> View {
-        let Relation { node, columns, types, id: key, order, .. } = relation;
-        let types = types.into_iter().map(|ty| ty.ty).collect();
-        let rows = (format == Format::Flat).then(BTreeMap::new);
-        let order = order.into();
-        View { id, node, columns, types, key, order, rows, hash: 0 }
+impl Shape {
+    /// Of rows whose last columns, so many, are no part of what is shown.
+    pub fn new(relation: &Relation, hidden: usize) -> Shape {
+        let Relation { columns, types, id: key, order, .. } = relation;
+        let types = types[..types.len() - hidden].iter().map(|ty| ty.ty.clone()).collect();
+        let (columns, key) = (columns.clone(), key.clone());
+        Shape { columns, types, key, order: order.as_slice().into() }
+    }
+
+    /// How many columns are shown.
+    pub fn width(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// The types of what ids are made of.
+    pub fn id_types(&self) -> impl Iterator<Item = &Type> {
+        self.key.iter().map(|column| &self.types[*column])
+    }
+
+    pub fn id(&self, row: &Row) -> Key {
+        Key::of(row, &self.key)
+    }
+
+    /// The order in which rows are shown.
+    pub fn compare(&self, a: &Row, b: &Row) -> Ordering {
+        let mut by = self.order.iter().map(|by| by.compare(&a[by.column], &b[by.column]));
+        let first = by.find(|order| order.is_ne());
+        first.unwrap_or_else(|| self.id(a).cmp(&self.id(b)))
     }
 
     fn place(&self, row: &Row, id: &Key) -> Place {
@@ -150,13 +187,30 @@ impl View {
         Place { order: self.order.clone(), values, id: id.clone() }
     }
 
-    /// Takes a delta in, and tells it row by row.
-    pub fn apply(&mut self, delta: &Delta) -> ViewUpdate {
-        let keyed = |(row, weight): &'_ (Row, i64)| (Key::of(row, &self.key), row.clone(), *weight);
+    pub fn hash(&self, row: &Row, arena: &mut Bump) -> u128 {
+        hash(row, &self.types, arena)
+    }
+
+    /// Are they the same in all that counts?
+    pub fn is_same(&self, old: Option<&Row>, new: Option<&Row>) -> bool {
+        let counts = self.types.len();
+        old.map(|row| &row[..counts]) == new.map(|row| &row[..counts])
+    }
+
+    /// A row that stays as it is.
+    pub fn unchanged(&self, row: &Row) -> Change {
+        let (id, old, new) = (self.id(row), Some(row.clone()), Some(row.clone()));
+        let (width, order) = (self.width(), self.order.clone());
+        Change { id, old, new, width, order, children: Vec::new() }
+    }
+
+    /// A delta row by row, by id.
+    pub fn changes(&self, delta: &Delta) -> Vec<Change> {
+        let keyed = |(row, weight): &'_ (Row, i64)| (self.id(row), row.clone(), *weight);
         let mut rows: Vec<(Key, Row, i64)> = delta.iter().map(keyed).collect();
         // By id, and what goes before what comes.
         rows.sort_unstable_by(|(a, _, x), (b, _, y)| a.cmp(b).then(x.cmp(y)));
-        let width = self.columns.len();
+        let width = self.width();
         let mut changes: Vec<Change> = Vec::with_capacity(rows.len());
         for (id, row, weight) in rows {
             debug_assert!(weight.abs() == 1, "ids are unique");
@@ -167,46 +221,126 @@ impl View {
                 None => {
                     let (row, order) = (Some(row), self.order.clone());
                     let (old, new) = if weight < 0 { (row, None) } else { (None, row) };
-                    changes.push(Change { id, old, new, width, order });
+                    changes.push(Change { id, old, new, width, order, children: Vec::new() });
                 }
             }
         }
-        if let Some(mut rows) = self.rows.take() {
+        changes
+    }
+}
+
+/// The rows that are kept of a view.
+enum Kept {
+    Nothing,
+    ById(BTreeMap<Key, Row>),
+    Sorted(BTreeMap<Place, Row>),
+}
+
+/// A registered view.
+pub(crate) struct View {
+    pub id: ViewId,
+    pub node: NodeId,
+    pub shape: Shape,
+    rows: Kept,
+    hash: u128,
+    /// What hangs on the rows.
+    pub tree: Option<Tree>,
+}
+
+impl View {
+    pub fn new(id: ViewId, node: NodeId, shape: Shape, tree: Option<Tree>, format: Format) -> View {
+        let rows = match format {
+            Format::Streaming => Kept::Nothing,
+            _ if shape.order.is_empty() => Kept::ById(BTreeMap::new()),
+            _ => Kept::Sorted(BTreeMap::new()),
+        };
+        View { id, node, shape, rows, hash: 0, tree }
+    }
+
+    /// Every node whose changes concern it.
+    pub fn nodes(&self) -> &[NodeId] {
+        match &self.tree {
+            Some(tree) => &tree.nodes,
+            None => std::slice::from_ref(&self.node),
+        }
+    }
+
+    /// Takes a delta in, and tells it row by row.
+    pub fn apply(&mut self, delta: &Delta) -> ViewUpdate {
+        let changes = self.shape.changes(delta);
+        if !matches!(self.rows, Kept::Nothing) {
             let mut arena = Bump::new();
             for change in &changes {
                 if let Some(old) = &change.old {
-                    self.hash = self.hash.wrapping_sub(hash(old, &self.types, &mut arena));
-                    rows.remove(&self.place(old, &change.id));
+                    self.hash = self.hash.wrapping_sub(self.shape.hash(old, &mut arena));
                 }
                 if let Some(new) = &change.new {
-                    self.hash = self.hash.wrapping_add(hash(new, &self.types, &mut arena));
-                    rows.insert(self.place(new, &change.id), new.clone());
+                    self.hash = self.hash.wrapping_add(self.shape.hash(new, &mut arena));
                 }
             }
-            self.rows = Some(rows);
         }
-        let hash = self.rows.is_some().then_some(ContentHash(self.hash));
-        ViewUpdate { view: self.id, changes, hash }
+        self.keep(&changes);
+        ViewUpdate { view: self.id, changes, hash: self.hash() }
+    }
+
+    /// The same of a tree, whose changes and what they do to the hash are known. Of what its rows are
+    /// linked by, more may change than is told.
+    pub fn apply_tree(&mut self, delta: &Delta, changes: Vec<Change>, hash: u128) -> ViewUpdate {
+        self.hash = self.hash.wrapping_add(hash);
+        self.keep(&self.shape.changes(delta));
+        ViewUpdate { view: self.id, changes, hash: self.hash() }
+    }
+
+    fn keep(&mut self, changes: &[Change]) {
+        for change in changes {
+            let id = &change.id;
+            match &mut self.rows {
+                Kept::Nothing => {}
+                Kept::ById(rows) => {
+                    // The key too: an equal one may be written differently.
+                    rows.remove(id);
+                    rows.extend(change.new.iter().map(|new| (id.clone(), new.clone())));
+                }
+                Kept::Sorted(rows) => {
+                    if let Some(old) = &change.old {
+                        rows.remove(&self.shape.place(old, id));
+                    }
+                    if let Some(new) = &change.new {
+                        rows.insert(self.shape.place(new, id), new.clone());
+                    }
+                }
+            }
+        }
     }
 
     pub fn hash(&self) -> Option<ContentHash> {
-        self.rows.is_some().then_some(ContentHash(self.hash))
+        (!matches!(self.rows, Kept::Nothing)).then_some(ContentHash(self.hash))
     }
 
     /// How many rows are kept, if they are.
     pub fn len(&self) -> Option<usize> {
-        self.rows.as_ref().map(BTreeMap::len)
-    }
-
-    /// The types of what ids are made of.
-    pub fn id_types(&self) -> impl Iterator<Item = &Type> {
-        self.key.iter().map(|column| &self.types[*column])
+        match &self.rows {
+            Kept::Nothing => None,
+            Kept::ById(rows) => Some(rows.len()),
+            Kept::Sorted(rows) => Some(rows.len()),
+        }
     }
 
     /// The rows that are kept, in the order the query says, and by id.
+    pub fn whole_rows(&self) -> impl Iterator<Item = (&Key, &Row)> {
+        let (by_id, sorted) = match &self.rows {
+            Kept::Nothing => (None, None),
+            Kept::ById(rows) => (Some(rows), None),
+            Kept::Sorted(rows) => (None, Some(rows)),
+        };
+        let sorted = sorted.into_iter().flatten().map(|(place, row)| (&place.id, row));
+        by_id.into_iter().flatten().chain(sorted)
+    }
+
+    /// What is shown of them.
     pub fn rows(&self) -> impl Iterator<Item = (&Key, &[Owned])> {
-        let width = self.columns.len();
-        self.rows.iter().flatten().map(move |(place, row)| (&place.id, &row[..width]))
+        let width = self.shape.width();
+        self.whole_rows().map(move |(id, row)| (id, &row[..width]))
     }
 }
 

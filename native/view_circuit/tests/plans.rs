@@ -54,6 +54,30 @@ fn pairs() -> Vec<(Result<Plan, Error>, &'static str)> {
             "SELECT * FROM a WHERE NOT EXISTS (SELECT FROM b WHERE y = 1 AND b.a_id = a.x)",
         ),
         (Plan::scan("a").project(["x"]).map(Plan::distinct), "SELECT DISTINCT x FROM a"),
+        (
+            Plan::scan("a")
+                .filter("id > 1")
+                .and_then(|p| p.join(Plan::scan("b"), [("id", "a_id")]))
+                .and_then(|p| {
+                    p.aggregate(["a.x"], [("a.x", "x"), ("count(*)", "rows"), ("sum(y)", "y")])
+                })
+                .and_then(|p| p.having("sum(y) > 1"))
+                .and_then(|p| p.top_k(["count(*) DESC", "a.x"], Some(2), 1)),
+            "SELECT a.x AS x, count(*) AS rows, sum(y) AS y FROM a JOIN b ON a.id = b.a_id WHERE a.id > 1 \
+             GROUP BY a.x HAVING sum(y) > 1 ORDER BY count(*) DESC, a.x LIMIT 2 OFFSET 1",
+        ),
+        (
+            Plan::scan("a").top_k(["x DESC", "id"], Some(3), 0),
+            "SELECT * FROM a ORDER BY x DESC, id LIMIT 3",
+        ),
+        (
+            Plan::scan("a")
+                .project(["x"])
+                .and_then(|p| p.union(Plan::scan("b").project(["y"])?, true))
+                .and_then(|p| p.except(Plan::scan("b").filter("id > 5")?.project(["a_id"])?, false))
+                .and_then(|p| p.top_k(["x"], Some(3), 0)),
+            "SELECT x FROM a UNION ALL SELECT y FROM b EXCEPT SELECT a_id FROM b WHERE id > 5 ORDER BY x LIMIT 3",
+        ),
     ]
 }
 
@@ -87,6 +111,16 @@ fn what_a_plan_cannot_be_is_refused() {
     assert_eq!(code(Plan::scan("a").filter("x >")), "syntax_error");
     assert_eq!(code(Plan::scan("a").filter("x IN (SELECT 1)")), "not_supported");
     assert_eq!(code(Plan::scan("a").project(["x; DROP TABLE a"])), "syntax_error");
+    // Nothing can be smuggled in.
+    assert_eq!(code(Plan::scan("a").project(["x FROM b --"])), "syntax_error");
+    assert_eq!(code(Plan::scan("a").project(["x, x"])), "syntax_error");
+    assert_eq!(code(Plan::scan("a").having("true UNION SELECT 1")), "syntax_error");
+    assert_eq!(code(Plan::scan("a").having("true ORDER BY 1")), "syntax_error");
+    assert_eq!(code(Plan::scan("a").top_k(["x, y"], None, 0)), "syntax_error");
+    assert_eq!(code(Plan::scan("a").top_k(["x LIMIT 1"], None, 0)), "syntax_error");
+    let cut = Plan::scan("a").top_k(["x"], Some(1), 0).expect("a plan");
+    assert_eq!(code(cut.clone().union(Plan::scan("a"), true)), "not_supported");
+    assert_eq!(code(cut.filter("x = 1")), "not_supported");
     let chosen = Plan::scan("a").project(["x"]).expect("a plan");
     assert_eq!(code(chosen.clone().filter("x = 1")), "not_supported");
     assert_eq!(code(Plan::scan("b").join(chosen.clone(), [("id", "x")])), "not_supported");

@@ -74,6 +74,79 @@ fn names_lead_to_one_thing_or_are_refused() {
     check("SELECT id FROM a; SELECT id FROM a", "syntax_error", "SELECT id FROM a");
 }
 
+/// The SQLSTATE is PostgreSQL's.
+fn check_state(sql: &str, state: &str, from: &str) {
+    let mut circuit = circuit();
+    let error = circuit.register(ViewId(1), sql, &[], Format::Flat).expect_err(sql);
+    assert_eq!(error.sqlstate(), Some(state), "{sql}: {error}");
+    let at = error.position().expect(sql);
+    assert!(sql[at..].starts_with(from), "{sql}: points at {:?}", &sql[at..]);
+    assert_eq!(circuit.stats().nodes, 0, "{sql}: nothing is left of it");
+}
+
+#[test]
+fn groups_windows_and_sets_that_postgresql_refuses() {
+    check_state("SELECT id, count(*) FROM a GROUP BY x", "42803", "id, count");
+    check_state("SELECT x + n FROM a GROUP BY x", "42803", "n FROM");
+    check_state("SELECT id, count(*) FROM a", "42803", "id, count");
+    check_state("SELECT x FROM a HAVING count(*) > 1", "42803", "x FROM");
+    check_state("SELECT a.x FROM a JOIN b ON b.a_id = a.id GROUP BY b.id", "42803", "a.x FROM");
+    check_state("SELECT sum(count(*)) FROM a", "42803", "count(*))");
+    check_state("SELECT sum(max(x)) FROM a", "42803", "max(x))");
+    check_state("SELECT count(*) FROM a GROUP BY count(*)", "42803", "count(*)");
+    check_state("SELECT max(x) FROM a GROUP BY max(x)", "42803", "max(x)");
+    check_state("SELECT count(*) FROM a GROUP BY 1", "42803", "count(*) FROM");
+    check_state("SELECT x FROM a WHERE count(*) > 1", "42803", "count(*) >");
+    check_state("SELECT count(*) FILTER (WHERE count(*) > 1) FROM a", "42803", "count(*) > 1");
+    check_state("SELECT x FROM a GROUP BY 2", "42P10", "2");
+    check_state("SELECT x FROM a GROUP BY 'x'", "42601", "'x'");
+    check_state("SELECT x FROM a ORDER BY 2", "42P10", "2");
+    check_state("SELECT x FROM a ORDER BY nope", "42703", "nope");
+    check_state("SELECT x AS q, n AS q FROM a ORDER BY q", "42702", "q");
+    check_state("SELECT DISTINCT x FROM a ORDER BY n", "42P10", "n");
+    check_state("SELECT x FROM a LIMIT -1", "2201W", "-1");
+    check_state("SELECT x FROM a OFFSET -1", "2201X", "-1");
+    check_state("SELECT x FROM a LIMIT 'many'", "22P02", "'many'");
+    check_state("SELECT x FROM a LIMIT x", "42703", "x");
+    check_state("SELECT sum(true) FROM a", "42883", "sum(");
+    check_state("SELECT min(x = n) FROM a", "42883", "min(");
+    check_state("SELECT count() FROM a", "42809", "count()");
+    check_state("SELECT sum(*) FROM a", "42883", "sum(*)");
+    check_state("SELECT max(x, n) FROM a", "42883", "max(");
+    check_state("SELECT x FROM a UNION SELECT y, id FROM b", "42601", "UNION");
+    check_state("SELECT x FROM a UNION SELECT 'ä' || 'x' FROM b", "42804", "UNION");
+    check_state("SELECT x FROM a UNION SELECT 'x' FROM b", "22P02", "'x'");
+    check_state("SELECT x FROM a UNION SELECT y FROM b ORDER BY x + 1", "0A000", "+ 1");
+    check_state("SELECT x FROM a EXCEPT SELECT y FROM b ORDER BY z", "0A000", "z");
+    check_state("SELECT q.z FROM (SELECT x FROM a) q", "42703", "q.z");
+    check_state("SELECT x FROM (SELECT x FROM a)", "42601", "FROM (");
+    check_state("SELECT q.x FROM (SELECT x, n AS x FROM a) q", "42702", "q.x");
+    let sql = "SELECT id FROM a WHERE x IN (SELECT max(y) FROM b WHERE b.id = a.n)";
+    check_state(sql, "0A000", "= a.n");
+}
+
+#[test]
+fn types_without_an_equality_or_an_order_are_neither_grouped_nor_sorted_by() {
+    let columns = [("id", "int8"), ("j", "json"), ("p", "jsonb")];
+    let documents = common::table("d", &columns, &["id"]);
+    let mut circuit = view_circuit::Circuit::new(vec![documents], shape_expr::Options::default())
+        .expect("a table");
+    for sql in [
+        "SELECT DISTINCT j FROM d",
+        "SELECT count(*) FROM d GROUP BY j",
+        "SELECT id FROM d ORDER BY j",
+        "SELECT count(DISTINCT j) FROM d",
+        "SELECT j FROM d UNION SELECT j FROM d",
+        "SELECT j FROM d EXCEPT ALL SELECT j FROM d",
+    ] {
+        let error = circuit.register(ViewId(1), sql, &[], Format::Flat).expect_err(sql);
+        assert_eq!(error.sqlstate(), Some("42883"), "{sql}: {error}");
+        assert_eq!(circuit.stats().nodes, 0, "{sql}: nothing is left of it");
+    }
+    flat(&mut circuit, "SELECT DISTINCT p FROM d ORDER BY p");
+    flat(&mut circuit, "SELECT j FROM d UNION ALL SELECT j FROM d");
+}
+
 #[test]
 fn an_inner_name_hides_an_outer_one() {
     let mut circuit = circuit();

@@ -4,13 +4,42 @@ use shape_expr::sql::{
     ANSWERS, Body, Item, Query, Select, SqlExpr, Subquery, TableRef, answer_name,
 };
 
-use super::{Condition, Existence, Plan, Scan};
+use super::{Condition, Existence, Plan, Scan, Set};
 use crate::error::Error;
 
 impl Plan {
     /// The query that the plan is.
     pub(crate) fn query(&self) -> Result<Query, Error> {
-        Ok(query_of(self.select()?))
+        let mut body = Body::Select(Box::new(self.select()?));
+        for Set { kind, all, plan } in &self.sets {
+            let left = Box::new(query_of(body));
+            let (right, position) = (Box::new(plan.query()?), 0);
+            body = Body::Set { kind: *kind, all: *all, left, right, position };
+        }
+        let mut query = self.clauses()?;
+        query.body = body;
+        Ok(query)
+    }
+
+    /// What is said beside tables and conditions, read as the query that it is the most of: its parser puts
+    /// aggregate functions in their places, and resolves nothing.
+    fn clauses(&self) -> Result<Query, Error> {
+        let items: Vec<String> = self.items.iter().map(super::Projected::sql).collect();
+        let items = if items.is_empty() { "*".to_owned() } else { items.join(", ") };
+        let mut text = format!("SELECT {items} FROM t");
+        let mut list = |word: &str, all: &[String]| {
+            if !all.is_empty() {
+                text += &format!(" {word} {}\n", all.join("\n, "));
+            }
+        };
+        list("GROUP BY", &self.group);
+        list("HAVING", self.having.as_slice());
+        list("ORDER BY", &self.order);
+        list("LIMIT", self.limit.map(|limit| limit.to_string()).as_slice());
+        if self.offset > 0 {
+            list("OFFSET", &[self.offset.to_string()]);
+        }
+        Ok(Query::parse(&text)?)
     }
 
     fn select(&self) -> Result<Select, Error> {
@@ -31,20 +60,19 @@ impl Plan {
             answers.push(if existence.negated { answer.negated() } else { answer });
             subqueries.push(self.subquery(existence)?);
         }
-        let items = match self.items.is_empty() {
-            true => vec![Item::All { qualifiers: Vec::new(), position: 0 }],
-            false => self.items.iter().map(super::Projected::item).collect::<Result<_, _>>()?,
+        let Body::Select(clauses) = self.clauses()?.body else {
+            return Err(super::not_one("a plan"));
         };
         Ok(Select {
             distinct: self.distinct,
-            items,
+            items: clauses.items,
             tables: self.scans.iter().map(Scan::reference).collect(),
             on,
             condition: SqlExpr::all(answers),
             subqueries,
-            group: Vec::new(),
-            having: None,
-            aggregates: Vec::new(),
+            group: clauses.group,
+            having: clauses.having,
+            aggregates: clauses.aggregates,
             position: 0,
         })
     }
@@ -62,7 +90,7 @@ impl Plan {
                 name: None,
             };
             select.items = columns.iter().map(item).collect();
-            return Ok(Subquery { left: Some(left), query: query_of(select), position: 0 });
+            return Ok(Subquery { left: Some(left), query: query_of_select(select), position: 0 });
         }
         // Names of the plan within hide those around it.
         let clash =
@@ -76,7 +104,7 @@ impl Plan {
         };
         let more = columns.iter().map(pair).chain(select.condition.take());
         select.condition = SqlExpr::all(more.collect());
-        Ok(Subquery { left: None, query: query_of(select), position: 0 })
+        Ok(Subquery { left: None, query: query_of_select(select), position: 0 })
     }
 
     /// A column by its name, with that of its table where only one table can be meant.
@@ -106,7 +134,10 @@ impl Scan {
     }
 }
 
-fn query_of(select: Select) -> Query {
-    let body = Body::Select(Box::new(select));
+fn query_of_select(select: Select) -> Query {
+    query_of(Body::Select(Box::new(select)))
+}
+
+fn query_of(body: Body) -> Query {
     Query { body, order: Vec::new(), limit: None, offset: None, position: 0 }
 }

@@ -1,9 +1,9 @@
 //! Plans as bytes. `docs/formats.md` has them.
 
 use lane_index::codec::{Bad, Input, put, put_bytes};
-use shape_expr::sql::SqlExpr;
+use shape_expr::sql::{SetKind, SqlExpr};
 
-use super::{Condition, Existence, Plan, Projected, Scan};
+use super::{Condition, Existence, Plan, Projected, Scan, Set};
 
 /// Plans within plans: as deep as a clause may be, and no deeper.
 const DEEPEST: usize = 64;
@@ -77,6 +77,24 @@ impl Plan {
             put_name(out, item.name.as_ref());
         }
         out.push(self.distinct.into());
+        put(out, self.group.len() as u64);
+        self.group.iter().for_each(|group| put_text(out, group));
+        put_name(out, self.having.as_ref());
+        put(out, self.sets.len() as u64);
+        for Set { kind, all, plan } in &self.sets {
+            let kind = match kind {
+                SetKind::Union => 0,
+                SetKind::Intersect => 1,
+                SetKind::Except => 2,
+            };
+            out.push(kind | u8::from(*all) << 4);
+            plan.put(out);
+        }
+        put(out, self.order.len() as u64);
+        self.order.iter().for_each(|by| put_text(out, by));
+        out.push(self.limit.is_some().into());
+        self.limit.into_iter().for_each(|limit| put(out, limit));
+        put(out, self.offset);
     }
 
     pub(crate) fn read(input: &mut Input<'_>) -> Result<Plan, Bad> {
@@ -116,15 +134,12 @@ impl Plan {
             };
             let count = input.count(2)?;
             let columns = (0..count).map(|_| pair(input)).collect::<Result<_, Bad>>()?;
-            let Some(deepest) = deepest.checked_sub(1) else {
-                return input.bad("plans within plans, too deep");
-            };
-            let plan_within = Plan::read_within(input, deepest)?;
+            let plan_within = Plan::within(input, deepest)?;
             plan.existences.push(Existence { plan: plan_within, columns, negated });
         }
         for _ in 0..input.count(2)? {
             let projected = Projected { text: input.text()?.to_owned(), name: name(input)? };
-            if projected.item().is_err() {
+            if projected.check().is_err() {
                 return input.bad("a column that cannot be read");
             }
             plan.items.push(projected);
@@ -134,6 +149,41 @@ impl Plan {
             1 => true,
             _ => return input.bad("neither distinct nor not"),
         };
-        Ok(plan)
+        for _ in 0..input.count(1)? {
+            plan.group.push(input.text()?.to_owned());
+        }
+        plan.having = name(input)?;
+        for _ in 0..input.count(2)? {
+            let kind = input.byte()?;
+            let all = kind & 16 != 0;
+            let kind = match kind & !16 {
+                0 => SetKind::Union,
+                1 => SetKind::Intersect,
+                2 => SetKind::Except,
+                _ => return input.bad("no such way to put plans together"),
+            };
+            plan.sets.push(Set { kind, all, plan: Plan::within(input, deepest)? });
+        }
+        for _ in 0..input.count(1)? {
+            plan.order.push(input.text()?.to_owned());
+        }
+        plan.limit = match input.byte()? {
+            0 => None,
+            1 => Some(input.number()?),
+            _ => return input.bad("neither a limit nor none"),
+        };
+        plan.offset = input.number()?;
+        // Group, order and the like are read as a query is; what cannot be is refused here.
+        match plan.query() {
+            Ok(_) => Ok(plan),
+            Err(_) => input.bad("a plan that is no query"),
+        }
+    }
+
+    fn within(input: &mut Input<'_>, deepest: usize) -> Result<Plan, Bad> {
+        match deepest.checked_sub(1) {
+            Some(deepest) => Plan::read_within(input, deepest),
+            None => input.bad("plans within plans, too deep"),
+        }
     }
 }

@@ -21,6 +21,7 @@ pub(super) struct Arrangement {
 /// The rows under one key. Most keys have one.
 pub(super) enum Group {
     One(Row, i64),
+    #[expect(clippy::box_collection, reason = "most groups are one row, and no larger for it")]
     Few(Box<Vec<(Row, i64)>>),
     Many(Box<HashTable<(Row, i64)>>),
 }
@@ -141,6 +142,25 @@ impl Arrangement {
     /// How many distinct rows there are.
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// Adds what is there from the start: with room for all, since finding room means looking at each row
+    /// again.
+    pub fn fill(&mut self, rows: KeyedDelta) {
+        let Arrangement { columns, groups, hasher, .. } = self;
+        let key_hash = |group: &Group| match group.first() {
+            Some(row) => Key::hash_of(row, columns, hasher),
+            None => 0,
+        };
+        groups.reserve(rows.len(), key_hash);
+        self.apply(rows);
+        let Arrangement { columns, groups, hasher, .. } = self;
+        if groups.len() < groups.capacity() / 2 {
+            groups.shrink_to_fit(|group| match group.first() {
+                Some(row) => Key::hash_of(row, columns, hasher),
+                None => 0,
+            });
+        }
     }
 
     /// Adds a delta.

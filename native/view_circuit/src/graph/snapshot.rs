@@ -32,7 +32,7 @@ impl Graph {
             let Some(node) = self.nodes[*id].as_mut() else { continue };
             match (&operator, &mut node.state) {
                 (Operator::Arrange(columns), State::Arranged(index)) => {
-                    index.apply(step::keyed(&rows, columns));
+                    index.fill(step::keyed(&rows, columns));
                 }
                 (Operator::Aggregate(grouping), State::Grouped(groups)) => {
                     let filled = fill_groups(grouping, &rows);
@@ -100,7 +100,8 @@ impl Graph {
             }
             match &node.operator {
                 Operator::Filter(predicate) => {
-                    if !evaluator.test(predicate, row).map_err(raised)? {
+                    let passes = evaluator.test(predicate, row).map_err(raised)?;
+                    if !passes {
                         return Ok(None);
                     }
                 }

@@ -32,6 +32,17 @@ impl Changes {
     pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &Delta)> {
         self.rows.iter().map(|(id, delta)| (*id, delta))
     }
+
+    /// What comes and goes of a node's output.
+    pub fn rows(&self, id: NodeId) -> &Delta {
+        static NONE: Delta = Delta::new();
+        self.rows.get(&id).unwrap_or(&NONE)
+    }
+
+    /// The same of an arrangement.
+    pub fn keyed(&self, id: NodeId) -> &KeyedDelta {
+        self.keyed.get(&id).unwrap_or(&NOTHING)
+    }
 }
 
 static NOTHING: KeyedDelta = KeyedDelta::new();

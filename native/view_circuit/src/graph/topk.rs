@@ -9,7 +9,8 @@ use std::ops::Range;
 use shape_expr::EvalError;
 
 use super::sorted::Sorted;
-use crate::delta::Delta;
+use crate::delta::{Delta, Map};
+use crate::key::Key;
 use crate::plan::SortColumn;
 use crate::row::Row;
 use crate::work::Work;
@@ -23,6 +24,21 @@ pub(crate) struct Window {
     pub id: Vec<usize>,
     pub offset: u64,
     pub limit: Option<u64>,
+    /// Columns whose values each have a window of their own.
+    pub partition: Vec<usize>,
+}
+
+/// The rows that there are, by partition.
+#[derive(Default)]
+pub(super) struct Partitions {
+    sorted: Map<Key, Sorted>,
+}
+
+impl Partitions {
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.sorted.values().map(Sorted::len).sum()
+    }
 }
 
 impl Window {
@@ -59,6 +75,29 @@ struct Event<'d> {
 
 /// The output's change.
 pub(super) fn change(
+    window: &Window,
+    partitions: &Partitions,
+    delta: &Delta,
+    work: &mut Work,
+) -> Result<Delta, EvalError> {
+    let nothing = Sorted::default();
+    let sorted = |key: &Key| partitions.sorted.get(key).unwrap_or(&nothing);
+    if window.partition.is_empty() {
+        return change_of_one(window, sorted(&Key::from_iter([])), delta, work);
+    }
+    let mut by_key: Map<Key, Delta> = Map::default();
+    for (row, weight) in delta {
+        let part = by_key.entry(Key::of(row, &window.partition)).or_default();
+        part.push((row.clone(), *weight));
+    }
+    let mut out = Delta::new();
+    for (key, delta) in by_key {
+        out.extend(change_of_one(window, sorted(&key), &delta, work)?);
+    }
+    Ok(out)
+}
+
+fn change_of_one(
     window: &Window,
     rows: &Sorted,
     delta: &Delta,
@@ -119,17 +158,28 @@ pub(super) fn change(
 }
 
 /// Takes a delta in.
-pub(super) fn apply(window: &Window, rows: &mut Sorted, delta: &Delta) {
+pub(super) fn apply(window: &Window, partitions: &mut Partitions, delta: &Delta) {
     let compare = |a: &Row, b: &Row| window.compare(a, b);
     for (row, weight) in delta {
+        let key = Key::of(row, &window.partition);
+        let sorted = partitions.sorted.entry(key).or_default();
         match *weight < 0 {
-            true => rows.remove(row, &compare),
-            false => rows.insert(row.clone(), &compare),
+            true => sorted.remove(row, &compare),
+            false => sorted.insert(row.clone(), &compare),
+        }
+    }
+    for (row, _) in delta.iter().filter(|(_, weight)| *weight < 0) {
+        let key = Key::of(row, &window.partition);
+        if partitions.sorted.get(&key).is_some_and(|sorted| sorted.len() == 0) {
+            partitions.sorted.remove(&key);
         }
     }
 }
 
 /// The whole output.
-pub(super) fn whole(window: &Window, rows: &Sorted) -> Delta {
-    rows.range(window.places()).map(|row| (row.clone(), 1)).collect()
+pub(super) fn whole(window: &Window, partitions: &Partitions) -> Delta {
+    let shown = |sorted: &'_ Sorted| -> Delta {
+        sorted.range(window.places()).map(|row| (row.clone(), 1)).collect()
+    };
+    partitions.sorted.values().flat_map(shown).collect()
 }

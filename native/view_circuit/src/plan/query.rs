@@ -37,7 +37,7 @@ impl Planner<'_> {
     }
 
     fn unlimited(&mut self, query: &Query, outer: Option<&Scope<'_>>) -> Result<Relation, Error> {
-        let mut relation = match &query.body {
+        let relation = match &query.body {
             Body::Select(select) => self.select(select, &query.order, outer)?,
             Body::Set { kind, all, left, right, position } => {
                 let left = self.query(left, outer)?;
@@ -47,11 +47,21 @@ impl Planner<'_> {
                 relation
             }
         };
+        self.limited(query, relation, Vec::new())
+    }
+
+    /// LIMIT and OFFSET, for each value of the columns to partition by.
+    pub(super) fn limited(
+        &mut self,
+        query: &Query,
+        mut relation: Relation,
+        partition: Vec<usize>,
+    ) -> Result<Relation, Error> {
         let limit = self.row_count(query.limit.as_ref(), "LIMIT", "2201W")?;
         let offset = self.row_count(query.offset.as_ref(), "OFFSET", "2201X")?.unwrap_or(0);
         if limit.is_some() || offset > 0 {
             let (order, id) = (relation.order.clone(), relation.id.clone());
-            let window = Window { order, id, offset, limit };
+            let window = Window { order, id, offset, limit, partition };
             relation.node = self.node(Operator::TopK(window.into()), &[relation.node]);
         }
         Ok(relation)

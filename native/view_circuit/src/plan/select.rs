@@ -42,8 +42,20 @@ impl Planner<'_> {
                 condition.position(),
             ));
         }
-        let selected = self.selected(select, &scope)?;
-        let mut from = self.from(select, &selected, rows, &scope)?;
+        self.select_from(select, order, rows, &scope, Vec::new())
+    }
+
+    /// What is selected of these rows, and behind it columns of these values.
+    pub(super) fn select_from(
+        &mut self,
+        select: &Select,
+        order: &[SortBy],
+        rows: Rows,
+        scope: &Scope<'_>,
+        links: Vec<Analysed>,
+    ) -> Result<Relation, Error> {
+        let selected = self.selected(select, scope)?;
+        let mut from = self.from(select, &selected, rows, scope)?;
         let mut items: Vec<(String, Analysed)> = Vec::with_capacity(selected.len());
         for (name, item) in &selected {
             let value = self.value_of(item, &mut from)?;
@@ -60,6 +72,7 @@ impl Planner<'_> {
         if let Some(having) = &select.having {
             self.having(having, &mut from)?;
         }
+        items.extend(links.into_iter().map(|link| (String::new(), link)));
         self.relation(select, items, selected.len(), sorted, from)
     }
 
@@ -177,6 +190,12 @@ impl Planner<'_> {
                             },
                         ));
                     }
+                }
+                Item::Branch { position, .. } => {
+                    return Err(unsupported(
+                        "ARRAY (SELECT ...) but in a view that is a tree",
+                        *position,
+                    ));
                 }
                 Item::Value { value, name } => {
                     let name = name.clone().unwrap_or_else(|| "?column?".to_owned());

@@ -207,7 +207,7 @@ fn kind(subquery: &Subquery, ask: Ask, is_correlated: bool) -> Result<Existence,
 
 /// A condition of a subquery that reads the query around it: an equality of something out there, which
 /// comes first, and something of its own.
-fn correlation(condition: &Analysed, scope: &Scope<'_>) -> Result<[Analysed; 2], Error> {
+pub(super) fn correlation(condition: &Analysed, scope: &Scope<'_>) -> Result<[Analysed; 2], Error> {
     let own = |side: &Analysed| side.reads_columns() && side.reads_only(|c| c < scope.width);
     let outer = |side: &Analysed| side.reads_columns() && side.reads_only(|c| c >= scope.width);
     let out = |side: Analysed| side.moved(|column| column - scope.width);

@@ -141,6 +141,7 @@ fn put_format(out: &mut Vec<u8>, format: Format) {
     out.push(match format {
         Format::Flat => 0,
         Format::Streaming => 1,
+        Format::Tree => 2,
     });
 }
 
@@ -148,6 +149,7 @@ fn format(input: &mut Input<'_>) -> Result<Format, Bad> {
     match input.byte()? {
         0 => Ok(Format::Flat),
         1 => Ok(Format::Streaming),
+        2 => Ok(Format::Tree),
         _ => input.bad("no such format"),
     }
 }
@@ -189,7 +191,7 @@ pub fn definition(input: &mut Input<'_>) -> Result<Definition, Bad> {
     let format = format(input)?;
     let query = match input.byte()? {
         SQL => Asked::Sql(input.text()?.into()),
-        PLAN => Asked::Plan(Plan::read(input)?),
+        PLAN => Asked::Plan(Box::new(Plan::read(input)?)),
         _ => return input.bad("neither a query nor a plan"),
     };
     let count = input.count(1)?;

@@ -14,11 +14,11 @@ use crate::table::{Stored, Table, Tables};
 use crate::view::ViewId;
 
 /// Writes everything, and then puts it in the place of what was there.
-pub(crate) fn write<'d>(
+pub(crate) fn write(
     storage: &dyn Storage,
     options: &Options,
     tables: &Tables,
-    views: &[(ViewId, &'d Definition)],
+    views: &[(ViewId, &Definition)],
     mark: u64,
 ) -> Result<(), Error> {
     let temporary = names::temporary(FILE);

@@ -1,9 +1,11 @@
 //! Every view equals PostgreSQL's own SELECT after every one of many random transactions.
 //!
-//! `VIEW_ORACLE_TRANSACTIONS` says how many, `VIEW_ORACLE_SEED` repeats a run.
+//! `VIEW_ORACLE_TRANSACTIONS` says how many (2,000 without it, 200,000 with `SHAPE_ROUTER_LONG`),
+//! `VIEW_ORACLE_SEED` repeats a run.
 
 #[path = "../common/mod.rs"]
 mod common;
+mod trees;
 mod views;
 
 use std::collections::{BTreeMap, HashMap};
@@ -14,6 +16,7 @@ use fastrand::Rng;
 use pg_fixture::Server;
 use postgres::{Client, NoTls, SimpleQueryMessage};
 use shape_expr::{Options, Owned, Param, Type};
+use trees::TREES;
 use view_circuit::{Cell, Circuit, ContentHash, Format, IngestBatch, Key, ViewId, ViewUpdate};
 use views::{TABLES, View};
 
@@ -47,6 +50,7 @@ type TextRow = Vec<Option<String>>;
 type Content = Vec<TextRow>;
 
 struct Run {
+    trees: Vec<trees::Client>,
     views: Vec<View>,
     client: Client,
     rng: Rng,
@@ -64,7 +68,11 @@ struct Run {
 #[test]
 fn every_view_is_postgresqls_own_select_after_every_transaction() {
     let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse::<u64>().ok());
-    let transactions = number("VIEW_ORACLE_TRANSACTIONS").unwrap_or(300);
+    let by_default = match std::env::var_os("SHAPE_ROUTER_LONG") {
+        Some(_) => 200_000,
+        None => 2_000,
+    };
+    let transactions = number("VIEW_ORACLE_TRANSACTIONS").unwrap_or(by_default);
     let seed = number("VIEW_ORACLE_SEED").unwrap_or_else(|| fastrand::u64(..));
     println!("view oracle: seed {seed}, {transactions} transactions");
     let server = Server::start().expect("PostgreSQL starts");
@@ -86,11 +94,20 @@ fn every_view_is_postgresqls_own_select_after_every_transaction() {
         told: vec![BTreeMap::new(); count],
         sorted: vec![BTreeMap::new(); count],
         hashes: vec![Default::default(); count],
+        trees: TREES.iter().map(|_| trees::Client::default()).collect(),
         views,
     };
     for view in 0..count {
         run.register(view);
     }
+    for tree in 0..TREES.len() {
+        run.register_tree(tree);
+    }
+    // Parameters that have their own types there are literals here.
+    let literal = |sql: &str| sql.replace("$1", "2").replace("$2", "'bob'");
+    let views = run.views.iter().map(|view| literal(view.asked));
+    let trees = TREES.iter().map(|(_, asked)| (*asked).to_owned());
+    let asked = views.chain(trees).collect::<Vec<_>>().join(";");
     let mut rows = 0;
     for at in 0..transactions {
         run.transaction();
@@ -99,13 +116,26 @@ fn every_view_is_postgresqls_own_select_after_every_transaction() {
             let view = run.rng.usize(..count);
             run.unregister(view);
             run.register(view);
+            let tree = run.rng.usize(..TREES.len());
+            run.circuit.unregister(trees::id(tree)).expect("a view");
+            run.register_tree(tree);
         }
+        let when = format!("seed {seed}, transaction {at}");
+        let mut theirs = queries(&mut run.client, &asked).into_iter();
         for view in 0..count {
-            rows += run.check(view, &format!("seed {seed}, transaction {at}"));
+            rows += run.check(view, theirs.next().expect("an answer"), &when);
+        }
+        for tree in 0..TREES.len() {
+            let theirs = theirs.next().expect("an answer").into_iter();
+            let theirs = theirs.map(|mut row| row.remove(0).expect("a text")).collect();
+            rows += run.trees[tree].check(&run.circuit, tree, theirs, &when);
         }
     }
     for view in 0..count {
         run.unregister(view);
+    }
+    for tree in 0..TREES.len() {
+        run.circuit.unregister(trees::id(tree)).expect("a view");
     }
     assert_eq!(run.circuit.stats().nodes, 0, "what no view needs is freed");
     println!("view oracle: {} views, {rows} rows compared", count);
@@ -135,12 +165,23 @@ impl Run {
         self.tell(&first);
     }
 
+    fn register_tree(&mut self, tree: usize) {
+        let sql = TREES[tree].0;
+        let first = self.circuit.register(trees::id(tree), sql, &[], Format::Tree);
+        let first = first.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        self.trees[tree].clear();
+        self.trees[tree].apply(&self.circuit, &first);
+    }
+
     fn unregister(&mut self, view: usize) {
         self.circuit.unregister(flat(view)).expect("a view");
         self.circuit.unregister(streaming(view)).expect("a view");
     }
 
     fn tell(&mut self, update: &ViewUpdate) {
+        if let Some(tree) = update.view.0.checked_sub(2000) {
+            return self.trees[tree as usize].apply(&self.circuit, update);
+        }
         let Some(view) = update.view.0.checked_sub(1000) else { return };
         let columns = self.circuit.columns(update.view).expect("a view");
         let types: Vec<Type> = columns.iter().map(|column| column.ty.clone()).collect();
@@ -233,11 +274,8 @@ impl Run {
         }
     }
 
-    fn check(&mut self, view: usize, when: &str) -> u64 {
-        let View { sql, asked, loose, ordered } = self.views[view];
-        // Parameters that have their own types there are literals here.
-        let asked = asked.replace("$1", "2").replace("$2", "'bob'");
-        let mut theirs = query(&mut self.client, &asked);
+    fn check(&mut self, view: usize, mut theirs: Content, when: &str) -> u64 {
+        let View { sql, loose, ordered, .. } = self.views[view];
         let columns = self.circuit.columns(flat(view)).expect("a view");
         let types: Vec<Type> = columns.iter().map(|column| column.ty.clone()).collect();
         let kept = self.circuit.rows(flat(view)).expect("a view");
@@ -265,6 +303,10 @@ impl Run {
             ids.map(|(id, _)| vec![Some(format!("{id:?}")), self.sorted[view].get(id).cloned()]);
         let content: Vec<TextRow> = by_id.into_iter().chain(ids).collect();
         let (contents, hashes) = &mut self.hashes[view];
+        if contents.len() > trees::REMEMBERED {
+            contents.clear();
+            hashes.clear();
+        }
         let known = contents.entry(hash.0).or_insert_with(|| content.clone());
         assert_eq!(*known, content, "{when}: {sql}");
         let known = hashes.entry(content).or_insert(hash);
@@ -299,14 +341,26 @@ fn simplify(row: &mut TextRow, types: &[Type]) {
     }
 }
 
-fn query(client: &mut impl Simple, sql: &str) -> Vec<TextRow> {
-    let row = |message| match message {
-        SimpleQueryMessage::Row(row) => {
-            Some((0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect())
+fn query(client: &mut impl Simple, sql: &str) -> Content {
+    queries(client, sql).pop().expect("an answer")
+}
+
+/// What several statements give, asked at once.
+fn queries(client: &mut impl Simple, sql: &str) -> Vec<Content> {
+    let mut answers = vec![Content::new()];
+    for message in client.ask(sql) {
+        match message {
+            SimpleQueryMessage::Row(row) => {
+                let row = (0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect();
+                answers.last_mut().expect("an answer").push(row);
+            }
+            SimpleQueryMessage::CommandComplete(_) => answers.push(Content::new()),
+            _ => {}
         }
-        _ => None,
-    };
-    client.ask(sql).into_iter().filter_map(row).collect()
+    }
+    // Nothing follows the last statement.
+    answers.pop();
+    answers
 }
 
 /// A connection, or a transaction on it.

@@ -3,7 +3,7 @@
 use pg_query::protobuf::{self, JoinType, node::Node};
 
 use super::{Error, Reader, Tree};
-use crate::sql::{Body, Query, Select, TableRef};
+use crate::sql::{Body, Item, Query, Select, TableRef};
 
 /// The most SELECTs that a query may come to, those of WITH counted wherever they are named.
 const MAX_SELECTS: usize = 1000;
@@ -153,7 +153,11 @@ fn selects(query: &Query) -> usize {
         Body::Select(select) => {
             let tables = select.tables.iter().filter_map(|table| table.query.as_deref());
             let subqueries = select.subqueries.iter().map(|subquery| &subquery.query);
-            1 + tables.chain(subqueries).map(selects).sum::<usize>()
+            let branches = select.items.iter().filter_map(|item| match item {
+                Item::Branch { query, .. } => Some(&**query),
+                _ => None,
+            });
+            1 + tables.chain(subqueries).chain(branches).map(selects).sum::<usize>()
         }
     }
 }

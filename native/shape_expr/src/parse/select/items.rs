@@ -1,6 +1,6 @@
 //! What is selected, grouped by and sorted by.
 
-use pg_query::protobuf::{self, SortByDir, SortByNulls, node::Node};
+use pg_query::protobuf::{self, SortByDir, SortByNulls, SubLinkType, node::Node};
 
 use super::{Ast, AstKind, Error, Reader, Tree};
 use crate::parse::aggregates::{Call, Found};
@@ -27,6 +27,17 @@ impl Reader<'_> {
                 _ => None,
             });
             return Ok(Item::All { qualifiers: names.collect(), position });
+        }
+        if let Some(Node::SubLink(link)) = &value.node
+            && link.sub_link_type() == SubLinkType::ArraySublink
+        {
+            let name = name.unwrap_or_else(|| "array".to_owned());
+            let inner = link.subselect.as_ref().and_then(|node| node.node.clone());
+            let Some(Node::SelectStmt(select)) = inner else {
+                return Err(Error::unsupported("this kind of subquery", position));
+            };
+            let query = Box::new(self.query(*select, self.find("SELECT", position))?);
+            return Ok(Item::Branch { query, name, position });
         }
         let ast = selected(tree, *value)?;
         let name = name.or_else(|| called(&ast, &found.borrow()).1);
