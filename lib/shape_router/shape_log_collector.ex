@@ -639,8 +639,11 @@ defmodule ShapeRouter.ShapeLogCollector do
       {routed, altered} = if state.store, do: Transaction.altered(routed), else: {routed, []}
 
       with {:ok, views, done} <- Views.take(state.views, transaction),
-           {:ok, after_it} <- taken(%{state | views: views}, transaction, routed, done, whose) do
-        {:ok, drop(after_it, Enum.uniq_by(altered ++ done.dropped, &elem(&1, 0)))}
+           dropped = Enum.uniq_by(altered ++ done.dropped, &elem(&1, 0)),
+           # Nobody finds them any more when the transaction is told to be handled.
+           {state, shapes} = withdraw(%{state | views: views}, dropped),
+           {:ok, state} <- taken(state, transaction, routed, done, whose) do
+        {:ok, drop(state, shapes)}
       else
         # The circuit may have what the logs have not.
         {:error, error} -> {:behind, error, Views.ahead(state.views)}
@@ -657,19 +660,25 @@ defmodule ShapeRouter.ShapeLogCollector do
       else: fragment(state, transaction, routed, whose)
   end
 
-  # Shapes that cannot be told right any more: clients begin anew, and hear why when they ask.
-  defp drop(state, []), do: state
-
-  defp drop(state, dropped) do
-    Enum.reduce(dropped, state, fn {id, error}, state ->
+  # Shapes that cannot be told right any more: clients begin anew.
+  defp withdraw(state, dropped) do
+    Enum.reduce(dropped, {state, []}, fn {id, error}, {state, shapes} ->
       log_dropped(id, error)
       {:ok, shape} = Directory.get(state.shapes, id)
-      # Of a view it is done already.
-      _ = ShapeRouter.remove_shape(state.tables[shape.table].router, id)
-      if state.store, do: :ok = LogStore.remove(state.store, id)
-      gone(state, shape)
+      {gone(state, shape), [shape | shapes]}
     end)
-    |> then(&if state.store, do: keep(&1), else: &1)
+  end
+
+  defp drop(state, []), do: state
+
+  defp drop(state, shapes) do
+    for shape <- shapes do
+      # Of a view it is done already.
+      _ = ShapeRouter.remove_shape(state.tables[shape.table].router, shape.id)
+      if state.store, do: :ok = LogStore.remove(state.store, shape.id)
+    end
+
+    if state.store, do: keep(state), else: state
   end
 
   # Nothing is kept, so nothing has to wait.
