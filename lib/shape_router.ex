@@ -124,7 +124,8 @@ defmodule ShapeRouter do
     max_bytes: nil,
     time_zone: "UTC",
     num_lanes: nil,
-    rebuild_threshold: 0.05
+    rebuild_threshold: 0.05,
+    circuit: nil
   ]
 
   @classify 1
@@ -160,6 +161,9 @@ defmodule ShapeRouter do
       (default `nil`: from 1 to 64, growing with the index)
     * `:rebuild_threshold` - when such a share of an index was written since, its parts are merged in the
       background, so that a look-up reads one (default `0.05`)
+    * `:circuit` - a `ShapeRouter.Circuit` with the tables that subqueries read: it tells which types they
+      select, also of shapes that come back from a `:data_dir` (default `nil`: the types of what they are
+      compared with). What they select is fed by `ShapeRouter.Subqueries`, or by the host
   """
   @spec new(String.t(), String.t(), keyword()) :: {:ok, t()} | {:error, Error.t()}
   def new(tenant, table, opts \\ []) when is_binary(tenant) and is_binary(table) do
@@ -176,13 +180,17 @@ defmodule ShapeRouter do
          :ok <- limit(:max_shapes, opts.max_shapes),
          :ok <- limit(:max_bytes, opts.max_bytes),
          :ok <- num_lanes(opts.num_lanes),
-         :ok <- rebuild_threshold(opts.rebuild_threshold) do
+         :ok <- rebuild_threshold(opts.rebuild_threshold),
+         :ok <- circuit(opts.circuit) do
       limits = {opts.max_shapes, opts.max_bytes}
       track = opts.track_membership == true
       indexes = {opts.num_lanes, opts.rebuild_threshold / 1}
-      {:ok, {columns, primary_key, track, limits, opts.time_zone, indexes}, opts}
+      {:ok, {columns, primary_key, track, limits, opts.time_zone, indexes, opts.circuit}, opts}
     end
   end
+
+  defp circuit(circuit) when is_nil(circuit) or is_reference(circuit), do: :ok
+  defp circuit(other), do: Error.argument("circuit is no circuit: #{inspect(other)}")
 
   defp open(table, settings, nil, _opts),
     do: table |> Native.router_new(settings) |> Error.result()

@@ -68,18 +68,22 @@ defmodule ShapeRouter.Subqueries do
             sequence: 0,
             acked: 0
 
+  @defaults [tables: [], circuit: nil, routers: [], time_zone: "UTC", name: nil]
+
   @doc """
   Starts it. Options:
 
     * `:tables` - the tables that subqueries read, as in `ShapeRouter.Circuit.new/1`
+    * `:circuit` - a circuit of these tables (default `nil`: a new one)
     * `:routers` - `[table: router]`, by the names of their tables. Shapes that they have already, from a
-      `:data_dir` say, are taken over
+      `:data_dir` say, are taken over; make such a router with the same `:circuit`, which tells the types of
+      what their subqueries select
     * `:time_zone` - see `ShapeRouter.Circuit.new/1`
     * `:name` - a name for the process
   """
   @spec start_link(keyword()) :: GenServer.on_start()
   def start_link(opts) do
-    with {:ok, opts} <- Options.merge(opts, tables: [], routers: [], time_zone: "UTC", name: nil) do
+    with {:ok, opts} <- Options.merge(opts, @defaults) do
       GenServer.start_link(__MODULE__, opts, if(opts.name, do: [name: opts.name], else: []))
     end
   end
@@ -132,7 +136,7 @@ defmodule ShapeRouter.Subqueries do
 
   @impl true
   def init(opts) do
-    with {:ok, circuit} <- Circuit.new(tables: opts.tables, time_zone: opts.time_zone) do
+    with {:ok, circuit} <- circuit_of(opts) do
       keys =
         Map.new(opts.tables, fn {name, table} ->
           {Inner.name(name), Enum.map(table[:primary_key], &to_string/1)}
@@ -149,6 +153,11 @@ defmodule ShapeRouter.Subqueries do
       {:error, error} -> {:stop, error}
     end
   end
+
+  defp circuit_of(%{circuit: nil} = opts),
+    do: Circuit.new(tables: opts.tables, time_zone: opts.time_zone)
+
+  defp circuit_of(%{circuit: circuit}), do: {:ok, circuit}
 
   defp take_over({name, router}, {:ok, state}) do
     ShapeRouter.shapes(router)
@@ -346,13 +355,16 @@ defmodule ShapeRouter.Subqueries do
   defp rows(_state, _name, _id, _where, _opts, false), do: {:ok, []}
 
   defp rows(state, name, id, where, opts, true) do
-    table = name |> String.split(".") |> Enum.map_join(".", &~s("#{&1}"))
-    sql = "SELECT * FROM #{table}" <> if(where, do: " WHERE (#{where})", else: "")
+    table = name |> String.split(".") |> Enum.map_join(".", &quoted/1)
+    # A clause may end with a comment, which the line's end ends.
+    sql = "SELECT * FROM #{table}" <> if(where, do: " WHERE (#{where}\n)", else: "")
     opts = [format: :streaming, params: opts[:params] || []]
 
     with {:ok, update} <- Circuit.register(state.circuit, shape(name, id), sql, opts),
          do: {:ok, for(record <- update.records, do: {record.id, record.record})}
   end
+
+  defp quoted(name), do: ~s("#{String.replace(name, ~s("), ~s(""))}")
 
   defp shape(name, id), do: "shape #{name}/#{id}"
 

@@ -335,4 +335,40 @@ defmodule ShapeRouter.Subquery.CircuitTest do
 
     :ok = ShapeRouter.close(router)
   end
+
+  test "shapes that come back know the types that their subqueries select" do
+    tables = [rates: [columns: [id: :int8, rate: :numeric], primary_key: [:id]]]
+    # What is compared is an integer, and what is selected is not.
+    where = "project_id IN (SELECT rate FROM rates) -- by rate"
+
+    for {rate, ids} <- [{"5.5", []}, {"7.0", [1]}] do
+      dir = Path.join(System.tmp_dir!(), "subqueries-#{System.unique_integer([:positive])}")
+      on_exit(fn -> File.rm_rf!(dir) end)
+
+      for lsn <- [10, 20] do
+        {:ok, circuit} = Circuit.new(tables: tables)
+        options = [data_dir: dir, circuit: circuit] ++ @todos
+        {:ok, router} = ShapeRouter.new("tenant", "todos", options)
+
+        {:ok, subqueries} =
+          Subqueries.start_link(tables: tables, circuit: circuit, routers: [todos: router])
+
+        if lsn == 10, do: :ok = Subqueries.add_shape(subqueries, :todos, 1, where)
+        assert [%{types: ["numeric"]}] = ValueSet.list(router)
+        change = %{table: "rates", op: :insert, new_record: %{id: 1, rate: rate}}
+
+        assert [[{"todos", [{:move_in, 1, [^rate]}]}]] =
+                 Subqueries.route_txn(subqueries, lsn, [change])
+
+        assert ShapeRouter.route(router, todo(1, 7)) == []
+        :ok = Subqueries.ack(subqueries, lsn)
+        assert ShapeRouter.route(router, todo(1, 7)) == ids
+        GenServer.stop(subqueries)
+        :ok = ShapeRouter.close(router)
+      end
+    end
+
+    assert {:error, %Error{code: :invalid_argument}} =
+             ShapeRouter.new("tenant", "todos", circuit: :none)
+  end
 end

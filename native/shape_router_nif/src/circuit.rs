@@ -18,7 +18,7 @@ use bumpalo::Bump;
 use parking_lot::{Mutex, MutexGuard};
 use rustler::schedule::consume_timeslice;
 use rustler::{Atom, Encoder, Env, Resource, ResourceArc, Term};
-use shape_expr::Schema;
+use shape_expr::{ColumnType, Schema};
 use shape_router::Budget;
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -119,6 +119,11 @@ impl CircuitHandle {
     /// For whoever may wait.
     pub fn lock_waiting(&self) -> MutexGuard<'_, State> {
         self.state.lock()
+    }
+
+    /// The types of what a query selects, if it takes it.
+    pub fn types_of(&self, sql: &str) -> Option<Vec<ColumnType>> {
+        self.lock_waiting().open().ok()?.circuit.types_of(sql, &[]).ok()
     }
 
     /// The state; where it is taken, only those who may wait get it.

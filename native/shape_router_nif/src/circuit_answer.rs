@@ -44,11 +44,11 @@ impl<'a, 'v> RowWriter<'a, 'v> {
 
     pub fn of(env: Env<'a>, info: &'v ViewInfo) -> Self {
         let names = info.columns.iter().map(String::as_str);
-        Self::new(env, names, &info.types, &info.id_types).in_text(info.telling.as_text)
+        Self::new(env, names, &info.types, &info.id_types).with_texts(info.telling.as_text)
     }
 
     /// Whether every value is told as PostgreSQL's text.
-    pub fn in_text(self, as_text: bool) -> Self {
+    pub fn with_texts(self, as_text: bool) -> Self {
         Self { as_text, ..self }
     }
 

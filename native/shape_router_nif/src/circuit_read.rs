@@ -147,7 +147,7 @@ fn row<'a>(
         };
         let types: Vec<Type> = table.types.iter().map(|ty| ty.ty.clone()).collect();
         let names = (0..types.len()).filter_map(|column| table.keys.name(column));
-        let record = RowWriter::new(env, names, &types, &[]).in_text(as_text).row(&found.0)?;
+        let record = RowWriter::new(env, names, &types, &[]).with_texts(as_text).row(&found.0)?;
         let keys = [atoms::record(), atoms::version()].map(|key| key.to_term(env));
         let row = circuit_answer::map(env, &keys, &[record, found.1.encode(env)])?;
         Ok((atoms::ok(), row).encode(env))

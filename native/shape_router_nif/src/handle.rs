@@ -1,5 +1,6 @@
 //! What Erlang holds: routers, cursors, predicates.
 
+use crate::circuit::CircuitHandle;
 use crate::columns::ColumnKeys;
 use bumpalo::Bump;
 use parking_lot::Mutex;
@@ -29,14 +30,25 @@ pub(crate) struct RouterHandle {
 /// What subqueries select, by their texts, as far as it is told.
 pub(crate) type SubqueryTypes = Arc<Mutex<HashMap<String, Vec<ColumnType>>>>;
 
-/// What a router asks of it.
-pub(crate) fn item_types() -> (SubqueryTypes, ItemTypes) {
+/// What a router asks of it, and then of the circuit, if there is one, whose tables subqueries read.
+pub(crate) fn item_types(
+    circuit: Option<ResourceArc<CircuitHandle>>,
+) -> (SubqueryTypes, ItemTypes) {
     let types = SubqueryTypes::default();
-    let told = AssertUnwindSafe(types.clone());
+    let asked = AssertUnwindSafe((types.clone(), circuit));
     let tell = move |subquery: &Subquery| {
-        // All of it is caught, not its field alone.
-        let told = &told;
-        Ok(told.lock().get(&subquery.text).cloned())
+        // All of it is caught, not its fields alone.
+        let asked = &asked;
+        let (told, circuit) = &**asked;
+        if let Some(types) = told.lock().get(&subquery.text) {
+            return Ok(Some(types.clone()));
+        }
+        // What the circuit refuses has the types of what it is compared with: the host may feed it.
+        let types = circuit.as_ref().and_then(|circuit| circuit.types_of(&subquery.text));
+        if let Some(types) = &types {
+            told.lock().insert(subquery.text.clone(), types.clone());
+        }
+        Ok(types)
     };
     (types, ItemTypes(Arc::new(tell)))
 }

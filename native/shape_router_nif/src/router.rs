@@ -4,6 +4,7 @@ use crate::answer;
 use crate::atoms;
 use crate::bare::Bare;
 use crate::change::{Reader, TermChange};
+use crate::circuit::CircuitHandle;
 use crate::direct::{NewRouter, direct_nif, monotonic_time};
 use crate::error::{NifError, reply};
 use crate::handle::{CursorHandle, Local, RouterHandle, SubqueryTypes, item_types, with_local};
@@ -38,17 +39,24 @@ pub(crate) fn compile_options(time_zone: &str) -> Options {
     options
 }
 
-pub(crate) type SettingTerms<'a> =
-    (Term<'a>, Vec<String>, bool, (Option<usize>, Option<usize>), &'a str, (Option<u16>, f64));
+pub(crate) type SettingTerms<'a> = (
+    Term<'a>,
+    Vec<String>,
+    bool,
+    (Option<usize>, Option<usize>),
+    &'a str,
+    (Option<u16>, f64),
+    Option<ResourceArc<CircuitHandle>>,
+);
 
 /// `{columns, primary_key, track_membership, {max_shapes, max_bytes}, time_zone, {num_lanes,
-/// rebuild_threshold}}`.
+/// rebuild_threshold}, circuit | nil}`.
 pub(crate) fn config(
     table: &str,
     settings: SettingTerms<'_>,
 ) -> Result<(Config, SubqueryTypes), NifError> {
-    let (columns, primary_key, track_membership, limits, time_zone, indexes) = settings;
-    let (types, item_types) = item_types();
+    let (columns, primary_key, track_membership, limits, time_zone, indexes, circuit) = settings;
+    let (types, item_types) = item_types(circuit);
     let config = Config {
         item_types: Some(item_types),
         primary_key,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use lane_index::storage::Storage;
 use shape_expr::sql::Query;
-use shape_expr::{Compiler, EvalError, Options, Owned, Param, Raise, Type};
+use shape_expr::{ColumnType, Compiler, EvalError, Options, Owned, Param, Raise, Type};
 
 use crate::batch::{Cell, IngestBatch};
 use crate::builder::Plan;
@@ -125,6 +125,21 @@ impl Circuit {
             self.graph.sweep(made);
         }
         result
+    }
+
+    /// The types of what a query selects. Nothing is registered.
+    ///
+    /// # Errors
+    /// Those of [`Circuit::register`] for a query that is refused.
+    pub fn types_of(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<ColumnType>, Error> {
+        let query = Query::parse(sql)?;
+        let mut made = Vec::new();
+        let Circuit { tables, graph, compiler, .. } = self;
+        let planned =
+            Planner { graph, tables, compiler, params, made: &mut made }.query(&query, None);
+        self.graph.sweep(made);
+        let relation = planned?;
+        Ok(relation.types.into_iter().take(relation.columns.len()).collect())
     }
 
     fn build(
