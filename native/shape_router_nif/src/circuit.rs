@@ -222,6 +222,7 @@ fn circuit_register<'a>(
         let (format, materialize, most_ids) = settings;
         let telling = Telling { format, most_ids: most_ids.unwrap_or(usize::MAX) };
         let kept = match format {
+            format if format == atoms::tree() => Format::Tree,
             format if format == atoms::flat() || materialize => Format::Flat,
             _ => Format::Streaming,
         };
@@ -231,9 +232,7 @@ fn circuit_register<'a>(
                 .circuit
                 .register(number, sql, &parameters, kept)
                 .map_err(|error| told(error, &open.views, Some(&name)))?;
-            let columns = open.circuit.columns(number)?;
-            let id_types = open.circuit.id_types(number)?;
-            let info = ViewInfo::new(name, telling, columns, id_types);
+            let info = ViewInfo::new(name, telling, &open.circuit, number)?;
             let info = open.views.add(number, info);
             Ok(open.tell(info, update))
         })?;

@@ -74,8 +74,7 @@ fn read_names(
     for (number, name, format, most_ids) in terms {
         let telling = Telling { format, most_ids: most_ids.unwrap_or(usize::MAX) };
         let id = ViewId(number);
-        let (columns, id_types) = (circuit.columns(id)?, circuit.id_types(id)?);
-        views.add(id, ViewInfo::new(ViewName::read(name)?, telling, columns, id_types));
+        views.add(id, ViewInfo::new(ViewName::read(name)?, telling, circuit, id)?);
     }
     views.skip_to(next);
     Ok((mark, views))
