@@ -11,6 +11,7 @@ use crate::circuit_batch::{BatchReader, CircuitTables, Heavy};
 use crate::circuit_view::{Telling, ViewInfo, ViewName, Views};
 use crate::error::{NifError, reply};
 use crate::handle::with_local;
+use crate::list::List;
 use crate::param::params;
 use crate::router::compile_options;
 use crate::schema::schema;
@@ -179,12 +180,12 @@ impl From<Error> for NifError {
 #[rustler::nif(schedule = "DirtyCpu")]
 fn circuit_new<'a>(
     env: Env<'a>,
-    tables: Vec<(String, Term<'a>, Vec<String>)>,
+    List(tables): List<(String, Term<'a>, List<String>)>,
     time_zone: &str,
 ) -> Term<'a> {
     let new = || -> Result<Term<'a>, NifError> {
         let mut specs = Vec::new();
-        for (name, columns, primary_key) in tables {
+        for (name, columns, List(primary_key)) in tables {
             let in_table = |error: NifError| error.at(format_args!("table {name}"));
             let schema = schema(&name, columns).map_err(in_table)?;
             let columns = schema.columns().to_vec();
