@@ -62,7 +62,7 @@ defmodule ShapeRouter.Circuit do
 
   # More operations are not even read on a normal scheduler.
   @most_at_once 64
-  @formats [:flat, :streaming]
+  @formats [:flat, :tree, :streaming]
 
   @doc """
   A circuit of empty tables. Options:
@@ -88,8 +88,11 @@ defmodule ShapeRouter.Circuit do
       | format | kept | told |
       |---|---|---|
       | `:flat` | the rows, by id | changes by row, the content's hash, all ids while they are few |
+      | `:tree` | the rows, each with those that hang on it | the same, and what became of the rows below |
       | `:streaming` | nothing | changes by row |
 
+      A tree has `ARRAY (SELECT ...) AS name` among what it selects, which reads the row it is for:
+      `docs/circuit.md` has what that may be, and how a client follows one
     * `:params` - the values of `$1`, `$2` ... (default `[]`). A list stands for an array, a map for a JSON
       document
     * `:materialize` - keep the rows of a streaming view too, for `rows/2` (default `false`)
@@ -180,8 +183,9 @@ defmodule ShapeRouter.Circuit do
   defp refusable(answer), do: answer
 
   @doc """
-  The rows of a view with their ids, in the order of the ids: of a flat view, or of one that is registered
-  with `materialize: true` (`:not_materialized` otherwise).
+  The rows of a view with their ids, in the order of its ORDER BY and of the ids: of a flat view, a tree, or a
+  view that is registered with `materialize: true` (`:not_materialized` otherwise). In a row of a tree each
+  branch has the same by its name: a list of ids and rows.
   """
   @spec rows(t(), view_id()) ::
           {:ok, [{ViewUpdate.id(), ViewUpdate.row()}]} | {:error, Error.t()}
@@ -199,9 +203,11 @@ defmodule ShapeRouter.Circuit do
   @spec tables(t(), view_id()) :: {:ok, [String.t()]} | {:error, Error.t()}
   def tables(circuit, view_id), do: view(circuit, view_id, :tables)
 
-  @doc "The names and types of a view's columns."
-  @spec columns(t(), view_id()) ::
-          {:ok, [{name :: String.t(), type :: String.t()}]} | {:error, Error.t()}
+  @typedoc "Names and types; a branch of a tree has the columns of its rows."
+  @type columns :: [{name :: String.t(), type :: String.t() | columns()}]
+
+  @doc "The names and types of a view's columns, and after them those of a tree's branches."
+  @spec columns(t(), view_id()) :: {:ok, columns()} | {:error, Error.t()}
   def columns(circuit, view_id), do: view(circuit, view_id, :columns)
 
   defp view(circuit, view_id, what) do

@@ -11,7 +11,10 @@ defmodule ShapeRouter.ViewUpdate do
       `ShapeRouter.Circuit.ids/2` answers for, and for streaming views. So a step costs what it changes,
       and not what is there
     * `records` - the rows that changed, by id: each is once in it, `:created`, `:updated` or `:deleted`,
-      with the row as it is now; of a deleted one, as it was
+      with the row as it is now; of a deleted one, as it was. In a row of a tree each branch has, by its
+      name, such records of the rows that hang on it: of a row that was created all of them, of one that
+      was updated those that changed, of one that was deleted none, as all of them went with it. A row
+      that changed only below is updated with the values that it had
   """
 
   @enforce_keys [:view_id, :format]
@@ -21,7 +24,8 @@ defmodule ShapeRouter.ViewUpdate do
   @type id :: term() | [term()]
 
   @typedoc "A row by the names of its columns. What they hold is in \"Values\" of `ShapeRouter.Circuit`."
-  @type row :: %{String.t() => integer() | float() | boolean() | String.t() | nil}
+  @type row :: %{String.t() => value() | [record()] | [{id(), row()}]}
+  @type value :: integer() | float() | boolean() | String.t() | nil
 
   @type record :: %{event: :created | :updated | :deleted, id: id(), record: row()}
 

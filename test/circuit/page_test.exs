@@ -1,20 +1,23 @@
 defmodule ShapeRouter.Circuit.PageTest do
-  @moduledoc "docs/circuit.md: its example runs as it is written, and its errors are all there are."
+  @moduledoc "docs/circuit.md: its examples run as they are written, and its errors are all there are."
   use ExUnit.Case, async: true
 
   @page File.read!(Path.expand("../../docs/circuit.md", __DIR__))
 
-  test "the example" do
-    [[block]] = Regex.scan(~r/^```elixir\n(.*?)^```$/ms, @page, capture: :all_but_first)
-    # The line above one that begins with #=> answers what that says.
+  test "the examples" do
+    blocks = Regex.scan(~r/^```elixir\n(.*?)^```$/ms, @page, capture: :all_but_first)
+    block = Enum.join(blocks, "\n")
+    # The line above those that begin with #=> answers what they say.
     {code, count} =
-      Regex.scan(~r/^(\S.*)\n#=> (.*)$/m, block)
+      Regex.scan(~r/^(\S.*)\n((?:#=> .*\n)+)/m, block)
       |> Enum.reduce({block, 0}, fn [both, call, answer], {block, count} ->
+        answer = String.replace(answer, ~r/^#=> /m, "")
+
         {String.replace(block, both, "ExUnit.Assertions.assert (#{call}) == #{answer}"),
          count + 1}
       end)
 
-    assert count == 3
+    assert count == 6
     Code.eval_string("require ExUnit.Assertions\n" <> code)
   end
 

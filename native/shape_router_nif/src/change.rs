@@ -8,6 +8,7 @@ use crate::atoms;
 use crate::bare::Bare;
 use crate::columns::{ColumnKeys, Kind};
 use crate::error::NifError;
+use crate::list;
 use crate::row::MapRow;
 use crate::value;
 use bumpalo::Bump;
@@ -239,8 +240,8 @@ impl<'r> Reader<'r> {
     pub fn key<'t: 'r>(&self, term: Term<'t>) -> Result<KeyParts<'r>, NifError> {
         match term.get_type() {
             TermType::List => {
-                let items = term.into_list_iterator();
-                let items = items.map_err(|_| NifError::new("invalid_key", "an improper list"))?;
+                let items = list::items(term)
+                    .ok_or_else(|| NifError::new("invalid_key", "an improper list"))?;
                 Ok(items.map(|item| value::datum(item, Kind::ANY, self.arena)).collect())
             }
             TermType::Tuple => {
@@ -273,7 +274,7 @@ impl<'r> Reader<'r> {
             let pairs = rustler::MapIterator::new(map).ok_or_else(invalid)?;
             pairs.map(|(item, _)| item).collect()
         } else {
-            term.into_list_iterator().map_err(|_| invalid())?.collect()
+            list::items(term).ok_or_else(invalid)?.collect()
         };
         let mut positions_tell = true;
         let mut changed = ColumnSet::default();
@@ -333,7 +334,7 @@ fn relation<'a>(mut get: impl FnMut(Atom) -> Option<Term<'a>>) -> Result<Relatio
             key: get(atoms::key_question()).and_then(|t| t.decode().ok()).unwrap_or(false),
         })
     };
-    let columns = get(atoms::columns()).and_then(|t| t.into_list_iterator().ok());
+    let columns = get(atoms::columns()).and_then(list::items);
     let identity = get(atoms::replica_identity()).and_then(|t| t.atom_to_string().ok());
     Ok(Relation {
         oid: get(atoms::id()).and_then(|t| t.decode().ok()).ok_or_else(|| invalid("id"))?,

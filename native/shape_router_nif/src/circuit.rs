@@ -11,6 +11,7 @@ use crate::circuit_batch::{BatchReader, CircuitTables, Heavy};
 use crate::circuit_view::{Telling, ViewInfo, ViewName, Views};
 use crate::error::{NifError, reply};
 use crate::handle::with_local;
+use crate::list::List;
 use crate::param::params;
 use crate::router::compile_options;
 use crate::schema::schema;
@@ -184,12 +185,12 @@ impl From<Error> for NifError {
 #[rustler::nif(schedule = "DirtyCpu")]
 fn circuit_new<'a>(
     env: Env<'a>,
-    tables: Vec<(String, Term<'a>, Vec<String>)>,
+    List(tables): List<(String, Term<'a>, List<String>)>,
     time_zone: &str,
 ) -> Term<'a> {
     let new = || -> Result<Term<'a>, NifError> {
         let mut specs = Vec::new();
-        for (name, columns, primary_key) in tables {
+        for (name, columns, List(primary_key)) in tables {
             let in_table = |error: NifError| error.at(format_args!("table {name}"));
             let schema = schema(&name, columns).map_err(in_table)?;
             let columns = schema.columns().to_vec();
@@ -228,6 +229,7 @@ fn circuit_register<'a>(
         let most_ids = most_ids.unwrap_or(usize::MAX);
         let telling = Telling { format, most_ids, as_text };
         let kept = match format {
+            format if format == atoms::tree() => Format::Tree,
             format if format == atoms::flat() || materialize => Format::Flat,
             _ => Format::Streaming,
         };
@@ -237,9 +239,7 @@ fn circuit_register<'a>(
                 .circuit
                 .register(number, sql, &parameters, kept)
                 .map_err(|error| told(error, &open.views, Some(&name)))?;
-            let columns = open.circuit.columns(number)?;
-            let id_types = open.circuit.id_types(number)?;
-            let info = ViewInfo::new(name, telling, columns, id_types);
+            let info = ViewInfo::new(name, telling, &open.circuit, number)?;
             let info = open.views.add(number, info);
             Ok(open.tell(info, update))
         })?;

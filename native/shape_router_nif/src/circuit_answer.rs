@@ -1,13 +1,13 @@
 //! A view's rows and changes -> terms.
 
 use crate::atoms;
-use crate::circuit_view::ViewInfo;
+use crate::circuit_view::{Level, ViewInfo};
 use crate::error::NifError;
 use bumpalo::Bump;
 use rustler::{Atom, Encoder, Env, NewBinary, Term};
 use shape_expr::{Owned, Type, Value};
 use std::sync::Arc;
-use view_circuit::{ContentHash, Key, ViewUpdate};
+use view_circuit::{Change, ContentHash, Key, TreeRow, ViewUpdate};
 
 /// What a batch did to a view, and the ids of all its rows where those are told.
 pub(crate) struct Told {
@@ -25,6 +25,8 @@ pub(crate) struct RowWriter<'a, 'v> {
     id_types: &'v [Type],
     as_text: bool,
     values: Vec<Term<'a>>,
+    /// Of a tree, whatever hangs on each row.
+    branches: Vec<RowWriter<'a, 'v>>,
 }
 
 pub(crate) fn text<'a>(env: Env<'a>, text: &str) -> Term<'a> {
@@ -39,28 +41,81 @@ impl<'a, 'v> RowWriter<'a, 'v> {
         id_types: &'v [Type],
     ) -> Self {
         let names = names.map(|name| text(env, name)).collect();
-        Self { env, arena: Bump::new(), names, types, id_types, as_text: false, values: Vec::new() }
+        let (arena, values, branches) = (Bump::new(), Vec::new(), Vec::new());
+        Self { env, arena, names, types, id_types, as_text: false, values, branches }
     }
 
     pub fn of(env: Env<'a>, info: &'v ViewInfo) -> Self {
-        let names = info.columns.iter().map(String::as_str);
-        Self::new(env, names, &info.types, &info.id_types).with_texts(info.telling.as_text)
+        Self::of_level(env, &info.level).with_texts(info.telling.as_text)
+    }
+
+    fn of_level(env: Env<'a>, level: &'v Level) -> Self {
+        let names = level.names.iter().map(String::as_str);
+        let writer = Self::new(env, names, &level.types, &level.id_types);
+        let branches = level.branches.iter().map(|branch| Self::of_level(env, branch)).collect();
+        Self { branches, ..writer }
     }
 
     /// Whether every value is told as PostgreSQL's text.
     pub fn with_texts(self, as_text: bool) -> Self {
-        Self { as_text, ..self }
+        let branches = self.branches.into_iter().map(|branch| branch.with_texts(as_text)).collect();
+        Self { as_text, branches, ..self }
     }
 
     /// A map by the columns' names.
     pub fn row(&mut self, row: &[Owned]) -> Result<Term<'a>, NifError> {
-        self.arena.reset();
         self.values.clear();
+        self.columns(row);
+        self.map()
+    }
+
+    fn columns(&mut self, row: &[Owned]) {
+        self.arena.reset();
         for (value, ty) in row.iter().zip(self.types) {
             self.values.push(term(self.env, value, ty, self.as_text, &self.arena));
         }
+    }
+
+    fn map(&self) -> Result<Term<'a>, NifError> {
         let map = Term::map_from_term_arrays(self.env, &self.names, &self.values);
         map.map_err(|_| NifError::new("internal", "a row is no map"))
+    }
+
+    /// `[{id, row}]`, and so on down a tree.
+    pub fn rows(&mut self, rows: &[TreeRow]) -> Result<Term<'a>, NifError> {
+        let mut terms = Vec::with_capacity(rows.len());
+        for row in rows {
+            self.values.clear();
+            self.columns(&row.values);
+            for (branch, children) in self.branches.iter_mut().zip(&row.children) {
+                self.values.push(branch.rows(children)?);
+            }
+            terms.push((self.id(&row.id), self.map()?));
+        }
+        Ok(terms.encode(self.env))
+    }
+
+    /// `[%{event:, id:, record:}]`, and so on down a tree.
+    pub fn changes(&mut self, changes: &[Change]) -> Result<Term<'a>, NifError> {
+        let keys = [atoms::event(), atoms::id(), atoms::record()].map(|key| key.to_term(self.env));
+        let mut records = Vec::with_capacity(changes.len());
+        for change in changes {
+            let (event, row) = match (change.before(), change.after()) {
+                (None, Some(row)) => (atoms::created(), row),
+                (Some(_), Some(row)) => (atoms::updated(), row),
+                // What it was.
+                (Some(row), None) => (atoms::deleted(), row),
+                (None, None) => continue,
+            };
+            self.values.clear();
+            self.columns(row);
+            for (branch, children) in self.branches.iter_mut().zip(change.children()) {
+                self.values.push(branch.changes(children)?);
+            }
+            let values = [event.to_term(self.env), self.id(change.id()), self.map()?];
+            records.push(map(self.env, &keys, &values)?);
+        }
+        Ok(records.encode(self.env))
     }
 
     /// One value, or the list of several.
@@ -107,26 +162,14 @@ pub(crate) fn update<'a>(env: Env<'a>, told: &Told) -> Result<Term<'a>, NifError
         Some(ids) => ids.iter().map(|id| rows.id(id)).collect::<Vec<_>>().encode(env),
         None => atoms::nil().to_term(env),
     };
-    let keys = [atoms::event(), atoms::id(), atoms::record()].map(|key| key.to_term(env));
-    let mut records = Vec::with_capacity(update.changes.len());
-    for change in &update.changes {
-        let (event, row) = match (change.before(), change.after()) {
-            (None, Some(row)) => (atoms::created(), row),
-            (Some(_), Some(row)) => (atoms::updated(), row),
-            // What it was.
-            (Some(row), None) => (atoms::deleted(), row),
-            (None, None) => continue,
-        };
-        let values = [event.to_term(env), rows.id(change.id()), rows.row(row)?];
-        records.push(map(env, &keys, &values)?);
-    }
+    let records = rows.changes(&update.changes)?;
     let fields: [(Atom, Term<'a>); 6] = [
         (atoms::__struct__(), atoms::view_update().to_term(env)),
         (atoms::view_id(), info.name.encode(env)),
         (atoms::format(), info.telling.format.to_term(env)),
         (atoms::hash(), hash(env, update.hash)),
         (atoms::ids(), all_ids),
-        (atoms::records(), records.encode(env)),
+        (atoms::records(), records),
     ];
     let keys = fields.map(|(key, _)| key.to_term(env));
     map(env, &keys, &fields.map(|(_, value)| value))

@@ -5,21 +5,21 @@ use crate::atoms;
 use crate::circuit::{CircuitHandle, Open};
 use crate::circuit_answer::{self, RowWriter, text};
 use crate::circuit_batch::BatchReader;
-use crate::circuit_view::{ViewInfo, ViewName};
+use crate::circuit_view::{Level, ViewInfo, ViewName};
 use crate::error::{NifError, reply};
 use bumpalo::Bump;
 use rustler::{Atom, Encoder, Env, Term};
-use shape_expr::{Owned, Type};
+use shape_expr::Type;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use view_circuit::Key;
+use view_circuit::{Key, TreeRow};
 
 /// More rows than this are not told on a normal scheduler.
 const MOST_ROWS: usize = 100;
 
 /// What was found under the lock, and is told without it.
 enum Found {
-    Rows(Arc<ViewInfo>, Vec<(Key, Vec<Owned>)>),
+    Rows(Arc<ViewInfo>, Vec<TreeRow>),
     Ids(Arc<ViewInfo>, Vec<Key>),
     Hash(Option<view_circuit::ContentHash>),
     Columns(Arc<ViewInfo>),
@@ -56,15 +56,26 @@ fn find(open: &Open, id: Term<'_>, what: Atom, at_once: bool) -> Result<Option<F
             format!("view {} keeps no rows: register it with materialize: true", info.name);
         return Err(NifError::new("not_materialized", message));
     };
-    if at_once && count > MOST_ROWS {
+    let is_ids = what == atoms::ids();
+    // How many rows hang on those of a tree is not known.
+    let may_be_long = count > MOST_ROWS || !(is_ids || info.level.branches.is_empty());
+    if at_once && may_be_long {
         return Ok(None);
     }
-    let rows = open.circuit.rows(view)?;
-    Ok(Some(if what == atoms::ids() {
+    Ok(Some(if is_ids {
+        let rows = open.circuit.rows(view)?;
         Found::Ids(info, rows.map(|(id, _)| id.clone()).collect())
     } else {
-        Found::Rows(info, rows.map(|(id, row)| (id.clone(), row.to_vec())).collect())
+        Found::Rows(info, open.circuit.tree(view)?.collect())
     }))
+}
+
+/// `[{name, type}]`, for a branch `{name, columns}`.
+fn columns<'a>(env: Env<'a>, level: &Level) -> Term<'a> {
+    let types = level.types.iter().map(|ty| text(env, &ty.to_string()));
+    let types = types.chain(level.branches.iter().map(|branch| columns(env, branch)));
+    let names = level.names.iter().map(|name| text(env, name));
+    names.zip(types).collect::<Vec<_>>().encode(env)
 }
 
 fn view<'a>(
@@ -80,13 +91,7 @@ fn view<'a>(
             None => atoms::dirty().to_term(env),
             Some(Found::Hash(hash)) => (atoms::ok(), circuit_answer::hash(env, hash)).encode(env),
             Some(Found::Tables(tables)) => (atoms::ok(), tables).encode(env),
-            Some(Found::Columns(info)) => {
-                let column = |(name, ty): (&String, &Type)| {
-                    (text(env, name), text(env, &ty.to_string())).encode(env)
-                };
-                let columns = info.columns.iter().zip(&info.types).map(column);
-                (atoms::ok(), columns.collect::<Vec<_>>()).encode(env)
-            }
+            Some(Found::Columns(info)) => (atoms::ok(), columns(env, &info.level)).encode(env),
             Some(Found::Ids(info, ids)) => {
                 let mut rows = RowWriter::of(env, &info);
                 let ids: Vec<_> = ids.iter().map(|id| rows.id(id)).collect();
@@ -94,10 +99,7 @@ fn view<'a>(
             }
             Some(Found::Rows(info, found)) => {
                 let mut rows = RowWriter::of(env, &info);
-                let row =
-                    |(id, row): &(Key, Vec<Owned>)| Ok((rows.id(id), rows.row(row)?).encode(env));
-                let rows = found.iter().map(row).collect::<Result<Vec<_>, NifError>>()?;
-                (atoms::ok(), rows).encode(env)
+                (atoms::ok(), rows.rows(&found)?).encode(env)
             }
         })
     };

@@ -8,6 +8,7 @@ use crate::atoms;
 use crate::circuit::{CircuitHandle, Open, State};
 use crate::circuit_view::{Telling, ViewInfo, ViewName, Views};
 use crate::error::{NifError, reply};
+use crate::list::List;
 use lane_index::sealed::{create_anew, read, seal, verified_body};
 use lane_index::storage::{Directory, Storage};
 use rustler::{Atom, Encoder, Env, ResourceArc, Term};
@@ -68,15 +69,14 @@ fn read_names(
     // has not met yet, which the restricted form would refuse.
     let term = unsafe { env.binary_to_term_trusted(&bytes) };
     let term = term.ok_or_else(|| damaged(&file, "its names are no terms"))?.0;
-    let (mark, next, terms): (u64, u64, Vec<ViewTerms<'_>>) =
+    let (mark, next, List(terms)): (u64, u64, List<ViewTerms<'_>>) =
         term.decode().map_err(|_| damaged(&file, "its names are of another form"))?;
     let mut views = Views::default();
     for (number, name, format, most_ids, as_text) in terms {
         let most_ids = most_ids.unwrap_or(usize::MAX);
         let telling = Telling { format, most_ids, as_text };
         let id = ViewId(number);
-        let (columns, id_types) = (circuit.columns(id)?, circuit.id_types(id)?);
-        views.add(id, ViewInfo::new(ViewName::read(name)?, telling, columns, id_types));
+        views.add(id, ViewInfo::new(ViewName::read(name)?, telling, circuit, id)?);
     }
     views.skip_to(next);
     Ok((mark, views))

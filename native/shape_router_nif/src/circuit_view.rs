@@ -8,7 +8,7 @@ use shape_expr::Type;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use view_circuit::{OutputColumn, ViewId};
+use view_circuit::{Branch, Circuit, OutputColumn, ViewId};
 
 /// What a caller calls a view.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -84,34 +84,56 @@ pub(crate) struct Telling {
 pub(crate) struct ViewInfo {
     pub name: ViewName,
     pub telling: Telling,
-    /// Each once: what the query calls twice has a number.
-    pub columns: Vec<String>,
+    pub level: Level,
+}
+
+/// A level of a view's rows: the only one, but in trees.
+pub(crate) struct Level {
+    /// Each once: what the query calls twice has a number. Those of the branches follow the columns'.
+    pub names: Vec<String>,
     pub types: Vec<Type>,
     pub id_types: Vec<Type>,
+    pub branches: Vec<Level>,
 }
 
 impl ViewInfo {
-    pub fn new<'t>(
+    /// Of a view that the circuit has.
+    pub fn new(
         name: ViewName,
         telling: Telling,
-        columns: &[OutputColumn],
-        id_types: impl Iterator<Item = &'t Type>,
-    ) -> Self {
-        let mut names: Vec<String> = Vec::with_capacity(columns.len());
-        for column in columns {
+        circuit: &Circuit,
+        id: ViewId,
+    ) -> Result<Self, view_circuit::Error> {
+        let id_types = circuit.id_types(id)?.cloned().collect();
+        let level = Level::new(circuit.columns(id)?, id_types, &circuit.branches(id)?);
+        Ok(Self { name, telling, level })
+    }
+}
+
+impl Level {
+    fn new(columns: &[OutputColumn], id_types: Vec<Type>, branches: &[Branch]) -> Self {
+        let own = || {
+            let branches = branches.iter().map(|branch| &branch.name);
+            columns.iter().map(|column| &column.name).chain(branches)
+        };
+        let mut names: Vec<String> = Vec::with_capacity(columns.len() + branches.len());
+        for called in own() {
             let is_taken = |name: &String| names.contains(name);
-            let mut name = column.name.clone();
+            let mut name = called.clone();
             if is_taken(&name) {
                 // Nor a name that a later column has by itself.
-                let is_own = |name: &String| columns.iter().any(|column| column.name == *name);
-                let numbered = (1..).map(|n: u32| format!("{}_{n}", column.name));
+                let is_own = |name: &String| own().any(|own| own == name);
+                let numbered = (1..).map(|n: u32| format!("{called}_{n}"));
                 let free = |name: &String| !is_taken(name) && !is_own(name);
                 name = { numbered }.find(free).unwrap_or(name);
             }
             names.push(name);
         }
         let types = columns.iter().map(|column| column.ty.clone()).collect();
-        Self { name, telling, columns: names, types, id_types: id_types.cloned().collect() }
+        let branch = |branch: &Branch| {
+            Level::new(&branch.columns, branch.id_types.clone(), &branch.branches)
+        };
+        Self { names, types, id_types, branches: branches.iter().map(branch).collect() }
     }
 }
 

@@ -4,6 +4,7 @@ use crate::atoms;
 use crate::direct::NewRouter;
 use crate::error::{NifError, reply};
 use crate::handle::RouterHandle;
+use crate::list::List;
 use crate::log_store::StoreHandle;
 use crate::router::{SettingTerms, config};
 use lane_index::Fsync;
@@ -62,7 +63,7 @@ fn router_open_held_back<'a>(
     settings: SettingTerms<'a>,
     directory: &str,
     logs: ResourceArc<StoreHandle>,
-    tail: Vec<(u64, Binary<'a>)>,
+    List(tail): List<(u64, Binary<'a>)>,
 ) -> Term<'a> {
     let open = || -> Result<Term<'a>, NifError> {
         // What is durable, and when, is the other journal's business.

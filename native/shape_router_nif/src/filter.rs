@@ -5,6 +5,7 @@ use crate::atoms;
 use crate::bare::Bare;
 use crate::error::{NifError, reply};
 use crate::handle::{CursorHandle, RouterHandle, with_local};
+use crate::list::List;
 use crate::router::{HEAVY_UNITS, Part, used};
 use crate::row::MapRow;
 use crate::schema::schema;
@@ -164,9 +165,9 @@ fn terms_chunk<'a>(
     env: Env<'a>,
     terms: ResourceArc<Terms>,
     chunk: usize,
-    places: Option<Vec<u32>>,
+    places: Option<List<u32>>,
 ) -> Term<'a> {
-    terms.chunk(env, chunk, places.as_deref()).encode(env)
+    terms.chunk(env, chunk, places.as_ref().map(|List(places)| places.as_slice())).encode(env)
 }
 
 #[rustler::nif]

@@ -2,6 +2,7 @@
 
 use crate::atoms;
 use crate::error::{NifError, reply};
+use crate::list::List;
 use lane_index::{Answer, Error, Journaling, LaneIndex, Op, Options};
 use rustler::{Atom, Binary, Encoder, Env, Resource, ResourceArc, Term};
 use std::panic::RefUnwindSafe;
@@ -63,7 +64,7 @@ fn lanes_apply<'a>(
     env: Env<'a>,
     handle: ResourceArc<LanesHandle>,
     number: Option<u64>,
-    operations: Vec<(Atom, Binary<'a>, u32)>,
+    List(operations): List<(Atom, Binary<'a>, u32)>,
 ) -> Term<'a> {
     let hash = |key: &Binary<'_>| handle.index.hash_key().hash_bytes(key);
     let op = |(what, key, id): &(Atom, Binary<'_>, u32)| {

@@ -15,6 +15,7 @@
 //! | `schema` | a table's columns and their types |
 //! | `param` | the values of a clause's parameters |
 //! | `columns` | how a table's columns are named in records |
+//! | `list` | lists that may be improper |
 //! | `name_terms` | their names as terms that are made once |
 //! | `answer` | an answer -> terms |
 //! | `error` | errors -> terms |
@@ -66,6 +67,7 @@ mod filter;
 mod handle;
 mod json;
 mod lanes;
+mod list;
 mod log_entry;
 mod log_read;
 mod log_replay;

@@ -8,6 +8,7 @@ use crate::atoms;
 use crate::columns::Kind;
 use crate::error::NifError;
 use crate::json;
+use crate::list;
 use crate::value;
 use bumpalo::Bump;
 use rustler::{Atom, MapIterator, Term, TermType};
@@ -220,8 +221,8 @@ impl Writer<'_> {
                 Ok(())
             }
             TermType::List => {
-                let improper = |_| NifError::new("invalid_key", "an improper list");
-                for value in term.into_list_iterator().map_err(improper)? {
+                let improper = || NifError::new("invalid_key", "an improper list");
+                for value in list::items(term).ok_or_else(improper)? {
                     self.key_part(out, value)?;
                 }
                 Ok(())

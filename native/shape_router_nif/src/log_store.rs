@@ -2,6 +2,7 @@
 
 use crate::atoms;
 use crate::error::{NifError, reply};
+use crate::list::{self, List};
 use crate::log_entry::{self, Table, Written};
 use crate::notify::Notifier;
 use crate::operation_cache::pair;
@@ -89,7 +90,7 @@ impl Resource for RowsHandle {}
 // What was written is of no use after a panic, and goes with the writer.
 impl RefUnwindSafe for RowsHandle {}
 
-type RecordTerms<'a> = Vec<(u32, u64, Binary<'a>)>;
+type RecordTerms<'a> = List<(u32, u64, Binary<'a>)>;
 
 fn records<'t>(terms: &'t RecordTerms<'_>) -> Vec<Record<'t>> {
     let record = |(source, seq, bytes): &'t (u32, u64, Binary<'_>)| Record {
@@ -97,7 +98,7 @@ fn records<'t>(terms: &'t RecordTerms<'_>) -> Vec<Record<'t>> {
         seq: *seq,
         bytes,
     };
-    terms.iter().map(record).collect()
+    terms.0.iter().map(record).collect()
 }
 
 /// How a store works: names and values of `shape_log::Options`.
@@ -208,7 +209,7 @@ fn log_store_durable<'a>(env: Env<'a>, handle: &StoreHandle) -> Term<'a> {
 fn log_store_create<'a>(
     env: Env<'a>,
     handle: &StoreHandle,
-    logs: Vec<(u64, Binary<'a>, bool)>,
+    List(logs): List<(u64, Binary<'a>, bool)>,
 ) -> Term<'a> {
     let created = handle.with(|store| {
         for (log, descriptor, awaits_snapshot) in &logs {
@@ -243,7 +244,11 @@ fn log_store_keep<'a>(env: Env<'a>, handle: &StoreHandle, terms: RecordTerms<'a>
 
 /// `[{source, number}]`: up to there the records are durable elsewhere.
 #[rustler::nif]
-fn log_store_release<'a>(env: Env<'a>, handle: &StoreHandle, upto: Vec<(u32, u64)>) -> Term<'a> {
+fn log_store_release<'a>(
+    env: Env<'a>,
+    handle: &StoreHandle,
+    List(upto): List<(u32, u64)>,
+) -> Term<'a> {
     let released = handle.with(|store| {
         upto.iter().for_each(|(source, seq)| store.release_records(*source, *seq));
         Ok(atoms::ok().to_term(env))
@@ -277,17 +282,17 @@ fn log_store_append<'a>(
     env: Env<'a>,
     handle: &StoreHandle,
     place: (u64, u32, bool),
-    parts: Vec<(&'a str, &'a str, Vec<String>, Term<'a>)>,
+    List(parts): List<(&'a str, &'a str, List<String>, Term<'a>)>,
     terms: RecordTerms<'a>,
 ) -> Term<'a> {
     let append = |store: &LogStore| -> Result<Term<'a>, NifError> {
         let (lsn, fragment, last) = place;
         let (mut buffer, mut pending) = (Vec::new(), Vec::new());
         let mut arena = Bump::new();
-        for (schema, name, primary_key, answered) in &parts {
+        for (schema, name, List(primary_key), answered) in &parts {
             let table = Table::new(schema, name, primary_key.clone());
-            let improper = |_| NifError::argument("the answered changes are no list");
-            for item in answered.into_list_iterator().map_err(improper)? {
+            let improper = || NifError::argument("the answered changes are no list");
+            for item in list::items(*answered).ok_or_else(improper)? {
                 arena.reset();
                 one_change(&table, lsn, item, &arena, &mut buffer, &mut pending)?;
             }
@@ -328,7 +333,7 @@ fn one_change(
     let invalid = |_| NifError::argument("not a change and its answer");
     let (operation, change, answer): (u64, Term<'_>, Term<'_>) = item.decode().map_err(invalid)?;
     let mut shapes: Vec<(Op, u64)> = Vec::new();
-    for pair in answer.into_list_iterator().map_err(invalid)? {
+    for pair in list::items(answer).ok_or_else(|| invalid(rustler::Error::BadArg))? {
         let (id, op): (u64, Term<'_>) = pair.decode().map_err(invalid)?;
         shapes.push((self::op(op)?, id));
     }
@@ -381,7 +386,7 @@ fn log_append<'a>(
     env: Env<'a>,
     handle: &StoreHandle,
     log: u64,
-    terms: Vec<((u64, u64), Binary<'a>, Term<'a>, Binary<'a>)>,
+    List(terms): List<((u64, u64), Binary<'a>, Term<'a>, Binary<'a>)>,
 ) -> Term<'a> {
     let append = |store: &LogStore| -> Result<Term<'a>, NifError> {
         let mut entries: Vec<(u64, Entry<'_>)> = Vec::with_capacity(terms.len());
@@ -432,7 +437,7 @@ fn log_rows_begin<'a>(env: Env<'a>, handle: &StoreHandle, log: u64) -> Term<'a> 
 fn log_rows_write<'a>(
     env: Env<'a>,
     handle: &RowsHandle,
-    (schema, name, primary_key): (&'a str, &'a str, Vec<String>),
+    (schema, name, List(primary_key)): (&'a str, &'a str, List<String>),
     rows: Term<'a>,
 ) -> Term<'a> {
     let mut writer = handle.0.lock();
@@ -440,7 +445,7 @@ fn log_rows_write<'a>(
         let mut held = writer.take().ok_or_else(|| NifError::argument("the rows were ended"))?;
         let table = Table::new(schema, name, primary_key);
         let (mut buffer, mut arena) = (Vec::new(), Bump::new());
-        for row in rows.into_list_iterator().map_err(|_| NifError::argument("no list of rows"))? {
+        for row in list::items(rows).ok_or_else(|| NifError::argument("no list of rows"))? {
             arena.reset();
             buffer.clear();
             let written = log_entry::row(&table, row, &arena, &mut buffer)?;
@@ -457,7 +462,7 @@ fn log_rows_write<'a>(
 fn log_rows_end<'a>(
     env: Env<'a>,
     handle: &StoreHandle,
-    rows: Vec<ResourceArc<RowsHandle>>,
+    List(rows): List<ResourceArc<RowsHandle>>,
 ) -> Term<'a> {
     let ended = || NifError::argument("the rows were ended");
     let writers: Result<Vec<_>, _> =

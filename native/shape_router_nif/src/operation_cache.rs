@@ -2,6 +2,7 @@
 
 use crate::atoms;
 use crate::error::{NifError, reply};
+use crate::list::List;
 use rustler::{Binary, Encoder, Env, NewBinary, Resource, ResourceArc, Term};
 use shape_log::Offset;
 use shape_log::cache::{CacheOptions, CachePool, OperationCache};
@@ -72,7 +73,7 @@ fn append<'a>(
 fn cache_append<'a>(
     env: Env<'a>,
     handle: &CacheHandle,
-    operations: Vec<((u64, u64), Binary<'a>)>,
+    List(operations): List<((u64, u64), Binary<'a>)>,
 ) -> Term<'a> {
     append(env, handle, operations)
 }
@@ -82,7 +83,7 @@ fn cache_append<'a>(
 fn cache_append_dirty<'a>(
     env: Env<'a>,
     handle: &CacheHandle,
-    operations: Vec<((u64, u64), Binary<'a>)>,
+    List(operations): List<((u64, u64), Binary<'a>)>,
 ) -> Term<'a> {
     append(env, handle, operations)
 }

@@ -2,6 +2,7 @@
 
 use crate::atoms;
 use crate::error::{NifError, reply};
+use crate::list::List;
 use crate::source::{connection, get};
 use parking_lot::Mutex;
 use pg_wal::query::{Reader, Rows, Scan};
@@ -47,17 +48,22 @@ fn reader_read<'a>(
     env: Env<'a>,
     reader: ResourceArc<ReaderHandle>,
     (schema, name): (String, String),
-    key: Vec<String>,
-    keys: Vec<Vec<Option<Binary<'a>>>>,
-    columns: Option<Vec<String>>,
+    List(key): List<String>,
+    List(keys): List<List<Option<Binary<'a>>>>,
+    columns: Option<List<String>>,
 ) -> Term<'a> {
     let read = || -> Result<Term<'a>, NifError> {
         let keys: Vec<Vec<Option<&[u8]>>> = keys
             .iter()
-            .map(|key| key.iter().map(|value| value.as_ref().map(Binary::as_slice)).collect())
+            .map(|List(key)| key.iter().map(|value| value.as_ref().map(Binary::as_slice)).collect())
             .collect();
         let table = TableName::new(schema, name);
-        let rows = reader.0.lock().read(&table, &key, &keys, columns.as_deref())?;
+        let rows = reader.0.lock().read(
+            &table,
+            &key,
+            &keys,
+            columns.as_ref().map(|List(columns)| columns.as_slice()),
+        )?;
         Ok((atoms::ok(), maps(env, &rows)?).encode(env))
     };
     reply(env, read())

@@ -8,6 +8,7 @@ use crate::circuit::CircuitHandle;
 use crate::direct::{NewRouter, direct_nif, monotonic_time};
 use crate::error::{NifError, reply};
 use crate::handle::{CursorHandle, Local, RouterHandle, SubqueryTypes, item_types, with_local};
+use crate::list::{self, List};
 use crate::param::params;
 use crate::schema::schema;
 use crate::timeslice;
@@ -41,7 +42,7 @@ pub(crate) fn compile_options(time_zone: &str) -> Options {
 
 pub(crate) type SettingTerms<'a> = (
     Term<'a>,
-    Vec<String>,
+    List<String>,
     bool,
     (Option<usize>, Option<usize>),
     &'a str,
@@ -55,7 +56,8 @@ pub(crate) fn config(
     table: &str,
     settings: SettingTerms<'_>,
 ) -> Result<(Config, SubqueryTypes), NifError> {
-    let (columns, primary_key, track_membership, limits, time_zone, indexes, circuit) = settings;
+    let (columns, List(primary_key), track_membership, limits, time_zone, indexes, circuit) =
+        settings;
     let (types, item_types) = item_types(circuit);
     let config = Config {
         item_types: Some(item_types),
@@ -89,8 +91,8 @@ fn router_add<'a>(env: Env<'a>, handle: &RouterHandle, shapes: Term<'a>) -> Term
     let add = || -> Result<Term<'a>, NifError> {
         let (arena, keys) = (Bump::new(), handle.keys());
         let reader = Reader::new(&handle.router, &keys, &arena);
-        let shapes = shapes.into_list_iterator();
-        let shapes = shapes.map_err(|_| NifError::argument("shapes is not a list"))?;
+        let shapes =
+            list::items(shapes).ok_or_else(|| NifError::argument("shapes is not a list"))?;
         let specs = shapes.map(|term| spec(term, &reader)).collect::<Result<Vec<_>, _>>()?;
         handle.router.add_shapes(specs)?;
         Ok(atoms::ok().to_term(env))
@@ -114,7 +116,7 @@ fn is_small(shape: Term<'_>) -> bool {
     (keys.is_atom() || keys.is_empty_list())
         && !snapshot.is_tuple()
         && parameters.list_length().is_ok_and(|length| length <= MOST)
-        && parameters.into_list_iterator().is_ok_and(|mut all| all.all(is_short))
+        && list::items(parameters).is_some_and(|mut all| all.all(is_short))
 }
 
 /// `:ok | :dirty | error` for `{id, where | nil, keys | :unknown, params, nil | lsn | {xmin, xmax, xip}}`.
@@ -151,9 +153,8 @@ fn spec<'r, 't: 'r>(term: Term<'t>, reader: &Reader<'r>) -> Result<ShapeSpec<'r>
     let keys = if keys.is_atom() {
         Keys::Unknown
     } else {
-        let list = keys.into_list_iterator();
-        let list =
-            list.map_err(|_| at(NifError::argument("its keys are neither a list nor :unknown")))?;
+        let list = list::items(keys)
+            .ok_or_else(|| at(NifError::argument("its keys are neither a list nor :unknown")))?;
         Keys::Known(list.map(|key| reader.key(key)).collect::<Result<_, _>>().map_err(at)?)
     };
     let params = params(parameters, reader.arena).map_err(at)?;
@@ -161,7 +162,10 @@ fn spec<'r, 't: 'r>(term: Term<'t>, reader: &Reader<'r>) -> Result<ShapeSpec<'r>
 }
 
 fn snapshot(term: Term<'_>) -> Result<Option<Snapshot>, NifError> {
-    let xids = || term.decode().ok().map(|(xmin, xmax, xip)| Snapshot::Xids { xmin, xmax, xip });
+    let xids = || {
+        let (xmin, xmax, List(xip)) = term.decode().ok()?;
+        Some(Snapshot::Xids { xmin, xmax, xip })
+    };
     let snapshot = match term.get_type() {
         TermType::Atom => return Ok(None),
         TermType::Integer => term.decode().ok().map(Snapshot::Lsn),

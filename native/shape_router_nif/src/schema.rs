@@ -2,6 +2,7 @@
 
 use crate::atoms;
 use crate::error::NifError;
+use crate::list::List;
 use rustler::types::tuple::get_tuple;
 use rustler::{Atom, Term};
 use shape_expr::{Column, ColumnType, Schema};
@@ -15,7 +16,7 @@ pub(crate) fn schema(table: &str, columns: Term<'_>) -> Result<Schema, NifError>
     if columns.is_atom() {
         return Ok(Schema::open(table));
     }
-    let pairs: Vec<(String, Term<'_>)> = columns
+    let List(pairs): List<(String, Term<'_>)> = columns
         .decode()
         .map_err(|_| NifError::argument("columns is not a list of {name, type}"))?;
     let column = |(name, ty): (String, Term<'_>)| {
@@ -39,7 +40,7 @@ fn column_type(term: Term<'_>, depth: usize) -> Result<ColumnType, NifError> {
     let kind: Atom = parts.first().and_then(|kind| kind.decode().ok()).ok_or_else(invalid)?;
     match parts[1..] {
         [labels] if kind == atoms::enumeration() => {
-            let labels: Vec<&str> = labels.decode().map_err(|_| invalid())?;
+            let List(labels): List<&str> = labels.decode().map_err(|_| invalid())?;
             Ok(ColumnType::enumeration(&labels))
         }
         [element] if kind == atoms::array() => Ok(column_type(element, deeper()?)?.array_of()),

@@ -2,6 +2,7 @@
 
 use crate::atoms;
 use crate::error::{NifError, reply};
+use crate::list::List;
 use crate::wal;
 use parking_lot::Mutex;
 use pg_wal::Lsn;
@@ -67,7 +68,8 @@ pub(crate) fn connection(term: Term<'_>) -> Result<Options, NifError> {
 }
 
 fn options(term: Term<'_>) -> Result<Options, NifError> {
-    let tables: Option<Vec<(String, String)>> = get(term, "tables")?;
+    let tables: Option<List<(String, String)>> = get(term, "tables")?;
+    let tables = tables.map(|List(tables)| tables);
     let millis = |name| get(term, name).map(Duration::from_millis);
     let mut options = Options {
         slot: get(term, "slot")?,

@@ -4,6 +4,7 @@ use crate::atoms;
 use crate::columns::Kind;
 use crate::error::{NifError, reply};
 use crate::handle::RouterHandle;
+use crate::list::{self, List};
 use crate::param::params;
 use crate::value;
 use bumpalo::Bump;
@@ -41,7 +42,7 @@ struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     fn new(columns: usize, rows: Term<'a>) -> Result<Self, NifError> {
-        let terms = rows.decode().map_err(|_| NifError::argument("values is not a list"))?;
+        let List(terms) = rows.decode().map_err(|_| NifError::argument("values is not a list"))?;
         Ok(Self { columns, terms })
     }
 
@@ -53,7 +54,7 @@ impl<'a> Rows<'a> {
             if self.columns == 1 {
                 return Ok(KeyParts::one(value::datum(*term, Kind::ANY, arena)));
             }
-            let items = term.into_list_iterator().map_err(|_| {
+            let items = list::items(*term).ok_or_else(|| {
                 let columns = self.columns;
                 let message = format!("value {index} is no list of {columns} values: {term:?}");
                 NifError::new("invalid_value", message)
@@ -158,7 +159,7 @@ fn router_item_types<'a>(
     env: Env<'a>,
     handle: &RouterHandle,
     subquery: &str,
-    types: Vec<String>,
+    List(types): List<String>,
 ) -> Term<'a> {
     let types: Option<Vec<shape_expr::ColumnType>> =
         types.iter().map(|ty| ty.parse().ok()).collect();
@@ -227,7 +228,7 @@ fn moves<'a>(env: Env<'a>, moves: &Moves, rows: &[Term<'a>], columns: usize) -> 
             _ if whole => row,
             1 => atoms::nil().to_term(env),
             _ => {
-                let items = row.into_list_iterator().into_iter().flatten().enumerate();
+                let items = list::items(row).into_iter().flatten().enumerate();
                 let shown = items.map(|(at, item)| match moved.columns & 1 << at {
                     0 => atoms::nil().to_term(env),
                     _ => item,

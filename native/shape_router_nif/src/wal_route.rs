@@ -4,6 +4,7 @@ use crate::answer;
 use crate::atoms;
 use crate::error::{NifError, reply};
 use crate::handle::{CursorHandle, Local, RouterHandle, with_local};
+use crate::list::List;
 use crate::router::{HEAVY_UNITS, Part, options, used};
 use crate::timeslice::{self, READING};
 use crate::wal_group::Asked;
@@ -56,7 +57,8 @@ impl<'a> Targets<'a> {
         }
         let invalid =
             |_| NifError::argument("neither a router nor a map or list of {name, router}");
-        Ok(Self::Named(term.decode().map_err(invalid)?))
+        let List(named) = term.decode().map_err(invalid)?;
+        Ok(Self::Named(named))
     }
 
     fn len(&self) -> usize {
