@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn no_reader_sees_half_of_a_write() {
         let (lock, done) = (ReadMostly::new(Pair::default()), AtomicBool::new(false));
-        let seen = AtomicUsize::new(0);
+        let (seen, mut number) = (AtomicUsize::new(0), 0);
         std::thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| {
@@ -164,20 +164,23 @@ mod tests {
                     }
                 });
             }
-            for number in 1..=5_000 {
+            // Until somebody has read between two of them: threads may be slow to start.
+            while number < 5_000 || seen.load(Ordering::Relaxed) == 0 {
+                number += 1;
                 let mut pair = lock.write();
                 pair.low = number;
                 std::hint::spin_loop();
                 pair.high = number;
                 drop(pair);
-                if number % 16 == 0 {
-                    std::thread::yield_now();
+                match number {
+                    5_000.. => std::thread::sleep(std::time::Duration::from_millis(1)),
+                    _ if number % 16 == 0 => std::thread::yield_now(),
+                    _ => {}
                 }
             }
             done.store(true, Ordering::Relaxed);
         });
-        assert_eq!(lock.read().low, 5_000);
-        assert!(seen.load(Ordering::Relaxed) > 0);
+        assert_eq!(lock.read().low, number);
     }
 
     #[test]
