@@ -7,10 +7,12 @@ defmodule ShapeRouter.Collector.LogStore do
 
   @type t :: reference()
   @type stored :: %{
-          table: Tables.name(),
-          where: String.t() | nil,
-          handle: String.t(),
-          descriptor: term()
+          required(:table) => Tables.name(),
+          required(:where) => String.t() | nil,
+          required(:handle) => String.t(),
+          required(:descriptor) => term(),
+          optional(:view) => %{params: list()},
+          optional(:circuit) => %{snapshot: term()}
         }
 
   # How many rows are handed over at once.

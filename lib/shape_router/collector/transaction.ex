@@ -39,7 +39,8 @@ defmodule ShapeRouter.Collector.Transaction do
 
   @doc "Ascending over all fragments. Every second number: a row that gets another key is two entries."
   @spec position(non_neg_integer(), non_neg_integer()) :: non_neg_integer()
-  def position(fragment, index), do: Bitwise.bsl(fragment, 32) + 2 * index
+  def position(fragment, index) when is_integer(fragment) and is_integer(index),
+    do: Bitwise.bsl(fragment, 32) + 2 * index
 
   defp answered([], []), do: []
   defp answered([_ | changes], [[] | answers]), do: answered(changes, answers)
