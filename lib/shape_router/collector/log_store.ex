@@ -15,6 +15,13 @@ defmodule ShapeRouter.Collector.LogStore do
           optional(:circuit) => %{snapshot: term()}
         }
 
+  @typedoc "The table whose rows a log has: of it its name and its key."
+  @type whose :: %{
+          required(:name) => Tables.name(),
+          required(:primary_key) => [String.t()],
+          optional(atom()) => term()
+        }
+
   # How many rows are handed over at once.
   @rows 500
 
@@ -83,7 +90,7 @@ defmodule ShapeRouter.Collector.LogStore do
   def remove(store, id), do: store |> Native.log_store_remove(id) |> Error.result()
 
   @doc "Writes the rows that a log begins with; their keys, and what `end_rows/2` takes."
-  @spec write_rows(t(), ShapeRouter.id(), Tables.t(), Enumerable.t(), (map() -> key)) ::
+  @spec write_rows(t(), ShapeRouter.id(), whose(), Enumerable.t(), (map() -> key)) ::
           {:ok, reference(), [key]} | {:error, Error.t()}
         when key: term()
   def write_rows(store, id, table, rows, key) do
