@@ -2,6 +2,8 @@ defmodule ShapeRouter.ReadersTest do
   @moduledoc "Readers on every scheduler, whatever is done to the router meanwhile."
   use ExUnit.Case, async: true
 
+  import ShapeRouter.Schedulers
+
   alias ShapeRouter.Error
 
   @columns [columns: [id: :int8, n: :int8, s: :text], primary_key: [:id]]
@@ -11,27 +13,6 @@ defmodule ShapeRouter.ReadersTest do
     {:ok, router} = ShapeRouter.new("readers", "todos", @columns)
     :ok = ShapeRouter.add_shapes(router, for(id <- 1..@settled, do: {id, "n = #{id}"}))
     router
-  end
-
-  # On each scheduler one, and one more than there are, so that they are interrupted in between.
-  defp readers(run) do
-    for scheduler <- [0 | Enum.to_list(1..System.schedulers_online())] do
-      :erlang.spawn_opt(fn -> exit({:shutdown, run.(scheduler)}) end, [
-        :monitor,
-        {:scheduler, scheduler}
-      ])
-    end
-  end
-
-  defp results(readers) do
-    for {pid, monitor} <- readers do
-      receive do
-        {:DOWN, ^monitor, :process, ^pid, {:shutdown, result}} -> result
-        {:DOWN, ^monitor, :process, ^pid, died} -> flunk("a reader ended: #{inspect(died)}")
-      after
-        60_000 -> flunk("a reader does not end")
-      end
-    end
   end
 
   defp insert(n), do: %{op: :insert, new_record: %{"id" => "1", "n" => "#{n}", "s" => "text"}}
@@ -57,7 +38,7 @@ defmodule ShapeRouter.ReadersTest do
   test "no answer is wrong during adds, removes and rebuilds" do
     router = router()
     stop = :atomics.new(1, [])
-    readers = readers(fn _ -> read(router, stop) end)
+    readers = on_schedulers(fn _ -> read(router, stop) end)
 
     for round <- 1..40 do
       first = 10_000 + 1_000 * round
@@ -85,7 +66,7 @@ defmodule ShapeRouter.ReadersTest do
       :ok = ShapeRouter.add_shapes(router, for(id <- 1..5_000, do: {@settled + id, "id = 1"}))
 
       readers =
-        readers(fn _ ->
+        on_schedulers(fn _ ->
           fn -> ShapeRouter.route(router, insert(7)) end
           |> Stream.repeatedly()
           |> Enum.find(fn answer -> not right?(answer, 7) end)

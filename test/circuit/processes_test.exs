@@ -2,32 +2,11 @@ defmodule ShapeRouter.Circuit.ProcessesTest do
   @moduledoc "One circuit in the hands of many processes."
   use ExUnit.Case, async: true
 
-  import ShapeRouter.TestCircuits
+  import ShapeRouter.{Schedulers, TestCircuits}
 
   alias ShapeRouter.{Circuit, Error}
 
   @moduletag timeout: :timer.minutes(2)
-
-  # On each scheduler one, and one more than there are.
-  defp on_schedulers(run) do
-    for scheduler <- [0 | Enum.to_list(1..System.schedulers_online())] do
-      :erlang.spawn_opt(fn -> exit({:shutdown, run.(scheduler)}) end, [
-        :monitor,
-        {:scheduler, scheduler}
-      ])
-    end
-  end
-
-  defp results(processes) do
-    for {pid, monitor} <- processes do
-      receive do
-        {:DOWN, ^monitor, :process, ^pid, {:shutdown, result}} -> result
-        {:DOWN, ^monitor, :process, ^pid, died} -> flunk("a process ended: #{inspect(died)}")
-      after
-        60_000 -> flunk("a process does not end")
-      end
-    end
-  end
 
   test "what many steppers do is what one would have done" do
     circuit = circuit()

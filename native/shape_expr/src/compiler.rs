@@ -95,6 +95,15 @@ pub struct Compiler {
 /// The longest clause that [`Compiler::compile_known`] takes.
 const SHORT_CLAUSE: usize = 1024;
 
+/// Resolves an expression on a stack that is deep enough for it.
+fn analyse(
+    expr: &SqlExpr,
+    resolve: impl FnOnce() -> Result<Resolved, Error>,
+) -> Result<Analysed, Error> {
+    let Resolved { expr: resolved, late, .. } = on_big_stack(expr.depth, resolve)?;
+    Ok(Analysed { expr: resolved, late, depth: expr.depth })
+}
+
 /// Stack for the parts that recurse: a base, and so much for each level of the tree.
 const STACK_BASE: usize = 192 * 1024;
 const STACK_PER_LEVEL: usize = 24 * 1024;
@@ -253,10 +262,7 @@ impl Compiler {
         schema: &Schema,
         params: &[Param<'_>],
     ) -> Result<Analysed, Error> {
-        let resolved = on_big_stack(expr.depth, || {
-            resolve::resolve(&expr.ast, schema, params, &self.options, &self.zone)
-        })?;
-        Ok(Analysed { expr: resolved.expr, late: resolved.late, depth: expr.depth })
+        analyse(expr, || resolve::resolve(&expr.ast, schema, params, &self.options, &self.zone))
     }
 
     /// Resolves a value of a query: a literal that nothing gives a type is a text.
@@ -269,10 +275,9 @@ impl Compiler {
         schema: &Schema,
         params: &[Param<'_>],
     ) -> Result<Analysed, Error> {
-        let resolved = on_big_stack(expr.depth, || {
+        analyse(expr, || {
             resolve::resolve_value(&expr.ast, schema, params, &self.options, &self.zone, false)
-        })?;
-        Ok(Analysed { expr: resolved.expr, late: resolved.late, depth: expr.depth })
+        })
     }
 
     /// As [`Compiler::analyse_value`], but a literal that nothing gives a type stays without one:
@@ -286,10 +291,9 @@ impl Compiler {
         schema: &Schema,
         params: &[Param<'_>],
     ) -> Result<Analysed, Error> {
-        let resolved = on_big_stack(expr.depth, || {
+        analyse(expr, || {
             resolve::resolve_value(&expr.ast, schema, params, &self.options, &self.zone, true)
-        })?;
-        Ok(Analysed { expr: resolved.expr, late: resolved.late, depth: expr.depth })
+        })
     }
 
     /// The value cast to this type, as PostgreSQL does unasked.
