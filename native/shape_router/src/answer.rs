@@ -183,6 +183,7 @@ impl<'a> Answering<'a> {
                 break;
             }
             tally.candidates += 1;
+            let named = decision.class.is_some();
             if let Some(mut class) = decision.class {
                 if class == Class::Insert && change.op == Op::Update && context.options.classify {
                     if out.missing.is_empty() {
@@ -201,7 +202,11 @@ impl<'a> Answering<'a> {
                 let default = shape.known.then_some(Held::No);
                 for (key, held) in context.effects(&decision).into_iter().flatten() {
                     let now = context.membership.get(key, slot, &shape).or(default);
-                    if now != Some(held) && (now.is_some() || held != Held::Maybe) {
+                    // Nothing is learned of a key by being looked at without being named: which other
+                    // candidates there are depends on where clauses are filed, and that may be
+                    // elsewhere once the router was opened again and the transaction comes again.
+                    let learns = named && held != Held::Maybe;
+                    if now != Some(held) && (now.is_some() || learns) {
                         out.effects.held.push((key, slot, held));
                         budget.spend(10);
                     }

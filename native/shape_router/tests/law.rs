@@ -478,3 +478,17 @@ proptest! {
         run(&steps, track, lanes, true)?;
     }
 }
+
+/// Where a clause is filed may change when a router is opened again. A candidate that was looked at
+/// without being named taught its router that it does not hold the key, and others taught nothing.
+#[test]
+fn an_answer_does_not_depend_on_where_clauses_are_filed() {
+    let write = [Write::Insert { id: 4, a: None, b: Some("x".into()) }, Write::Delete { id: 4 }];
+    let steps = [
+        Step::Add { clause: 1, known: false },
+        Step::Add { clause: 4, known: false },
+        Step::Transact { changes: write.into(), full: false, again: false, ack: false, units: 1 },
+        Step::Reopen { cut: None },
+    ];
+    run(&steps, true, false, true).unwrap();
+}
