@@ -41,6 +41,7 @@ impl Graph {
                 (Operator::TopK(window), State::Sorted(sorted)) => {
                     topk::apply(window, sorted, &rows);
                 }
+                (Operator::Values(_), State::Counted(counts)) => counts.apply(&rows),
                 _ => {}
             }
         }
@@ -147,6 +148,10 @@ impl Graph {
             },
             Operator::TopK(window) => match &node.state {
                 State::Sorted(sorted) => Some(topk::whole(window, sorted)),
+                _ => None,
+            },
+            Operator::Values(_) => match &node.state {
+                State::Counted(counts) => Some(counts.whole()),
                 _ => None,
             },
             // Nothing reads an arrangement as rows.
