@@ -8,6 +8,7 @@
 mod common;
 mod naive;
 mod random;
+mod trees;
 mod views;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,10 @@ use view_circuit::{Cell, Circuit, Format, IngestBatch, Key, ViewId, ViewUpdate};
 use views::View;
 
 type Result = BTreeMap<Vec<Value>, Vec<Value>>;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|n| n.parse().ok())
+}
 
 fn circuit() -> Circuit {
     let columns = &[("id", "int8"), ("x", "int8"), ("y", "int8")];
@@ -87,7 +92,6 @@ fn operation(rng: &mut Rng, data: &mut Data, batch: &mut IngestBatch) {
 
 #[test]
 fn a_step_tells_the_difference_of_two_snapshots() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse::<u64>().ok());
     let rounds = number("VIEW_LAW_ROUNDS").unwrap_or(400);
     let seed = number("VIEW_LAW_SEED").unwrap_or_else(|| fastrand::u64(..));
     println!("law: seed {seed}, {rounds} rounds");
