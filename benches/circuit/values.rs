@@ -17,15 +17,31 @@ fn uuid(n: usize) -> String {
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
+fn amount(n: usize) -> String {
+    format!("{}.{:02}", n / 7, n % 100)
+}
+
 fn row(n: usize) -> Vec<Cell> {
     let int = n as i64;
     let uuid = uuid(n);
-    vec![int.into(), int.into(), uuid.as_str().into(), format!("member {n:09}").as_str().into()]
+    vec![
+        int.into(),
+        int.into(),
+        uuid.as_str().into(),
+        format!("member {n:09}").as_str().into(),
+        amount(n).as_str().into(),
+    ]
 }
 
 /// Bytes by the allocator for each of so many values.
 pub fn run(count: usize) -> Result<()> {
-    let columns = [("id", "int8"), ("number", "int8"), ("unique_id", "uuid"), ("name", "text")];
+    let columns = [
+        ("id", "int8"),
+        ("number", "int8"),
+        ("unique_id", "uuid"),
+        ("name", "text"),
+        ("amount", "numeric"),
+    ];
     let mut described = Vec::new();
     for (name, ty) in columns {
         described.push(Column::new(name, ty.parse()?));
@@ -64,6 +80,7 @@ pub fn run(count: usize) -> Result<()> {
         let texts: Vec<String> = match ty {
             "uuid" => (0..count).map(uuid).collect(),
             "text" => (0..count).map(|n| format!("member {n:09}")).collect(),
+            "numeric" => (0..count).map(amount).collect(),
             _ => Vec::new(),
         };
         let with_texts = Memory::now();
