@@ -116,7 +116,7 @@ impl Graph {
             }
             other => other,
         };
-        if let Operator::TopK(_) | Operator::Values(_) = &node.operator {
+        if let Operator::TopK(_) | Operator::Counted(_) = &node.operator {
             changes.taken_in.push(id);
         }
         match change {
@@ -230,7 +230,7 @@ impl Graph {
                     }
                     _ => None,
                 },
-                Operator::Values(_) => match (&node.state, rows()) {
+                Operator::Counted(_) => match (&node.state, rows()) {
                     (State::Counted(counts), Some(rows)) => return counts.change(rows, work),
                     _ => None,
                 },
@@ -266,7 +266,7 @@ impl Graph {
                 (Operator::TopK(window), State::Sorted(sorted)) => {
                     topk::apply(window, sorted, delta);
                 }
-                (Operator::Values(_), State::Counted(counts)) => counts.apply(delta),
+                (Operator::Counted(_), State::Counted(counts)) => counts.apply(delta),
                 _ => {}
             }
         }
