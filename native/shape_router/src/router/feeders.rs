@@ -12,6 +12,9 @@ use shape_expr::canonical_subquery;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// Rows as they are in one of the sets of a shape's subquery.
+type Fed = (Use, Vec<Hashed>);
+
 impl Router {
     /// From now on every shape that comes feeds its sets itself. Until it says that it is
     /// [ready](Router::feeder_ready) nothing is known of what its subqueries select. Such shapes have no
@@ -54,12 +57,11 @@ impl Router {
     pub fn seed_feeder(&self, id: u64, name: u32, rows: &[SetRow<'_>]) -> Result<(), Error> {
         self.check_open()?;
         let _feeding = self.feeding.lock();
-        let (slot, read) = self.read_uses(id, name, rows.iter())?;
+        let read = self.read_uses(id, name, rows.iter())?;
         for (used, rows) in read {
             self.feed(&used, &rows, true);
             self.count(&used);
         }
-        debug_assert!(self.state.read().shapes.get(slot).is_some_and(|shape| shape.id == id));
         Ok(())
     }
 
@@ -81,7 +83,7 @@ impl Router {
             None if wait => self.feeding.lock(),
             None => return Ok(false),
         };
-        let (_slot, read) = self.read_uses(id, name, added.iter().chain(removed))?;
+        let read = self.read_uses(id, name, added.iter().chain(removed))?;
         for (used, rows) in read {
             let (added, removed) = rows.split_at(added.len());
             self.feed(&used, removed, false);
@@ -154,11 +156,9 @@ impl Router {
     /// [`Error::UnknownShape`], [`Error::UnknownSet`], [`Error::InvalidValue`].
     pub fn is_fed(&self, id: u64, name: u32, row: &SetRow<'_>) -> Result<bool, Error> {
         self.check_open()?;
-        let (_slot, read) = self.read_uses(id, name, std::iter::once(row))?;
+        let read = self.read_uses(id, name, std::iter::once(row))?;
         let state = self.state.read();
-        let is_member = |(used, rows): &(Use, Vec<Hashed>)| {
-            rows.iter().any(|row| state.sets.is_member(used, row))
-        };
+        let is_member = |(used, rows): &Fed| rows.iter().any(|row| state.sets.is_member(used, row));
         Ok(read.iter().any(is_member))
     }
 
@@ -180,7 +180,7 @@ impl Router {
         id: u64,
         name: u32,
         rows: impl Iterator<Item = &'a SetRow<'a>> + Clone,
-    ) -> Result<(Slot, Vec<(Use, Vec<Hashed>)>), Error> {
+    ) -> Result<Vec<Fed>, Error> {
         let state = self.state.read();
         let slot = slot(&state, id)?;
         let uses = state.sets.uses(slot, name).ok_or_else(|| unnamed(name))?;
@@ -189,7 +189,7 @@ impl Router {
             let read = Self::read_rows(&state, vec![used.set], rows.clone())?;
             all.extend(read.into_iter().map(|(_, rows)| (used, rows)));
         }
-        Ok((slot, all))
+        Ok(all)
     }
 
     fn feed(&self, used: &Use, rows: &[Hashed], there: bool) {
