@@ -93,39 +93,30 @@ fn look_ahead(
     arena: &mut Bump,
 ) {
     ahead.clear();
-    let mut known: Option<(usize, usize)> = None;
+    let mut read: SmallVec<[(usize, u64); AHEAD]> = SmallVec::new();
+    let mut known: Option<(usize, Option<usize>)> = None;
     for (name, operation) in operations {
         let table = match known {
-            Some((known, table)) if known == *name => Some(table),
+            Some((known, table)) if known == *name => table,
             _ => tables.find(&batch.tables[*name]),
         };
-        known = table.map(|table| (*name, table));
-        let (Some(table), Operation::Update(key, _) | Operation::Delete(key)) = (table, operation)
+        known = Some((*name, table));
+        let (Some(at), Operation::Update(key, _) | Operation::Delete(key)) = (table, operation)
         else {
             ahead.push(None);
             continue;
         };
-        let table = &tables.all[table];
+        let table = &tables.all[at];
         let key = Reader { table, operation: 0, arena }.key(key).ok();
         ahead.push(key.map(|key| {
             let hash = table.rows.hash(&key);
+            read.push((at, hash));
             (key, hash)
         }));
         arena.reset();
     }
-    let read = operations
-        .iter()
-        .zip(ahead.iter())
-        .filter_map(|((name, _), key)| Some((name, key.as_ref()?)));
-    for (name, (_, hash)) in read {
-        let table = match known {
-            Some((known, table)) if known == *name => Some(table),
-            _ => tables.find(&batch.tables[*name]),
-        };
-        if let Some(table) = table {
-            tables.all[table].rows.fetch(*hash);
-        }
-    }
+    read.iter().for_each(|(table, hash)| tables.all[*table].rows.fetch(*hash));
+    read.iter().for_each(|(table, hash)| tables.all[*table].rows.fetch_values(*hash));
 }
 
 /// Reads a key on its own.

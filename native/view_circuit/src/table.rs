@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ahash::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
-use shape_expr::{Column, ColumnType, Owned, Schema};
+use shape_expr::{Column, ColumnType, Owned, Schema, Value};
 
 use crate::delta::Map;
 use crate::error::Error;
@@ -39,6 +39,9 @@ pub(crate) struct Stored {
     pub row: Row,
     pub version: u64,
 }
+
+/// So many values of a row are fetched ahead: a wide row has more than there is time for.
+const FETCHED: usize = 16;
 
 /// The rows of a table by their keys, which the rows have in their columns.
 pub(crate) struct Rows {
@@ -77,6 +80,16 @@ impl Rows {
         let ends = row.and_then(|row| Some((row.first()?.is_null(), row.last()?.is_null())));
         // A load that nobody waits for does what a prefetch would, without `unsafe`.
         std::hint::black_box(ends);
+    }
+
+    /// The same with what its values have elsewhere in memory, once the row itself is fetched.
+    pub fn fetch_values(&self, hash: u64) {
+        let row = self.rows.iter_hash(hash).next().map(|stored| &stored.row);
+        for value in row.into_iter().flat_map(|row| row.iter().take(FETCHED)) {
+            if let Value::Text(text) | Value::Bpchar(text) = value.value() {
+                std::hint::black_box(text.as_bytes().first().copied());
+            }
+        }
     }
 
     /// The rows that have one of these values in a column, where that is known without a look at each.

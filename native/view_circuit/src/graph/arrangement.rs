@@ -215,7 +215,7 @@ impl Arrangement {
 
     /// Adds a delta.
     pub fn apply(&mut self, delta: KeyedDelta) {
-        if delta.len() >= AHEAD {
+        if delta.len() > 1 {
             let mut delta = delta.into_iter();
             while !delta.as_slice().is_empty() {
                 self.fetch(&delta.as_slice()[..AHEAD.min(delta.len())]);
