@@ -2,12 +2,9 @@
 #
 #     mix run benches/subqueries.exs [--shapes N] [--values N] [--sets N]
 #
-# Prints what the router accounts for, what the circuit is made of, by how much the process grows with
-# the first of the shapes (values and all) and with each other one, and medians of rounds.
+# Prints what the router accounts for, what the circuit is made of, and medians of rounds.
 
-Code.require_file("support/measure.exs", __DIR__)
-
-alias ShapeRouter.{Bench.Measure, IngestBatch, Subqueries, ValueSet}
+alias ShapeRouter.{IngestBatch, Subqueries, ValueSet}
 
 {opts, [], []} =
   OptionParser.parse(System.argv(), strict: [shapes: :integer, values: :integer, sets: :integer])
@@ -39,33 +36,13 @@ todos = [columns: [id: :int8, project: :int8, n: :int8], primary_key: [:id]]
 end)
 
 mine = "project IN (SELECT id FROM projects WHERE owner = 5)"
-# Code is loaded, threads are started, buffers are there.
-:ok =
-  Subqueries.add_shape(
-    subqueries,
-    :todos,
-    shapes,
-    "project IN (SELECT id FROM projects WHERE owner = 6)"
-  )
-
-:ok = Subqueries.remove_shape(subqueries, :todos, shapes)
-loaded = Measure.settled()
-:ok = Subqueries.add_shape(subqueries, :todos, 0, mine)
-first = Measure.settled()
-for id <- 1..(shapes - 1)//1, do: :ok = Subqueries.add_shape(subqueries, :todos, id, mine)
-all = Measure.settled()
+for id <- 0..(shapes - 1), do: :ok = Subqueries.add_shape(subqueries, :todos, id, mine)
 %{"set_bytes" => set_bytes} = ShapeRouter.metrics(router)
 {:ok, stats} = subqueries |> Subqueries.circuit() |> ShapeRouter.Circuit.stats()
 
 IO.puts("#{shapes} shapes over one subquery with #{values} values")
 IO.puts("  the set              #{Float.round(set_bytes / values, 1)} bytes a value")
 IO.puts("  the circuit          #{inspect(stats)}")
-
-IO.puts(
-  "  circuit and router   #{Float.round((first - loaded) / values, 1)} bytes a value, by the system"
-)
-
-IO.puts("  each other shape     #{div(all - first, max(shapes - 1, 1))} bytes, by the system")
 
 move = fn lsn ->
   owner = if rem(lsn, 2) == 1, do: 6, else: 5

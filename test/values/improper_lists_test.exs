@@ -2,9 +2,11 @@ defmodule ShapeRouter.ImproperListsTest do
   @moduledoc "Improper lists are refused with a typed error, or by Elixir: nothing panics at their end."
   use ExUnit.Case, async: true
 
-  alias ShapeRouter.{Circuit, Error, IngestBatch, OperationCache, Predicate, ShapeLog, ValueSet}
+  alias ShapeRouter.{Changes, Circuit, Error, Filter, IngestBatch, OperationCache, Predicate}
+  alias ShapeRouter.{SealedChunk, Shape, ShapeLog, ValueSet}
 
   @moduletag :tmp_dir
+  @moduletag :capture_log
   @improper [["1" | "2"], [1 | 2], [[1] | 2], [%{} | nil], [{1, nil} | :x], ["1" | :x]]
   @columns [id: :int8, tags: {:array, :text}, doc: :jsonb]
 
@@ -59,16 +61,49 @@ defmodule ShapeRouter.ImproperListsTest do
       circuit_step: &Circuit.step(circuit, %IngestBatch{operations: &1, size: 2}),
       circuit_id: &Circuit.step(circuit, IngestBatch.create(IngestBatch.new(), :t, &1, %{id: 1})),
       circuit_row: &Circuit.row(circuit, :t, &1),
+      chunk_seal: &SealedChunk.seal(log, &1),
+      chunk_find: &SealedChunk.find(log, &1),
+      chunk_delete: &SealedChunk.delete(log, &1),
+      chunk_verify: &SealedChunk.verify(log, &1),
       # A value that is unreadable is told of where it counts, and not before.
       route_array: {:any, &ShapeRouter.route(router, insert.(%{"id" => 1, "tags" => &1}))},
       eval_array: {:any, &Predicate.eval(predicate, %{"id" => 1, "tags" => &1, "doc" => &1})}
+    ] ++ filter_calls(:native) ++ filter_calls(:beam)
+  end
+
+  defp filter_calls(mode) do
+    table = {"public", "items"}
+    shape = %Shape{root_table: table, where: "tags @> '{a}' OR id = 1", columns: @columns}
+    filter = Filter.add_shape(Filter.new(filter: mode), "one", shape)
+    insert = fn record -> %Changes.NewRecord{relation: table, record: record} end
+
+    # What cannot be read concerns the shape that reads it.
+    concerned = fn change ->
+      ["one"] = filter |> Filter.affected_shapes(change) |> MapSet.to_list()
+    end
+
+    [
+      filter_options: &Filter.new/1,
+      filter_columns:
+        &(Filter.new(filter: mode, columns: %{table => &1}) |> Filter.add_shape("three", shape)),
+      filter_router:
+        &(Filter.new(filter: :native, router: &1) |> Filter.add_shape("three", shape)),
+      filter_shapes: &Filter.add_shapes(filter, &1),
+      filter_shape: &Filter.add_shapes(filter, [{"two", shape} | &1]),
+      filter_shape_columns: &Filter.add_shape(filter, "two", %{shape | columns: &1}),
+      filter_changes: {:any, &concerned.(%Changes.Transaction{changes: &1})},
+      filter_record: {:any, &concerned.(insert.(&1))},
+      filter_value: {:any, &concerned.(insert.(%{"id" => "2", "tags" => &1}))},
+      # Any term is an id, an improper list too.
+      filter_id: {:any, &Filter.add_shape(filter, &1, shape)}
     ]
   end
 
   defp answer(call, list) do
     call.(list)
   rescue
-    error in [FunctionClauseError, ArgumentError] -> {:refused, error}
+    # A shape that is none lacks a field, which is named.
+    error in [FunctionClauseError, ArgumentError, KeyError] -> {:refused, error}
     error -> {:raised, error}
   end
 

@@ -39,5 +39,5 @@ rustler::atoms! {
     // circuits
     create, flat, tree, streaming, created, updated, deleted, event, version,
     view_update = "Elixir.ShapeRouter.ViewUpdate", view_id, format, hash, ids, records, rows,
-    views, nodes, arrangements, arranged_rows, counted_values, groups, sorted_rows, steps, dirty_steps, mark,
+    views, nodes, arrangements, arranged_rows, counted_rows, groups, sorted_rows, steps, dirty_steps, mark,
 }

@@ -205,7 +205,7 @@ fn circuit_stats<'a>(env: Env<'a>, handle: &CircuitHandle) -> Term<'a> {
             (atoms::nodes(), stats.nodes as u64),
             (atoms::arrangements(), stats.arrangements as u64),
             (atoms::arranged_rows(), stats.arranged_rows as u64),
-            (atoms::counted_values(), stats.counted_values as u64),
+            (atoms::counted_rows(), stats.counted_rows as u64),
             (atoms::groups(), stats.groups as u64),
             (atoms::sorted_rows(), stats.sorted_rows as u64),
             (atoms::steps(), count(&handle.steps)),

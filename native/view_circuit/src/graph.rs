@@ -83,7 +83,7 @@ impl State {
             }
             Operator::Aggregate(_) => State::Grouped(Box::default()),
             Operator::TopK(_) => State::Sorted(Box::default()),
-            Operator::Values(kind) => State::Counted(Box::new(Counts::new(*kind))),
+            Operator::Counted(kind) => State::Counted(Box::new(Counts::new(*kind))),
             _ => State::Nothing,
         }
     }
@@ -100,8 +100,8 @@ pub struct Stats {
     pub arrangements: usize,
     /// Rows in arrangements.
     pub arranged_rows: usize,
-    /// Values of columns that are counted, once each.
-    pub counted_values: usize,
+    /// Rows of DISTINCT that are counted, once each.
+    pub counted_rows: usize,
     /// Groups of aggregate functions.
     pub groups: usize,
     /// Values kept in order for `min`, `max` and `DISTINCT` in aggregate functions.
@@ -299,7 +299,7 @@ impl Graph {
                     stats.ordered_values += groups.values();
                 }
                 State::Sorted(rows) => stats.sorted_rows += rows.len(),
-                State::Counted(values) => stats.counted_values += values.len(),
+                State::Counted(rows) => stats.counted_rows += rows.len(),
             }
         }
         stats

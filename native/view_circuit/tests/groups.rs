@@ -238,17 +238,18 @@ fn distinct_keeps_no_more_than_it_must() {
         // Nothing of what a key tells apart.
         ("SELECT DISTINCT id FROM a WHERE x = 1", 0, 0, 3),
         ("SELECT DISTINCT x, id FROM a", 0, 0, 10),
-        // Values and counts of one column.
+        // Counts, where there is one way to write a value.
         ("SELECT DISTINCT x FROM a", 0, 3, 3),
         ("SELECT x FROM a UNION SELECT y FROM b", 0, 3, 3),
+        ("SELECT DISTINCT x, n FROM a", 0, 3, 3),
+        ("SELECT DISTINCT x::text FROM a", 0, 3, 3),
         // Else the rows.
-        ("SELECT DISTINCT x, n FROM a", 3, 0, 3),
         ("SELECT DISTINCT x::numeric FROM a", 3, 0, 3),
     ];
     for (sql, arranged, counted, rows) in kept {
         let view = flat(&mut circuit, sql);
         let stats = circuit.stats();
-        assert_eq!((stats.arranged_rows, stats.counted_values), (arranged, counted), "{sql}");
+        assert_eq!((stats.arranged_rows, stats.counted_rows), (arranged, counted), "{sql}");
         assert_eq!(shown(&circuit, view).len(), rows, "{sql}");
         circuit.unregister(view).expect("a view");
     }

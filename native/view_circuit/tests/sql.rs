@@ -113,6 +113,7 @@ fn groups_windows_and_sets_that_postgresql_refuses() {
     check_state("SELECT count() FROM a", "42809", "count()");
     check_state("SELECT sum(*) FROM a", "42883", "sum(*)");
     check_state("SELECT max(x, n) FROM a", "42883", "max(");
+    check_state("SELECT string_agg(x, n) FROM a", "0A000", "string_agg(");
     check_state("SELECT x FROM a UNION SELECT y, id FROM b", "42601", "UNION");
     check_state("SELECT x FROM a UNION SELECT 'ä' || 'x' FROM b", "42804", "UNION");
     check_state("SELECT x FROM a UNION SELECT 'x' FROM b", "22P02", "'x'");

@@ -37,8 +37,8 @@ pub(crate) enum Operator {
     Join,
     /// One row for each key of an arrangement.
     Distinct,
-    /// The values of the input's only column, once each.
-    Values(Counted),
+    /// The input's rows, once each.
+    Counted(Counted),
     /// Rows of the first arrangement, by whether their keys are in the second.
     Existence(Existence),
     /// The rows of all inputs.
@@ -70,7 +70,7 @@ impl Operator {
             (Operator::Join, Operator::Join)
             | (Operator::Distinct, Operator::Distinct)
             | (Operator::Union, Operator::Union) => true,
-            (Operator::Values(a), Operator::Values(b)) => a == b,
+            (Operator::Counted(a), Operator::Counted(b)) => a == b,
             (Operator::Set(a), Operator::Set(b)) => a == b,
             (Operator::Aggregate(a), Operator::Aggregate(b)) => a == b,
             (Operator::TopK(a), Operator::TopK(b)) => a == b,
@@ -100,7 +100,7 @@ impl Operator {
             }
             Operator::Arrange(columns) => columns.hash(state),
             Operator::Join | Operator::Distinct | Operator::Union => {}
-            Operator::Values(kind) => kind.hash(state),
+            Operator::Counted(kind) => kind.hash(state),
             Operator::Set(operation) => operation.hash(state),
             Operator::Aggregate(grouping) => grouping.hash(state),
             Operator::TopK(window) => window.hash(state),

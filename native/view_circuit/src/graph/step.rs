@@ -83,7 +83,7 @@ impl Graph {
             }
             other => other,
         };
-        if let Operator::TopK(_) | Operator::Values(_) = &node.operator {
+        if let Operator::TopK(_) | Operator::Counted(_) = &node.operator {
             changes.entry(id).takes_in = true;
         }
         match change {
@@ -259,7 +259,7 @@ impl Graph {
                     }
                     _ => None,
                 },
-                Operator::Values(_) => match (&node.state, rows()) {
+                Operator::Counted(_) => match (&node.state, rows()) {
                     (State::Counted(counts), Some(rows)) => return counts.change(rows, work),
                     _ => None,
                 },
@@ -279,7 +279,7 @@ impl Graph {
                 (Operator::TopK(window), State::Sorted(sorted)) => {
                     topk::apply(window, sorted, delta);
                 }
-                (Operator::Values(_), State::Counted(counts)) => counts.apply(delta),
+                (Operator::Counted(_), State::Counted(counts)) => counts.apply(delta),
                 _ => {}
             }
         }

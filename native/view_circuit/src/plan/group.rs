@@ -5,7 +5,7 @@ use shape_expr::{Aggregate, Analysed, ColumnType, Predicate, Schema};
 
 use super::order::{by_name, by_place};
 use super::select::Selected;
-use super::{Planner, Rows, typed};
+use super::{Planner, Rows, typed, unsupported};
 use crate::error::Error;
 use crate::graph::{Call, Grouping, NodeId, Operator};
 use crate::scope::{Origin, Scope};
@@ -30,6 +30,11 @@ struct PlannedCall {
     arg: Option<Analysed>,
     filter: Option<Analysed>,
     distinct: bool,
+}
+
+/// Whether it is one that is called with one value and never with more.
+fn takes_one(name: &str) -> bool {
+    ["count", "sum", "avg", "min", "max", "bool_and", "bool_or", "every"].contains(&name)
 }
 
 pub(super) fn invalid(message: &str, sqlstate: &'static str, position: usize) -> Error {
@@ -134,6 +139,10 @@ impl Planner<'_> {
             ([], false) if call.name == "count" => {
                 let message = "count(*) must be used to call a parameterless aggregate function";
                 return Err(invalid(message, "42809", position));
+            }
+            // Those that there are take one value; of the others PostgreSQL has some that take two.
+            (args, star) if args.len() > 1 && !star && !takes_one(&call.name) => {
+                return Err(unsupported(&format!("aggregate function {}", call.name), position));
             }
             (args, _) => return Err(unknown(format!("{} of {} values", call.name, args.len()))),
         };

@@ -159,10 +159,8 @@ impl Planner<'_> {
 
     /// Rows once each, of columns of these types.
     pub(super) fn distinct(&mut self, rows: NodeId, types: &[ColumnType]) -> NodeId {
-        if let [only] = types
-            && let Some(kind) = Counted::of(&only.ty)
-        {
-            return self.node(Operator::Values(kind), &[rows]);
+        if let Some(kind) = Counted::of(types.iter().map(|ty| &ty.ty)) {
+            return self.node(Operator::Counted(kind), &[rows]);
         }
         let arranged = self.node(Operator::Arrange((0..types.len()).collect()), &[rows]);
         self.node(Operator::Distinct, &[arranged])

@@ -39,7 +39,7 @@ pub enum Condition {
     Exists(Box<Query>),
 }
 
-type Environment<'e> = Vec<(&'e str, [Value; 3])>;
+pub type Environment<'e> = Vec<(&'e str, [Value; 3])>;
 
 /// id -> items. The id is made of the ids of the tables' rows; of DISTINCT it is the items.
 pub fn evaluate(query: &Query, data: &Data) -> BTreeMap<Vec<Value>, Vec<Value>> {
@@ -50,14 +50,22 @@ pub fn evaluate(query: &Query, data: &Data) -> BTreeMap<Vec<Value>, Vec<Value>> 
     }
 }
 
-fn rows(query: &Query, data: &Data, outer: &Environment<'_>) -> Vec<(Vec<Value>, Vec<Value>)> {
+/// A row that passes: its id, its items, and where more can be read of it.
+pub struct Found<'e> {
+    pub id: Vec<Value>,
+    pub items: Vec<Value>,
+    pub environment: Environment<'e>,
+}
+
+/// The rows of a query that may read those around it.
+pub fn found<'e>(query: &'e Query, data: &Data, outer: &Environment<'e>) -> Vec<Found<'e>> {
     let mut all = vec![(outer.clone(), Vec::new())];
     for (table, name) in &query.tables {
         let mut next = Vec::new();
         for (environment, ids) in &all {
             for (id, [x, y]) in &data[*table] {
                 let (mut environment, mut ids) = (environment.clone(), ids.clone());
-                environment.push((name, [Some(*id), *x, *y]));
+                environment.push((name.as_str(), [Some(*id), *x, *y]));
                 ids.push(Some(*id));
                 next.push((environment, ids));
             }
@@ -67,10 +75,15 @@ fn rows(query: &Query, data: &Data, outer: &Environment<'_>) -> Vec<(Vec<Value>,
     let passes = |environment: &Environment<'_>| {
         query.condition.iter().all(|arm| truth(arm, data, environment) == Some(true))
     };
-    let of = |environment: &Environment<'_>| {
-        query.items.iter().map(|item| value(item, environment)).collect()
+    let found = |(environment, id): (Environment<'e>, Vec<Value>)| {
+        let items = query.items.iter().map(|item| value(item, &environment)).collect();
+        Found { id, items, environment }
     };
-    all.into_iter().filter(|(e, _)| passes(e)).map(|(e, ids)| (ids, of(&e))).collect()
+    all.into_iter().filter(|(e, _)| passes(e)).map(found).collect()
+}
+
+fn rows(query: &Query, data: &Data, outer: &Environment<'_>) -> Vec<(Vec<Value>, Vec<Value>)> {
+    found(query, data, outer).into_iter().map(|row| (row.id, row.items)).collect()
 }
 
 fn value(term: &Term, environment: &Environment<'_>) -> Value {

@@ -5,9 +5,14 @@ use fastrand::Rng;
 use super::naive::{Condition, Query, Term};
 
 pub fn query(rng: &mut Rng) -> Query {
-    let count = 1 + rng.usize(..3).min(rng.usize(..3));
+    query_of(rng, "q", 3)
+}
+
+/// Of so many tables at most, whose names begin so.
+pub fn query_of(rng: &mut Rng, name: &str, most: usize) -> Query {
+    let count = 1 + rng.usize(..most).min(rng.usize(..most));
     let tables: Vec<(usize, String)> =
-        (0..count).map(|at| (rng.usize(..3), format!("q{at}"))).collect();
+        (0..count).map(|at| (rng.usize(..3), format!("{name}{at}"))).collect();
     let names: Vec<&str> = tables.iter().map(|(_, name)| name.as_str()).collect();
     let mut condition = Vec::new();
     for at in 1..count {
@@ -120,7 +125,8 @@ fn subquery(rng: &mut Rng, items: usize, depth: usize) -> Query {
     Query { distinct: rng.u8(..4) == 0, tables, items, condition }
 }
 
-fn correlate(rng: &mut Rng, names: &[&str], query: &mut Query) {
+/// Links a query to rows around it.
+pub fn correlate(rng: &mut Rng, names: &[&str], query: &mut Query) {
     for _ in 0..1 + rng.usize(..2) {
         let own = query.tables[0].1.clone();
         let (own, outer) = (column(rng, &[&own]), column(rng, names));

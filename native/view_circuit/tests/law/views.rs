@@ -8,6 +8,9 @@ use fastrand::Rng;
 use super::naive::{self, Data, Query, Term, Value};
 use super::random;
 
+/// By which item, whether descending, and whether NULL is first.
+pub type Order = (usize, bool, bool);
+
 type Rows = BTreeMap<Vec<Value>, Vec<Value>>;
 
 #[derive(Clone, Debug)]
@@ -25,10 +28,9 @@ pub enum View {
         all: bool,
         sides: Box<[View; 2]>,
     },
-    /// By items: whether descending, and whether NULL is first.
     Top {
         of: Query,
-        order: Vec<(usize, bool, bool)>,
+        order: Vec<Order>,
         offset: usize,
         limit: Option<usize>,
     },
@@ -251,17 +253,24 @@ impl View {
             }
             View::Top { of, order, offset, limit } => {
                 let mut rows: Vec<_> = naive::evaluate(of, data).into_iter().collect();
-                rows.sort_by(|(a, x), (b, y)| {
-                    let by = order.iter().map(|(item, descending, first)| {
-                        compare(x[*item], y[*item], *descending, *first)
-                    });
-                    let by_id = a.iter().zip(b).map(|(a, b)| compare(*a, *b, false, false));
-                    by.chain(by_id).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
-                });
+                rows.sort_by(|(a, x), (b, y)| by_order(order, (a, x), (b, y)));
                 rows.into_iter().skip(*offset).take(limit.unwrap_or(usize::MAX)).collect()
             }
         }
     }
+}
+
+/// The order of two rows, of which it gets ids and items: by items first, then by id.
+pub fn by_order(
+    order: &[Order],
+    (a, x): (&[Value], &[Value]),
+    (b, y): (&[Value], &[Value]),
+) -> Ordering {
+    let by = order
+        .iter()
+        .map(|(item, descending, first)| compare(x[*item], y[*item], *descending, *first));
+    let by_id = a.iter().zip(b).map(|(a, b)| compare(*a, *b, false, false));
+    by.chain(by_id).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
 }
 
 fn compare(a: Value, b: Value, descending: bool, nulls_first: bool) -> Ordering {
