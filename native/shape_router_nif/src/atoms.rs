@@ -11,7 +11,7 @@ rustler::atoms! {
     // an answer
     rekey, upsert, delete_if_present, unknown, missing,
     // what subqueries select
-    values, move_in, move_out, all, set, subqueries,
+    values, move_in, move_out, all, set, subqueries, busy,
     // a cache
     miss,
     // logs
