@@ -3,6 +3,8 @@
 
 #[path = "../../fuzz/checks/row_bytes.rs"]
 mod row_bytes;
+#[path = "../../fuzz/checks/where_sets.rs"]
+mod where_sets;
 #[path = "../../fuzz/checks/where_text.rs"]
 mod where_text;
 
@@ -36,6 +38,41 @@ fn every_text_of_the_corpus_is_answered_or_refused() {
     replay("where_text", |bytes| {
         if let Ok(clause) = std::str::from_utf8(bytes) {
             where_text::check(clause);
+        }
+    });
+}
+
+/// The clauses of both fuzzers, and changes of those that have subqueries.
+#[test]
+fn every_text_of_the_corpora_keeps_what_is_said_of_its_sets() {
+    let more = std::env::var("SETS_CHANGES").ok().and_then(|n| n.parse::<usize>().ok());
+    let seeds = include_str!("../../fuzz/seeds/where_sets.txt");
+    let mut random = fastrand::Rng::with_seed(11);
+    let words =
+        [" AND ", " OR ", "NOT ", " IS NULL", "(SELECT 1)", " IN ", "a", "b", "(", ")", "1"];
+    for seed in seeds.lines() {
+        where_sets::check(seed);
+        for _ in 0..more.unwrap_or(40) {
+            let mut changed = seed.to_owned();
+            for _ in 0..1 + random.usize(..3) {
+                let places: Vec<usize> = changed.char_indices().map(|(at, _)| at).collect();
+                let Some(at) = (!places.is_empty()).then(|| places[random.usize(..places.len())])
+                else {
+                    continue;
+                };
+                match random.u8(..3) {
+                    0 => drop(changed.remove(at)),
+                    1 => changed.insert_str(at, words[random.usize(..words.len())]),
+                    _ => changed.truncate(at),
+                }
+            }
+            let outcome = std::panic::catch_unwind(|| where_sets::check(&changed));
+            assert!(outcome.is_ok(), "{changed:?} fails");
+        }
+    }
+    replay("where_text", |bytes| {
+        if let Ok(clause) = std::str::from_utf8(bytes) {
+            where_sets::check(clause);
         }
     });
 }

@@ -82,6 +82,56 @@ fn later_changes_of_a_transaction_see_what_its_earlier_ones_did() {
     assert_eq!(route(&router, &insert(&row)), [(1, Class::Insert)]);
 }
 
+/// Stages a value's coming and going.
+fn stage(router: &Router, lsn: u64, steps: &[(&[Vec<Value>], &[Vec<Value>])]) {
+    let transaction = Transaction::at(lsn);
+    router.begin_txn(transaction).unwrap();
+    for (at, (come, go)) in steps.iter().enumerate() {
+        let (come, go) = (set_rows(come), set_rows(go));
+        router.move_values(transaction, at, &subquery(0), &come, &go).unwrap();
+    }
+    router.finish_txn(transaction).unwrap();
+}
+
+/// What a row of this x is told within a transaction that comes then, which is dropped.
+fn told_within(router: &Router, lsn: u64, x: i64) -> Vec<(u64, Class)> {
+    let transaction = Transaction::at(lsn);
+    router.begin_txn(transaction).unwrap();
+    let told = route_txn(router, transaction, 0, &insert(&Row { id: 1, x: Some(x), y: None }));
+    router.finish_txn(transaction).unwrap();
+    told
+}
+
+#[test]
+fn a_staged_value_is_found_after_a_later_transaction_is_dropped_that_had_it_go_and_come() {
+    let router = router();
+    add(&router, 1, "x IN (SELECT v FROM s0)");
+    seed(&router, 0, &[]);
+    let (seven, none) = ([one(7)], [].as_slice());
+    stage(&router, 10, &[(&seven, none)]);
+    stage(&router, 20, &[(none, &seven), (&seven, none)]);
+    assert_eq!(told_within(&router, 30, 7), [(1, Class::Insert)]);
+    // It comes again: its steps are undone, the last one first.
+    assert_eq!(told_within(&router, 20, 7), [(1, Class::Insert)]);
+    router.ack(10, u64::MAX).unwrap();
+    assert_eq!(told_within(&router, 20, 7), [(1, Class::Insert)]);
+}
+
+#[test]
+fn a_value_that_comes_back_is_found_when_its_coming_and_going_are_acknowledged() {
+    let router = router();
+    add(&router, 1, "x IN (SELECT v FROM s0)");
+    seed(&router, 0, &[]);
+    let (seven, none) = ([one(7)], [].as_slice());
+    stage(&router, 10, &[(&seven, none)]);
+    stage(&router, 20, &[(none, &seven)]);
+    stage(&router, 30, &[(&seven, none)]);
+    for lsn in [0, 10, 20, 30] {
+        router.ack(lsn, u64::MAX).unwrap();
+        assert_eq!(told_within(&router, 40, 7), [(1, Class::Insert)], "acknowledged up to {lsn}");
+    }
+}
+
 #[test]
 fn the_kind_of_a_move_follows_how_the_clause_has_the_set() {
     let router = router();

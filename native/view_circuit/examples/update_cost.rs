@@ -1,7 +1,7 @@
 //! What an update costs, to look at with a profiler: so many rows a table, so many updates a step.
 //!
 //! `cargo run --release -p view_circuit --example update_cost [rows] [updates a step] [query] [updates]`;
-//! `bin/bench circuit` has the figures beside others'.
+//! `bin/bench circuit` has the figures beside others'. The query may be the number of one of those here.
 
 use std::error::Error;
 use std::time::Instant;
@@ -9,8 +9,25 @@ use std::time::Instant;
 use shape_expr::{Column, Options};
 use view_circuit::{Cell, Circuit, Format, IngestBatch, TableSpec, ViewId};
 
-fn ints(values: &[i64]) -> Vec<Cell> {
-    values.iter().map(|i| Cell::from(*i)).collect()
+const QUERIES: [&str; 5] = [
+    "SELECT id, title FROM todos WHERE x > 50",
+    "SELECT t.id, t.title, p.name FROM todos t JOIN projects p ON p.id = t.project",
+    "SELECT t.id, t.title, e.name FROM todos t JOIN projects p ON p.id = t.project \
+     JOIN teams e ON e.id = p.team",
+    "SELECT project, count(*), sum(x) FROM todos GROUP BY project",
+    "SELECT x, id FROM todos ORDER BY x DESC, id LIMIT 10",
+];
+
+fn todo(id: i64, rows: i64, n: i64) -> Vec<Cell> {
+    let title = format!("the title number {n}");
+    let ints = [id, (id + n) % (rows / 10), n % 1_000, 40 + n % 20].map(Cell::from);
+    ints.into_iter().chain([title.as_str().into()]).collect()
+}
+
+fn table(name: &str, columns: &[(&str, &str)]) -> Result<TableSpec, shape_expr::Error> {
+    let column = |(name, ty): &(&str, &str)| Ok(Column::new(name, ty.parse()?));
+    let columns: Result<Vec<_>, shape_expr::Error> = columns.iter().map(column).collect();
+    Ok(TableSpec::new(name, columns?, &["id"]))
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -19,29 +36,34 @@ fn main() -> Result<(), Box<dyn Error>> {
         arguments.get(at).and_then(|text| text.parse::<i64>().ok()).unwrap_or(default)
     };
     let (rows, each, count) = (number(0, 100_000), number(1, 1), number(3, 200_000));
-    let queries = [
-        "SELECT id, x FROM todos WHERE x > 50",
-        "SELECT t.id, p.x FROM todos t JOIN projects p ON p.id = t.project",
-    ];
-    let sql: Vec<&str> = match arguments.get(2) {
-        Some(sql) => vec![sql.as_str()],
-        None => queries.to_vec(),
+    let queries = match arguments.get(2).map(|text| (text.as_str(), text.parse::<usize>())) {
+        Some((_, Ok(place))) => vec![QUERIES[place % QUERIES.len()]],
+        Some((sql, Err(_))) => vec![sql],
+        None => QUERIES.to_vec(),
     };
-    let int8 = |name: &str| Ok::<_, shape_expr::Error>(Column::new(name, "int8".parse()?));
-    let todos = vec![int8("id")?, int8("project")?, int8("x")?];
-    let projects = vec![int8("id")?, int8("x")?];
+    let int8 = "int8";
+    let todos = [("id", int8), ("project", int8), ("owner", int8), ("x", int8), ("title", "text")];
     let tables = vec![
-        TableSpec::new("todos", todos, &["id"]),
-        TableSpec::new("projects", projects, &["id"]),
+        table("todos", &todos)?,
+        table("projects", &[("id", int8), ("team", int8), ("name", "text")])?,
+        table("teams", &[("id", int8), ("name", "text")])?,
     ];
     let mut circuit = Circuit::new(tables, Options::default())?;
-    let mut batch = IngestBatch::new();
-    for id in 0..rows {
-        batch.create("todos", ints(&[id, id, id % 100]));
-        batch.create("projects", ints(&[id, id]));
+    for from in (0..rows).step_by(10_000) {
+        let mut batch = IngestBatch::new();
+        for id in from..rows.min(from + 10_000) {
+            batch.create("todos", todo(id, rows, id));
+            if id < rows / 10 {
+                let name = format!("project {id}");
+                batch.create("projects", vec![id.into(), (id % 100).into(), name.as_str().into()]);
+            }
+            if id < 100 {
+                batch.create("teams", vec![id.into(), format!("team {id}").as_str().into()]);
+            }
+        }
+        circuit.step(&batch)?;
     }
-    circuit.step(&batch)?;
-    for (sql, view) in sql.into_iter().zip(1..) {
+    for (sql, view) in queries.into_iter().zip(1..) {
         let start = Instant::now();
         circuit.register(ViewId(view), sql, &[], Format::Streaming)?;
         let registered = start.elapsed();
@@ -49,8 +71,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         for from in (0..count).step_by(each as usize) {
             let mut batch = IngestBatch::new();
             for n in from..count.min(from + each) {
-                let id = n * 7919 % rows;
-                batch.update("todos", ints(&[id]), ints(&[id, (id + n) % rows, 40 + n % 20]));
+                let id = n * 7_919 % rows;
+                batch.update("todos", vec![id.into()], todo(id, rows, n));
             }
             batches.push(batch);
         }

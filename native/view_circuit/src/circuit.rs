@@ -5,13 +5,14 @@ use std::path::Path;
 use lane_index::storage::Storage;
 use shape_expr::sql::Query;
 use shape_expr::{ColumnType, Compiler, EvalError, Options, Owned, Param, Raise, Type};
+use smallvec::SmallVec;
 
 use crate::batch::{Cell, IngestBatch};
 use crate::builder::Plan;
 use crate::definition::{Asked, Definition};
 use crate::delta::Map;
 use crate::error::Error;
-use crate::graph::{Changes, Evaluator, Graph, NodeId, Operator, Stats};
+use crate::graph::{Changes, Evaluator, Graph, NodeId, Stats};
 use crate::ingest;
 use crate::key::Key;
 use crate::parallel::Parallel;
@@ -34,7 +35,9 @@ pub struct Circuit {
     definitions: Map<ViewId, Definition>,
     options: Options,
     /// The views that show a node's output.
-    shown: Map<NodeId, Vec<ViewId>>,
+    shown: Map<NodeId, SmallVec<[ViewId; 2]>>,
+    /// How many views are trees.
+    trees: usize,
 }
 
 impl std::fmt::Debug for Circuit {
@@ -58,9 +61,11 @@ impl Circuit {
     }
 
     fn of(tables: Tables, options: Options) -> Result<Circuit, Error> {
+        let keys = tables.all.iter().map(|table| (table.key.as_slice().into(), table.types.len()));
+        let graph = Graph::new(keys.collect());
         Ok(Circuit {
             tables,
-            graph: Graph::default(),
+            graph,
             compiler: Compiler::new(options.clone())?,
             evaluator: Evaluator::default(),
             parallel: Parallel::default(),
@@ -68,6 +73,7 @@ impl Circuit {
             definitions: Map::default(),
             options,
             shown: Map::default(),
+            trees: 0,
         })
     }
 
@@ -181,6 +187,7 @@ impl Circuit {
                 shown.push(id);
             }
         }
+        self.trees += usize::from(view.tree.is_some());
         self.views.insert(id, view);
         Ok(update)
     }
@@ -192,6 +199,7 @@ impl Circuit {
     pub fn unregister(&mut self, id: ViewId) -> Result<(), Error> {
         let view = self.views.remove(&id).ok_or(Error::UnknownView(id))?;
         self.definitions.remove(&id);
+        self.trees -= usize::from(view.tree.is_some());
         for node in view.nodes() {
             if let Some(ids) = self.shown.get_mut(node) {
                 ids.retain(|other| *other != id);
@@ -240,12 +248,10 @@ impl Circuit {
         bounded: Option<&dyn Fn(ViewId, Option<usize>) -> u64>,
     ) -> Result<Vec<ViewUpdate>, Error> {
         let staged = ingest::stage(&self.tables, batch)?;
-        let mut deltas = Vec::with_capacity(staged.len());
-        for staged in &staged {
-            if let Some(scan) = self.graph.find(&Operator::Scan(staged.table), &[]) {
-                deltas.push((scan, staged.delta()));
-            }
-        }
+        let deltas = staged.iter().filter_map(|staged| {
+            let scan = self.graph.scan(staged.table)?;
+            Some((scan, staged.delta()))
+        });
         let computed = self.graph.compute(deltas, &mut self.evaluator, &self.parallel);
         let changes = computed.map_err(|(node, raised)| self.raised(node, raised))?;
         if let Some(more) = bounded {
@@ -275,6 +281,9 @@ impl Circuit {
     /// What happens to trees.
     fn trees(&mut self, changes: &Changes) -> Result<Map<ViewId, (Vec<Change>, u128)>, Error> {
         let mut trees = Map::default();
+        if self.trees == 0 {
+            return Ok(trees);
+        }
         for (node, _) in changes.nodes() {
             for id in self.shown.get(&node).into_iter().flatten() {
                 let Some(tree) = self.views.get(id).and_then(|view| view.tree.as_ref()) else {

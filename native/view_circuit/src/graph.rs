@@ -8,6 +8,7 @@
 
 mod aggregate;
 mod arrangement;
+mod changes;
 mod counts;
 mod dispatch;
 mod distinct;
@@ -33,6 +34,7 @@ use crate::row::Row;
 use aggregate::Groups;
 pub(crate) use aggregate::{Call, Grouping};
 use arrangement::Arrangement;
+pub(crate) use changes::Changes;
 pub(crate) use counts::Counted;
 use counts::Counts;
 use dispatch::{Dispatch, Target};
@@ -40,7 +42,6 @@ pub(crate) use evaluate::Evaluator;
 pub(crate) use existence::Existence;
 pub(crate) use operator::{Operator, Output};
 pub(crate) use set::SetOperation;
-pub(crate) use step::Changes;
 use topk::Partitions;
 pub(crate) use topk::Window;
 
@@ -54,7 +55,7 @@ struct Node {
     operator: Operator,
     inputs: SmallVec<[NodeId; 2]>,
     /// Those that every change of its output concerns.
-    consumers: Vec<NodeId>,
+    consumers: SmallVec<[NodeId; 2]>,
     /// Filters of its output that concern some rows only.
     filters: Option<Box<Dispatch>>,
     /// Views whose result this node's output is.
@@ -64,23 +65,25 @@ struct Node {
     state: State,
 }
 
-/// What a node keeps of the rows it has seen.
+/// What a node keeps of the rows it has seen. Most keep nothing, and there are many of them.
 enum State {
     Nothing,
-    Arranged(Arrangement),
-    Grouped(Groups),
-    Sorted(Partitions),
-    Counted(Counts),
+    Arranged(Box<Arrangement>),
+    Grouped(Box<Groups>),
+    Sorted(Box<Partitions>),
+    Counted(Box<Counts>),
 }
 
 impl State {
-    /// Of no rows.
-    fn of(operator: &Operator) -> State {
+    /// Of no rows, of which these columns of an arrangement's tell one from another.
+    fn of(operator: &Operator, unique: Option<Box<[usize]>>) -> State {
         match operator {
-            Operator::Arrange(columns) => State::Arranged(Arrangement::new(columns)),
-            Operator::Aggregate(_) => State::Grouped(Groups::default()),
-            Operator::TopK(_) => State::Sorted(Partitions::default()),
-            Operator::Counted(kind) => State::Counted(Counts::new(*kind)),
+            Operator::Arrange(columns) => {
+                State::Arranged(Box::new(Arrangement::new(columns, unique)))
+            }
+            Operator::Aggregate(_) => State::Grouped(Box::default()),
+            Operator::TopK(_) => State::Sorted(Box::default()),
+            Operator::Counted(kind) => State::Counted(Box::new(Counts::new(*kind))),
             _ => State::Nothing,
         }
     }
@@ -114,6 +117,10 @@ pub(crate) struct Graph {
     /// Nodes by a hash of operator and inputs.
     known: Map<u64, SmallVec<[NodeId; 1]>>,
     hasher: RandomState,
+    /// The columns of each table's key, and how many columns it has.
+    tables: Vec<(Box<[usize]>, usize)>,
+    /// The node that gives each table's rows.
+    scans: Vec<Option<NodeId>>,
 }
 
 impl Node {
@@ -125,6 +132,12 @@ impl Node {
 }
 
 impl Graph {
+    /// Over tables of these keys and so many columns.
+    pub fn new(tables: Vec<(Box<[usize]>, usize)>) -> Graph {
+        let scans = vec![None; tables.len()];
+        Graph { tables, scans, ..Graph::default() }
+    }
+
     /// The node that does this to these inputs; made if there is none. New ones are noted in `made`.
     pub fn node(
         &mut self,
@@ -137,8 +150,12 @@ impl Graph {
         }
         let hash = self.hash(&operator, inputs);
         let rank = inputs.iter().map(|input| self.rank(*input) + 1).max().unwrap_or(0);
-        let state = State::of(&operator);
-        let (inputs, consumers) = (SmallVec::from_slice(inputs), Vec::new());
+        let unique = match operator {
+            Operator::Arrange(_) => inputs.first().and_then(|input| self.unique(*input)),
+            _ => None,
+        };
+        let state = State::of(&operator, unique.map(|(columns, _)| columns.into()));
+        let (inputs, consumers) = (SmallVec::from_slice(inputs), SmallVec::new());
         let target = Target::of(&operator);
         let node = Node { operator, inputs, consumers, filters: None, views: 0, rank, state };
         let id = self.free.pop().unwrap_or_else(|| {
@@ -159,6 +176,9 @@ impl Graph {
                 }
             }
         }
+        if let Operator::Scan(table) = node.operator {
+            self.scans[table] = Some(id);
+        }
         self.nodes[id] = Some(node);
         self.known.entry(hash).or_default().push(id);
         made.push(id);
@@ -166,13 +186,18 @@ impl Graph {
     }
 
     /// The node that does this to these inputs, if there is one.
-    pub fn find(&self, operator: &Operator, inputs: &[NodeId]) -> Option<NodeId> {
+    fn find(&self, operator: &Operator, inputs: &[NodeId]) -> Option<NodeId> {
         let alike = self.known.get(&self.hash(operator, inputs))?;
         let is_same = |id: &&NodeId| match &self.nodes[**id] {
             Some(node) => node.inputs.as_slice() == inputs && node.operator.is_same(operator),
             None => false,
         };
         alike.iter().find(is_same).copied()
+    }
+
+    /// The node that gives a table's rows, if anything reads them.
+    pub fn scan(&self, table: usize) -> Option<NodeId> {
+        self.scans.get(table).copied().flatten()
     }
 
     /// The tables that the output of these nodes depends on.
@@ -214,6 +239,9 @@ impl Graph {
                 node.views == 0 && node.consumers.is_empty() && node.filters.is_none()
             };
             let Some(node) = self.nodes[id].take_if(needless) else { continue };
+            if let Operator::Scan(table) = node.operator {
+                self.scans[table] = None;
+            }
             let hash = self.hash(&node.operator, &node.inputs);
             if let Some(alike) = self.known.get_mut(&hash) {
                 alike.retain(|other| *other != id);
@@ -275,6 +303,29 @@ impl Graph {
             }
         }
         stats
+    }
+
+    /// The columns that no two rows of a node's output have alike, where it is plain which those are, and
+    /// how many columns there are.
+    fn unique(&self, id: NodeId) -> Option<(Vec<usize>, usize)> {
+        let mut at = id;
+        loop {
+            let node = self.nodes[at].as_ref()?;
+            at = match &node.operator {
+                Operator::Scan(table) => {
+                    let (key, width) = self.tables.get(*table)?;
+                    return Some((key.to_vec(), *width));
+                }
+                Operator::Filter(_) | Operator::Arrange(_) => node.inputs[0],
+                Operator::Join => {
+                    let (mut key, left) = self.unique(node.inputs[0])?;
+                    let (right_key, right) = self.unique(node.inputs[1])?;
+                    key.extend(right_key.into_iter().map(|column| left + column));
+                    return Some((key, left + right));
+                }
+                _ => return None,
+            };
+        }
     }
 
     fn rank(&self, id: NodeId) -> u32 {

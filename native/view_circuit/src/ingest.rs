@@ -4,12 +4,13 @@
 use bumpalo::Bump;
 use hashbrown::HashTable;
 use shape_expr::{Owned, Value, decode};
+use smallvec::SmallVec;
 
 use crate::batch::{Cell, IngestBatch, Operation, Record};
 use crate::delta::Delta;
 use crate::error::Error;
 use crate::key::Key;
-use crate::row::Row;
+use crate::row::{Row, Values};
 use crate::table::{Stored, Table, Tables};
 
 /// What a batch does to one table: what will be there under each key that it touches.
@@ -24,9 +25,22 @@ pub(crate) struct Staged {
 struct Touched {
     key: Key,
     hash: u64,
-    old: Option<Row>,
-    now: Option<Stored>,
+    old: Option<Stored>,
+    /// What it is by now; `None` while that is what it was.
+    now: Option<Option<Stored>>,
 }
+
+impl Touched {
+    fn now(&self) -> Option<&Stored> {
+        self.now.as_ref().unwrap_or(&self.old).as_ref()
+    }
+}
+
+/// A key that was read ahead, with its hash.
+type KeyAhead = Option<(Key, u64)>;
+
+/// So many operations' rows are fetched from memory at once.
+const AHEAD: usize = 16;
 
 /// So many rows are found by looking through them.
 const FEW: usize = 8;
@@ -35,9 +49,15 @@ const FEW: usize = 8;
 pub(crate) fn stage(tables: &Tables, batch: &IngestBatch) -> Result<Vec<Staged>, Error> {
     let mut staged: Vec<Staged> = Vec::new();
     // A name's place in the batch -> its place among what is staged.
-    let mut places: Vec<Option<usize>> = vec![None; batch.tables.len()];
+    let mut places: SmallVec<[Option<usize>; 4]> = SmallVec::from_elem(None, batch.tables.len());
     let mut arena = Bump::new();
+    let mut ahead: SmallVec<[KeyAhead; AHEAD]> = SmallVec::new();
     for (at, (name, operation)) in batch.operations.iter().enumerate() {
+        if at % AHEAD == 0 && batch.operations.len() > 1 {
+            let next = &batch.operations[at..batch.operations.len().min(at + AHEAD)];
+            look_ahead(tables, batch, next, &mut ahead, &mut arena);
+        }
+        let key = ahead.get_mut(at % AHEAD).and_then(Option::take);
         let place = match places[*name] {
             Some(place) => place,
             None => {
@@ -57,10 +77,46 @@ pub(crate) fn stage(tables: &Tables, batch: &IngestBatch) -> Result<Vec<Staged>,
         };
         let staged = &mut staged[place];
         let reader = Reader { table: &tables.all[staged.table], operation: at, arena: &arena };
-        staged.apply(&reader, operation, batch.optimistic)?;
+        staged.apply(&reader, operation, key, batch.optimistic)?;
         arena.reset();
     }
     Ok(staged)
+}
+
+/// Reads the keys of rows that come next, and has all those rows fetched from memory together: whoever
+/// looks at them one after the other waits for each. What cannot be read is told when its turn comes.
+fn look_ahead(
+    tables: &Tables,
+    batch: &IngestBatch,
+    operations: &[(usize, Operation)],
+    ahead: &mut SmallVec<[KeyAhead; AHEAD]>,
+    arena: &mut Bump,
+) {
+    ahead.clear();
+    let mut read: SmallVec<[(usize, u64); AHEAD]> = SmallVec::new();
+    let mut known: Option<(usize, Option<usize>)> = None;
+    for (name, operation) in operations {
+        let table = match known {
+            Some((known, table)) if known == *name => table,
+            _ => tables.find(&batch.tables[*name]),
+        };
+        known = Some((*name, table));
+        let (Some(at), Operation::Update(key, _) | Operation::Delete(key)) = (table, operation)
+        else {
+            ahead.push(None);
+            continue;
+        };
+        let table = &tables.all[at];
+        let key = Reader { table, operation: 0, arena }.key(key).ok();
+        ahead.push(key.map(|key| {
+            let hash = table.rows.hash(&key);
+            read.push((at, hash));
+            (key, hash)
+        }));
+        arena.reset();
+    }
+    read.iter().for_each(|(table, hash)| tables.all[*table].rows.fetch(*hash));
+    read.iter().for_each(|(table, hash)| tables.all[*table].rows.fetch_values(*hash));
 }
 
 /// Reads a key on its own.
@@ -74,17 +130,15 @@ impl Staged {
     }
 
     /// The row under a key as it is by now.
-    fn touch(&mut self, table: &Table, key: Key) -> &mut Touched {
-        let hash = table.rows.hash(&key);
+    fn touch(&mut self, table: &Table, key: Key, hash: u64) -> &mut Touched {
         let is_same = |row: &Touched| row.hash == hash && row.key == key;
         let known = match self.rows.len() <= FEW {
             true => self.rows.iter().position(is_same),
             false => self.places.find(hash, |place| is_same(&self.rows[*place])).copied(),
         };
         let place = known.unwrap_or_else(|| {
-            let now = table.rows.get_hashed(hash, &key).cloned();
-            let old = now.as_ref().map(|stored| stored.row.clone());
-            self.rows.push(Touched { key, hash, old, now });
+            let old = table.rows.get_hashed(hash, &key).cloned();
+            self.rows.push(Touched { key, hash, old, now: None });
             let rows = &self.rows;
             let unknown = if rows.len() == FEW + 1 { 0 } else { rows.len() - 1 };
             if rows.len() > FEW {
@@ -101,9 +155,14 @@ impl Staged {
         &mut self,
         reader: &Reader<'_>,
         operation: &Operation,
+        ahead: KeyAhead,
         optimistic: bool,
     ) -> Result<(), Error> {
         let table = reader.table;
+        let hashed = |key: Key| {
+            let hash = table.rows.hash(&key);
+            (key, hash)
+        };
         let version = |record: &Record, before: u64| match optimistic {
             true => before.saturating_add(1),
             false => record.version.unwrap_or(before),
@@ -111,35 +170,45 @@ impl Staged {
         match operation {
             Operation::Create(record) => {
                 let row = reader.row(&record.cells, None)?;
-                let touched = self.touch(table, reader.key_of(&row)?);
-                if touched.now.is_some() {
+                let (key, hash) = hashed(reader.key_of(&row)?);
+                let touched = self.touch(table, key, hash);
+                if touched.now().is_some() {
                     return Err(reader.duplicate(&touched.key));
                 }
                 let version = version(record, record.version.unwrap_or(0));
-                touched.now = Some(Stored { row, version });
+                touched.now = Some(Some(Stored { row, version }));
             }
             Operation::Update(key, record) => {
-                let touched = self.touch(table, reader.key(key)?);
-                let Some(old) = &touched.now else { return Err(reader.missing(&touched.key)) };
+                let (key, hash) = match ahead {
+                    Some(read) => read,
+                    None => hashed(reader.key(key)?),
+                };
+                let touched = self.touch(table, key, hash);
+                let Some(old) = touched.now() else { return Err(reader.missing(&touched.key)) };
                 let row = reader.row(&record.cells, Some(&old.row))?;
                 let version = version(record, old.version);
-                let new_key = reader.key_of(&row)?;
-                if new_key == touched.key {
-                    touched.now = Some(Stored { row, version });
+                if touched.key.is_of(&row, &table.key) {
+                    touched.now = Some(Some(Stored { row, version }));
                     return Ok(());
                 }
-                touched.now = None;
-                let touched = self.touch(table, new_key);
-                if touched.now.is_some() {
+                let (new_key, hash) = hashed(reader.key_of(&row)?);
+                touched.now = Some(None);
+                let touched = self.touch(table, new_key, hash);
+                if touched.now().is_some() {
                     return Err(reader.duplicate(&touched.key));
                 }
-                touched.now = Some(Stored { row, version });
+                touched.now = Some(Some(Stored { row, version }));
             }
             Operation::Delete(key) => {
-                let touched = self.touch(table, reader.key(key)?);
-                if touched.now.take().is_none() {
+                let (key, hash) = match ahead {
+                    Some(read) => read,
+                    None => hashed(reader.key(key)?),
+                };
+                let touched = self.touch(table, key, hash);
+                if touched.now().is_none() {
                     return Err(reader.missing(&touched.key));
                 }
+                touched.now = Some(None);
             }
         }
         Ok(())
@@ -148,10 +217,11 @@ impl Staged {
     /// Minus the old rows, plus the new ones; rows that end as they were are not in it.
     pub fn delta(&self) -> Delta {
         let mut delta = Delta::with_capacity(2 * self.rows.len());
-        for Touched { old, now, .. } in &self.rows {
-            let now = now.as_ref().map(|stored| &stored.row);
-            if old.as_ref() != now {
-                delta.extend(old.as_ref().map(|row| (row.clone(), -1)));
+        for touched in &self.rows {
+            let old = touched.old.as_ref().map(|stored| &stored.row);
+            let now = touched.now().map(|stored| &stored.row);
+            if old != now {
+                delta.extend(old.map(|row| (row.clone(), -1)));
                 delta.extend(now.map(|row| (row.clone(), 1)));
             }
         }
@@ -162,7 +232,9 @@ impl Staged {
     pub fn commit(self, tables: &mut Tables) {
         let rows = &mut tables.all[self.table].rows;
         for Touched { key, hash, now, .. } in self.rows {
-            rows.put_hashed(hash, &key, now);
+            if let Some(now) = now {
+                rows.put_hashed(hash, &key, now);
+            }
         }
     }
 }
@@ -206,7 +278,7 @@ impl Reader<'_> {
 
     fn row(&self, cells: &[Cell], old: Option<&Row>) -> Result<Row, Error> {
         self.check_length(cells.len(), self.table.types.len())?;
-        let mut values = Vec::with_capacity(cells.len());
+        let mut values = Values::with_capacity(cells.len());
         for (column, cell) in cells.iter().enumerate() {
             let value = match (self.read(column, cell)?, old) {
                 (Some(value), _) => value,
@@ -219,7 +291,7 @@ impl Reader<'_> {
             };
             values.push(value);
         }
-        Ok(values.into())
+        Ok(Row::of(values.into_iter()))
     }
 
     fn key_of(&self, row: &Row) -> Result<Key, Error> {

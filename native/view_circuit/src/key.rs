@@ -27,6 +27,12 @@ impl Key {
         self.0.len() == columns.len() && self.0.iter().zip(columns).all(same)
     }
 
+    /// The order of the keys of these columns of two rows.
+    pub(crate) fn compare_of(a: &[Owned], b: &[Owned], columns: &[usize]) -> Ordering {
+        let mut pairs = columns.iter().map(|column| compare(&a[*column], &b[*column]));
+        pairs.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    }
+
     /// The hash that the key of these columns has.
     pub(crate) fn hash_of(row: &[Owned], columns: &[usize], hasher: &impl BuildHasher) -> u64 {
         let mut state = hasher.build_hasher();
@@ -62,6 +68,16 @@ fn is_same(a: &Owned, b: &Owned) -> bool {
     }
 }
 
+/// PostgreSQL's order, NULL last.
+fn compare(a: &Owned, b: &Owned) -> Ordering {
+    match (a.is_null(), b.is_null()) {
+        (true, true) => Ordering::Equal,
+        (true, false) => Ordering::Greater,
+        (false, true) => Ordering::Less,
+        (false, false) => a.value().compare(&b.value()),
+    }
+}
+
 impl PartialEq for Key {
     fn eq(&self, other: &Key) -> bool {
         let same = |(a, b): (&Owned, &Owned)| is_same(a, b);
@@ -82,12 +98,7 @@ impl Hash for Key {
 impl Ord for Key {
     fn cmp(&self, other: &Key) -> Ordering {
         for (a, b) in self.0.iter().zip(&other.0) {
-            let order = match (a.is_null(), b.is_null()) {
-                (true, true) => Ordering::Equal,
-                (true, false) => Ordering::Greater,
-                (false, true) => Ordering::Less,
-                (false, false) => a.value().compare(&b.value()),
-            };
+            let order = compare(a, b);
             if order.is_ne() {
                 return order;
             }

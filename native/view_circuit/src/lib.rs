@@ -58,6 +58,7 @@ mod error;
 mod graph;
 mod ingest;
 mod key;
+mod lookup;
 mod parallel;
 mod plan;
 mod row;

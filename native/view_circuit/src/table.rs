@@ -5,11 +5,12 @@ use std::sync::Arc;
 use ahash::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
-use shape_expr::{Column, ColumnType, Schema};
+use shape_expr::{Column, ColumnType, Owned, Schema, Value};
 
 use crate::delta::Map;
 use crate::error::Error;
 use crate::key::Key;
+use crate::lookup::Lookups;
 use crate::row::Row;
 
 /// A table as a circuit is given it.
@@ -39,16 +40,25 @@ pub(crate) struct Stored {
     pub version: u64,
 }
 
+/// So many values of a row are fetched ahead: a wide row has more than there is time for.
+const FETCHED: usize = 16;
+
 /// The rows of a table by their keys, which the rows have in their columns.
 pub(crate) struct Rows {
     key: Vec<usize>,
     rows: HashTable<Stored>,
     hasher: RandomState,
+    lookups: Lookups,
 }
 
 impl Rows {
     fn new(key: Vec<usize>) -> Rows {
-        Rows { key, rows: HashTable::new(), hasher: RandomState::new() }
+        Rows {
+            key,
+            rows: HashTable::new(),
+            hasher: RandomState::new(),
+            lookups: Lookups::default(),
+        }
     }
 
     /// The hash by which a key is found, for those who look more than once.
@@ -64,9 +74,48 @@ impl Rows {
         self.rows.find(hash, |stored| key.is_of(&stored.row, &self.key))
     }
 
+    /// Has the row of this hash fetched from memory, for those who will look at it, and at others.
+    pub fn fetch(&self, hash: u64) {
+        let row = self.rows.iter_hash(hash).next().map(|stored| &stored.row);
+        let ends = row.and_then(|row| Some((row.first()?.is_null(), row.last()?.is_null())));
+        // A load that nobody waits for does what a prefetch would, without `unsafe`.
+        std::hint::black_box(ends);
+    }
+
+    /// The same with what its values have elsewhere in memory, once the row itself is fetched.
+    pub fn fetch_values(&self, hash: u64) {
+        let row = self.rows.iter_hash(hash).next().map(|stored| &stored.row);
+        for value in row.into_iter().flat_map(|row| row.iter().take(FETCHED)) {
+            if let Value::Text(text) | Value::Bpchar(text) = value.value() {
+                std::hint::black_box(text.as_bytes().first().copied());
+            }
+        }
+    }
+
+    /// The rows that have one of these values in a column, where that is known without a look at each.
+    pub fn with_values(&mut self, column: usize, values: &[Owned]) -> Option<Vec<Row>> {
+        let Rows { key, rows, hasher, lookups } = self;
+        let hash_of = |row: &Row| Key::hash_of(row, key, hasher);
+        let all = || rows.iter().map(|stored| (&stored.row[column], hash_of(&stored.row)));
+        let hashes = lookups.find(column, values, rows.len(), all)?;
+        let has_one = |row: &Row| {
+            let value = row[column].value();
+            values.iter().any(|own| own.value().equals(&value))
+        };
+        let mut found = Vec::with_capacity(hashes.len());
+        for hash in hashes {
+            let alike = rows.iter_hash(hash).map(|stored| &stored.row);
+            found.extend(alike.filter(|row| hash_of(row) == hash && has_one(row)).cloned());
+        }
+        Some(found)
+    }
+
     /// The row under the key from now on, or none.
     pub fn put_hashed(&mut self, hash: u64, key: &Key, new: Option<Stored>) {
-        let Rows { key: columns, rows, hasher } = self;
+        let Rows { key: columns, rows, hasher, lookups } = self;
+        if let Some(new) = &new {
+            lookups.add(&new.row, hash);
+        }
         let is_same = |stored: &Stored| key.is_of(&stored.row, columns);
         let rehash = |stored: &Stored| Key::hash_of(&stored.row, columns, hasher);
         match (rows.entry(hash, is_same, rehash), new) {
@@ -148,9 +197,13 @@ impl Tables {
         for spec in specs {
             let table = Table::new(spec)?;
             let name = full_name(table.name()).into_owned();
+            // Without its schema too, so that finding it puts no name together.
+            let bare = name.strip_prefix("public.").filter(|bare| !bare.contains('.'));
+            let bare = bare.map(str::to_owned);
             if names.insert(name, all.len()).is_some() {
                 return Err(Error::DuplicateTable { table: table.name().to_owned() });
             }
+            names.extend(bare.map(|bare| (bare, all.len())));
             all.push(table);
         }
         Ok(Tables { all, names })
@@ -158,7 +211,7 @@ impl Tables {
 
     /// The table of this name; without a schema it is that of `public`.
     pub fn find(&self, name: &str) -> Option<usize> {
-        self.names.get(full_name(name).as_ref()).copied()
+        self.names.get(name).copied()
     }
 }
 

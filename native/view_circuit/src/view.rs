@@ -206,22 +206,30 @@ impl Shape {
 
     /// A delta row by row, by id.
     pub fn changes(&self, delta: &Delta) -> Vec<Change> {
-        let keyed = |(row, weight): &'_ (Row, i64)| (self.id(row), row.clone(), *weight);
-        let mut rows: Vec<(Key, Row, i64)> = delta.iter().map(keyed).collect();
         // By id, and what goes before what comes.
-        rows.sort_unstable_by(|(a, _, x), (b, _, y)| a.cmp(b).then(x.cmp(y)));
+        let mut rows: SmallVec<[&(Row, i64); 4]> = delta.iter().collect();
+        rows.sort_unstable_by(|(a, x), (b, y)| Key::compare_of(a, b, &self.key).then(x.cmp(y)));
         let width = self.width();
         let mut changes: Vec<Change> = Vec::with_capacity(rows.len());
-        for (id, row, weight) in rows {
+        let mut before: Option<&Row> = None;
+        for (row, weight) in rows {
             debug_assert!(weight.abs() == 1, "ids are unique");
-            let is_same = |last: &&mut Change| weight > 0 && last.new.is_none() && last.id == id;
-            match changes.last_mut().filter(is_same) {
-                // An equal id may be written differently now.
-                Some(last) => (last.id, last.new) = (id, Some(row)),
-                None => {
-                    let (row, order) = (Some(row), self.order.clone());
-                    let (old, new) = if weight < 0 { (row, None) } else { (None, row) };
-                    changes.push(Change { id, old, new, width, order, children: Vec::new() });
+            let is_same = |gone: &&Row| Key::compare_of(gone, row, &self.key).is_eq();
+            let gone = before.take().filter(|_| *weight > 0).filter(is_same);
+            match (gone, changes.last_mut()) {
+                (Some(gone), Some(last)) => {
+                    // An equal id may be written differently now.
+                    if self.key.iter().any(|column| gone[*column] != row[*column]) {
+                        last.id = self.id(row);
+                    }
+                    last.new = Some(row.clone());
+                }
+                _ => {
+                    let (id, order) = (self.id(row), self.order.clone());
+                    let (row_of, children) = (Some(row.clone()), Vec::new());
+                    let (old, new) = if *weight < 0 { (row_of, None) } else { (None, row_of) };
+                    changes.push(Change { id, old, new, width, order, children });
+                    before = (*weight < 0).then_some(row);
                 }
             }
         }

@@ -27,7 +27,8 @@ pub(crate) struct Staged {
     stages: VecDeque<Stage>,
     /// By how much counts differ from those that are acknowledged.
     counts: HashMap<(u32, Key), i64, ahash::RandomState>,
-    /// Contents that a value came to, and maybe left again.
+    /// The contents that a value came to, by what is staged: exactly those whose count of it is above zero.
+    /// It does not matter by which steps, done or undone in whatever order.
     owners: HashMap<u128, SmallVec<[u32; 2]>, ahash::RandomState>,
 }
 
@@ -77,12 +78,6 @@ impl Staged {
         }
         for key in row.keys(contents.secret()) {
             self.add(content, key, if there { 1 } else { -1 });
-            if let (Key::Value(hash), true) = (key, there) {
-                let owners = self.owners.entry(hash).or_default();
-                if !owners.contains(&content) {
-                    owners.push(content);
-                }
-            }
         }
         let step = Step { content, row: *row, there };
         match self.stages.back_mut() {
@@ -95,8 +90,21 @@ impl Staged {
     fn add(&mut self, content: u32, key: Key, by: i64) {
         let count = self.counts.entry((content, key)).or_insert(0);
         *count += by;
-        if *count == 0 {
+        let count = *count;
+        if count == 0 {
             self.counts.remove(&(content, key));
+        }
+        let Key::Value(hash) = key else { return };
+        if count > 0 {
+            let owners = self.owners.entry(hash).or_default();
+            if !owners.contains(&content) {
+                owners.push(content);
+            }
+        } else if let Some(owners) = self.owners.get_mut(&hash) {
+            owners.retain(|owner| *owner != content);
+            if owners.is_empty() {
+                self.owners.remove(&hash);
+            }
         }
     }
 
@@ -104,15 +112,6 @@ impl Staged {
     fn undo(&mut self, step: &Step, secret: Secret) {
         for key in step.row.keys(secret) {
             self.add(step.content, key, if step.there { -1 } else { 1 });
-            if let Key::Value(hash) = key
-                && self.count(step.content, key) == 0
-                && let Some(owners) = self.owners.get_mut(&hash)
-            {
-                owners.retain(|owner| *owner != step.content);
-                if owners.is_empty() {
-                    self.owners.remove(&hash);
-                }
-            }
         }
     }
 

@@ -48,6 +48,14 @@ impl Target {
         Target::of_predicate(predicate)
     }
 
+    /// The column and the values that it must have one of, if that is what is asked.
+    pub fn values(&self) -> Option<(usize, &[Owned])> {
+        match &self.with {
+            With::Values(values) => Some((self.column, values)),
+            With::From(_) | With::UpTo(_) => None,
+        }
+    }
+
     /// Can the filter be true of the row? Far cheaper to ask than the filter.
     pub fn may_pass(&self, row: &Row) -> bool {
         let value = row[self.column].value();

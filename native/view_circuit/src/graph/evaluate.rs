@@ -4,7 +4,7 @@ use bumpalo::Bump;
 use shape_expr::{EvalError, Owned, Predicate, Raise, Schema, Vm};
 
 use super::operator::Output;
-use crate::row::Row;
+use crate::row::{Row, Values};
 use crate::work::Work;
 
 /// Where expressions are evaluated; reused from row to row.
@@ -44,22 +44,39 @@ impl Evaluator {
 
     /// The row of these columns.
     pub fn map(&mut self, outputs: &[Output], row: &Row) -> Result<Row, EvalError> {
+        self.map_pair(outputs, row, &[])
+    }
+
+    /// The row of these columns of two rows, those of the second behind those of the first.
+    pub fn map_pair(
+        &mut self,
+        outputs: &[Output],
+        left: &[Owned],
+        right: &[Owned],
+    ) -> Result<Row, EvalError> {
         self.arena.reset();
-        let values = row.iter().map(Owned::value);
-        let input = shape_expr::Row::of_values(&self.arena, &self.schema, values);
-        let mut values = Vec::with_capacity(outputs.len());
+        let column = |at: usize| match at.checked_sub(left.len()) {
+            None => &left[at],
+            Some(at) => &right[at],
+        };
+        let mut values = Values::new();
+        let mut input = None;
         for output in outputs {
             values.push(match output {
-                Output::Column(column) => row[*column].clone(),
+                Output::Column(at) => column(*at).clone(),
                 Output::Constant(value) => value.clone(),
                 Output::Computed(expression) => {
-                    let value = expression.eval(&input, &mut self.vm)?;
+                    let input = input.get_or_insert_with(|| {
+                        let all = (0..left.len() + right.len()).map(|at| column(at).value());
+                        shape_expr::Row::of_values(&self.arena, &self.schema, all)
+                    });
+                    let value = expression.eval(input, &mut self.vm)?;
                     Owned::new(&value).ok_or_else(|| EvalError::new(Raise::NotSupported))?
                 }
             });
         }
         self.work.spend(self.vm.take_fuel())?;
         self.work.rows(1, values.len())?;
-        Ok(values.into())
+        Ok(Row::of(values.into_iter()))
     }
 }

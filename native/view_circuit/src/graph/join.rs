@@ -5,50 +5,53 @@
 
 use shape_expr::EvalError;
 
-use super::KeyedDelta;
-use super::arrangement::{Arrangement, Group};
+use super::arrangement::{AHEAD, Arrangement, Group};
+use super::{Evaluator, KeyedDelta, NodeId};
 use crate::delta::{Delta, Map};
 use crate::key::Key;
 use crate::row::Row;
-use crate::work::Work;
 
-fn pair(left: &Row, right: &Row) -> Row {
-    left.iter().chain(right.iter()).cloned().collect()
-}
-
-/// The output's change. It may name a row more than once.
+/// The output's change, each pair of rows made to one by `put`. It may name a row more than once.
 pub(super) fn change(
     [left, right]: [&Arrangement; 2],
     [left_delta, right_delta]: [&KeyedDelta; 2],
-    work: &mut Work,
-) -> Result<Delta, EvalError> {
-    let mut out = Delta::new();
+    evaluator: &mut Evaluator,
+    failed: impl Fn(EvalError) -> (NodeId, EvalError),
+    put: impl Fn(&Row, &Row, &mut Evaluator) -> Result<Row, (NodeId, EvalError)>,
+) -> Result<Delta, (NodeId, EvalError)> {
+    let mut out = Delta::with_capacity(left_delta.len() + right_delta.len());
     let width = |row: &Row, other: Option<&Group>| {
         row.len() + other.and_then(|group| group.rows().next()).map_or(0, |(other, _)| other.len())
     };
-    let mut by_key: Map<&Key, Vec<(&Row, i64)>> = Map::default();
-    for (key, row, weight) in right_delta {
-        if key.has_null() {
-            continue;
-        }
-        let group = left.get(key);
-        work.rows(1 + group.map_or(0, Group::len), width(row, group))?;
-        let group = group.into_iter().flat_map(Group::rows);
-        out.extend(group.map(|(other, w)| (pair(other, row), w * weight)));
-        if !left_delta.is_empty() {
-            by_key.entry(key).or_default().push((row, *weight));
+    let both = !left_delta.is_empty() && !right_delta.is_empty();
+    let mut by_key: Option<Map<&Key, Vec<(&Row, i64)>>> = both.then(Map::default);
+    for part in right_delta.chunks(AHEAD) {
+        left.fetch(part);
+        for (key, row, weight) in part.iter().filter(|(key, ..)| !key.has_null()) {
+            let group = left.get(key);
+            let rows = 1 + group.map_or(0, Group::len);
+            evaluator.work.rows(rows, width(row, group)).map_err(&failed)?;
+            for (other, w) in group.into_iter().flat_map(Group::rows) {
+                out.push((put(other, row, evaluator)?, w * weight));
+            }
+            if let Some(by_key) = &mut by_key {
+                by_key.entry(key).or_default().push((row, *weight));
+            }
         }
     }
-    for (key, row, weight) in left_delta {
-        if key.has_null() {
-            continue;
+    for part in left_delta.chunks(AHEAD) {
+        right.fetch(part);
+        for (key, row, weight) in part.iter().filter(|(key, ..)| !key.has_null()) {
+            let (group, new) = (right.get(key), by_key.as_ref().and_then(|by_key| by_key.get(key)));
+            let rows = 1 + group.map_or(0, Group::len) + new.map_or(0, Vec::len);
+            evaluator.work.rows(rows, width(row, group)).map_err(&failed)?;
+            for (other, w) in group.into_iter().flat_map(Group::rows) {
+                out.push((put(row, other, evaluator)?, weight * w));
+            }
+            for (other, w) in new.into_iter().flatten() {
+                out.push((put(row, other, evaluator)?, weight * w));
+            }
         }
-        let (group, new) = (right.get(key), by_key.get(key));
-        let rows = 1 + group.map_or(0, Group::len) + new.map_or(0, Vec::len);
-        work.rows(rows, width(row, group))?;
-        let group = group.into_iter().flat_map(Group::rows);
-        out.extend(group.map(|(other, w)| (pair(row, other), weight * w)));
-        out.extend(new.into_iter().flatten().map(|(other, w)| (pair(row, other), weight * w)));
     }
     Ok(out)
 }
@@ -59,7 +62,7 @@ pub(super) fn whole(left: &Arrangement, right: &Arrangement) -> Delta {
     for (key, group) in left.groups().filter(|(key, _)| !key.has_null()) {
         let Some(others) = right.get(&key) else { continue };
         for (row, weight) in group.rows() {
-            out.extend(others.rows().map(|(other, w)| (pair(row, other), weight * w)));
+            out.extend(others.rows().map(|(other, w)| (row.beside(other), weight * w)));
         }
     }
     out

@@ -19,7 +19,7 @@ impl Graph {
     pub fn fill(
         &mut self,
         made: &[NodeId],
-        tables: &Tables,
+        tables: &mut Tables,
         evaluator: &mut Evaluator,
     ) -> Result<(), (NodeId, EvalError)> {
         for id in made {
@@ -36,7 +36,7 @@ impl Graph {
                 }
                 (Operator::Aggregate(grouping), State::Grouped(groups)) => {
                     let filled = fill_groups(grouping, &rows);
-                    *groups = filled.map_err(|raised| (*id, raised))?;
+                    **groups = filled.map_err(|raised| (*id, raised))?;
                 }
                 (Operator::TopK(window), State::Sorted(sorted)) => {
                     topk::apply(window, sorted, &rows);
@@ -52,7 +52,7 @@ impl Graph {
     pub fn snapshot(
         &self,
         id: NodeId,
-        tables: &Tables,
+        tables: &mut Tables,
         evaluator: &mut Evaluator,
     ) -> Result<Delta, (NodeId, EvalError)> {
         // A long WHERE is a long chain of filters, and stacks may be small: first down, then up.
@@ -66,8 +66,20 @@ impl Graph {
         chain.reverse();
         let mut out = Delta::new();
         if let Some(Node { operator: Operator::Scan(table), .. }) = &self.nodes[at] {
+            let table = *table;
+            // Of filters that cannot raise, one may say which rows there are to look at.
+            let mut leading = chain.iter().map_while(|(_, target)| target.as_ref());
+            let equal = leading.find_map(Target::values);
+            let rows = &mut tables.all[table].rows;
+            if let Some(found) = equal.and_then(|(at, values)| rows.with_values(at, values)) {
+                for row in &found {
+                    let row = self.through(&chain, row, evaluator)?;
+                    out.extend(row.map(|row| (row, 1)));
+                }
+                return Ok(out);
+            }
             // Most of a table may not pass, and is not copied.
-            for stored in tables.all[*table].rows.values() {
+            for stored in tables.all[table].rows.values() {
                 let row = self.through(&chain, &stored.row, evaluator)?;
                 out.extend(row.map(|row| (row, 1)));
             }
@@ -119,7 +131,7 @@ impl Graph {
     fn source(
         &self,
         id: NodeId,
-        tables: &Tables,
+        tables: &mut Tables,
         evaluator: &mut Evaluator,
     ) -> Result<Delta, (NodeId, EvalError)> {
         let Some(node) = &self.nodes[id] else { return Ok(Delta::new()) };

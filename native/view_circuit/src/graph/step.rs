@@ -7,45 +7,13 @@ use shape_expr::{EvalError, Predicate};
 
 use super::operator::{Operator, Output};
 use super::{
-    Evaluator, Graph, KeyedDelta, Node, NodeId, State, aggregate, distinct, existence, join, set,
-    topk,
+    Changes, Evaluator, Graph, KeyedDelta, Node, NodeId, State, aggregate, distinct, existence,
+    join, set, topk,
 };
-use crate::delta::{Delta, Map, consolidate};
+use crate::delta::{Delta, consolidate};
 use crate::key::Key;
 use crate::parallel::Parallel;
 use crate::row::Row;
-
-/// What a step does to each node that it touches.
-#[derive(Default)]
-pub(crate) struct Changes {
-    rows: Map<NodeId, Delta>,
-    keyed: Map<NodeId, KeyedDelta>,
-    groups: Map<NodeId, aggregate::Changes>,
-    /// Nodes that sort or count what their input's change brings.
-    taken_in: Vec<NodeId>,
-    /// Of filters that are shown some rows only: the places of those in the input's delta.
-    shown: Map<NodeId, Vec<u32>>,
-}
-
-impl Changes {
-    /// The nodes whose output changes, arrangements apart.
-    pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &Delta)> {
-        self.rows.iter().map(|(id, delta)| (*id, delta))
-    }
-
-    /// What comes and goes of a node's output.
-    pub fn rows(&self, id: NodeId) -> &Delta {
-        static NONE: Delta = Delta::new();
-        self.rows.get(&id).unwrap_or(&NONE)
-    }
-
-    /// The same of an arrangement.
-    pub fn keyed(&self, id: NodeId) -> &KeyedDelta {
-        self.keyed.get(&id).unwrap_or(&NOTHING)
-    }
-}
-
-static NOTHING: KeyedDelta = KeyedDelta::new();
 
 /// Nodes whose input changed, by rank, so that all inputs of a node are done before it is.
 type Due = BinaryHeap<Reverse<(u32, NodeId)>>;
@@ -65,7 +33,7 @@ impl Graph {
     /// worked out in parallel.
     pub fn compute(
         &self,
-        tables: Vec<(NodeId, Delta)>,
+        tables: impl IntoIterator<Item = (NodeId, Delta)>,
         evaluator: &mut Evaluator,
         parallel: &Parallel,
     ) -> Result<Changes, (NodeId, EvalError)> {
@@ -87,19 +55,18 @@ impl Graph {
             let work = || level.iter().map(|id| self.work(*id, &changes)).sum();
             if level.len() == 1 || evaluator.work.is_bounded() || !parallel.pays(work) {
                 for id in &level {
-                    let change = self.change(*id, &changes, evaluator);
-                    let change = change.map_err(|error| (*id, error))?;
-                    self.note(*id, change, &mut changes, &mut due);
+                    let (id, change) = self.change(*id, &changes, evaluator)?;
+                    self.note(id, change, &mut changes, &mut due);
                 }
                 continue;
             }
-            let compute = |id: &NodeId, evaluator: &mut Evaluator| {
-                self.change(*id, &changes, evaluator).map_err(|error| (*id, error))
-            };
+            let compute =
+                |id: &NodeId, evaluator: &mut Evaluator| self.change(*id, &changes, evaluator);
             let done = parallel.map(&level, evaluator, Evaluator::default, compute);
             // In the order of the nodes, so that of two errors it is the same one as without threads.
-            for (id, change) in level.iter().zip(done) {
-                self.note(*id, change?, &mut changes, &mut due);
+            for change in done {
+                let (id, change) = change?;
+                self.note(id, change, &mut changes, &mut due);
             }
         }
         Ok(changes)
@@ -111,13 +78,13 @@ impl Graph {
         let mut wake = |consumer: NodeId| due.push(Reverse((self.rank(consumer), consumer)));
         let change = match change {
             Change::Grouped(delta, groups) => {
-                changes.groups.insert(id, groups);
+                changes.entry(id).groups = Some(groups);
                 Change::Rows(delta)
             }
             other => other,
         };
         if let Operator::TopK(_) | Operator::Counted(_) = &node.operator {
-            changes.taken_in.push(id);
+            changes.entry(id).takes_in = true;
         }
         match change {
             Change::Grouped(..) => {}
@@ -127,7 +94,7 @@ impl Graph {
                 if let Some(filters) = &node.filters {
                     for ((row, _), at) in delta.iter().zip(0..) {
                         filters.candidates(row, |filter| {
-                            let shown = changes.shown.entry(filter).or_default();
+                            let shown = &mut changes.entry(filter).shown;
                             if shown.is_empty() {
                                 wake(filter);
                             }
@@ -135,54 +102,121 @@ impl Graph {
                         });
                     }
                 }
-                changes.rows.insert(id, delta);
+                changes.entry(id).rows = delta;
             }
             Change::Keyed(delta) => {
                 node.consumers.iter().for_each(|consumer| wake(*consumer));
-                changes.keyed.insert(id, delta);
+                changes.entry(id).keyed = delta;
             }
         }
     }
 
     /// How many rows a node has to look at, about.
     fn work(&self, id: NodeId, changes: &Changes) -> usize {
-        if let Some(shown) = changes.shown.get(&id) {
-            return shown.len();
+        if let Some(shown) = changes.get(id).map(|touched| touched.shown.len()).filter(|n| *n > 0) {
+            return shown;
         }
         let rows = |input: &NodeId| {
-            let rows = changes.rows.get(input).map_or(0, Vec::len);
-            rows + changes.keyed.get(input).map_or(0, Vec::len)
+            changes.get(*input).map_or(0, |touched| touched.rows.len() + touched.keyed.len())
         };
         self.nodes[id].as_ref().map_or(0, |node| node.inputs.iter().map(rows).sum())
     }
 
+    /// What a node's output changes by. Of a node that only a map reads it is what the map makes of it:
+    /// rows in between would be made for nothing else.
     fn change(
         &self,
         id: NodeId,
         changes: &Changes,
         evaluator: &mut Evaluator,
-    ) -> Result<Change, EvalError> {
-        let Some(node) = &self.nodes[id] else { return Ok(Change::Rows(Delta::new())) };
-        let rows = || node.inputs.first().and_then(|input| changes.rows.get(input));
-        match (&node.operator, changes.shown.get(&id)) {
-            (Operator::Arrange(columns), _) => {
-                let Some(rows) = rows() else { return Ok(Change::Rows(Delta::new())) };
-                evaluator.work.rows(rows.len(), columns.len())?;
-                Ok(Change::Keyed(keyed(rows, columns)))
+    ) -> Result<(NodeId, Change), (NodeId, EvalError)> {
+        let Some(node) = &self.nodes[id] else { return Ok((id, Change::Rows(Delta::new()))) };
+        let rows = || node.inputs.first().and_then(|input| changes.rows_of(*input));
+        let nothing = || Ok((id, Change::Rows(Delta::new())));
+        let failed = |raised| (id, raised);
+        match &node.operator {
+            Operator::Arrange(columns) => {
+                let Some(rows) = rows() else { return nothing() };
+                evaluator.work.rows(rows.len(), columns.len()).map_err(failed)?;
+                Ok((id, Change::Keyed(keyed(rows, columns))))
             }
-            (Operator::Aggregate(grouping), _) => match (&node.state, rows()) {
+            Operator::Aggregate(grouping) => match (&node.state, rows()) {
                 (State::Grouped(groups), Some(rows)) => {
-                    let (delta, groups) = groups.change(grouping, rows, &mut evaluator.work)?;
-                    Ok(Change::Grouped(delta, groups))
+                    let change = groups.change(grouping, rows, &mut evaluator.work);
+                    let (delta, groups) = change.map_err(failed)?;
+                    Ok((id, Change::Grouped(delta, groups)))
                 }
-                _ => Ok(Change::Rows(Delta::new())),
+                _ => nothing(),
             },
-            (Operator::Filter(predicate), Some(shown)) => {
-                let Some(rows) = rows() else { return Ok(Change::Rows(Delta::new())) };
-                let shown = shown.iter().map(|at| &rows[*at as usize]);
-                filter(predicate, shown, evaluator).map(Change::Rows)
+            Operator::Filter(predicate) => {
+                let Some(rows) = rows() else { return nothing() };
+                let shown = changes.get(id).map(|touched| touched.shown.as_slice());
+                let passed = match shown.filter(|shown| !shown.is_empty()) {
+                    Some(shown) => {
+                        let shown = shown.iter().map(|at| &rows[*at as usize]);
+                        filter(predicate, shown, evaluator)
+                    }
+                    None => filter(predicate, rows, evaluator),
+                };
+                self.mapped(id, node, passed.map_err(failed)?, evaluator)
             }
-            _ => self.delta(node, changes, evaluator).map(Change::Rows),
+            Operator::Join => {
+                let (Some(left), Some(right)) =
+                    (self.index(node.inputs[0]), self.index(node.inputs[1]))
+                else {
+                    return nothing();
+                };
+                let deltas = [changes.keyed(node.inputs[0]), changes.keyed(node.inputs[1])];
+                let one_side = deltas.iter().any(|delta| delta.is_empty());
+                if let Some((map, outputs)) = self.only_map(node).filter(|_| one_side) {
+                    let put = |left: &Row, right: &Row, evaluator: &mut Evaluator| {
+                        evaluator.map_pair(outputs, left, right).map_err(|raised| (map, raised))
+                    };
+                    let mut delta = join::change([left, right], deltas, evaluator, failed, put)?;
+                    consolidate(&mut delta);
+                    return Ok((map, Change::Rows(delta)));
+                }
+                let put = |left: &Row, right: &Row, _: &mut Evaluator| Ok(left.beside(right));
+                let mut delta = join::change([left, right], deltas, evaluator, failed, put)?;
+                // Pairs of rows of which only those of one side change are there once.
+                if !one_side {
+                    consolidate(&mut delta);
+                }
+                self.mapped(id, node, delta, evaluator)
+            }
+            _ => {
+                let delta = self.delta(node, changes, evaluator).map_err(failed)?;
+                Ok((id, Change::Rows(delta)))
+            }
+        }
+    }
+
+    /// The only one that reads the node, if that is a map.
+    fn only_map(&self, node: &Node) -> Option<(NodeId, &[Output])> {
+        if node.views > 0 || node.filters.is_some() {
+            return None;
+        }
+        let [only] = node.consumers.as_slice() else { return None };
+        match &self.nodes[*only].as_ref()?.operator {
+            Operator::Map(outputs) => Some((*only, outputs)),
+            _ => None,
+        }
+    }
+
+    /// What the only map that reads these rows makes of them, if there is one.
+    fn mapped(
+        &self,
+        id: NodeId,
+        node: &Node,
+        rows: Delta,
+        evaluator: &mut Evaluator,
+    ) -> Result<(NodeId, Change), (NodeId, EvalError)> {
+        match self.only_map(node) {
+            Some((at, outputs)) => {
+                let rows = map(outputs, &rows, evaluator).map_err(|raised| (at, raised))?;
+                Ok((at, Change::Rows(rows)))
+            }
+            None => Ok((id, Change::Rows(rows))),
         }
     }
 
@@ -192,27 +226,22 @@ impl Graph {
         changes: &Changes,
         evaluator: &mut Evaluator,
     ) -> Result<Delta, EvalError> {
-        let rows = || node.inputs.first().and_then(|input| changes.rows.get(input));
-        let keyed = |at: usize| changes.keyed.get(&node.inputs[at]).unwrap_or(&NOTHING);
+        let rows = || node.inputs.first().and_then(|input| changes.rows_of(*input));
+        let keyed = |at: usize| changes.keyed(node.inputs[at]);
         let two = || Some([self.index(node.inputs[0])?, self.index(node.inputs[1])?]);
         let work = &mut evaluator.work;
         let mut delta =
             match &node.operator {
                 // Scans are where changes come from; these others are seen to above.
-                Operator::Scan(_) | Operator::Arrange(_) | Operator::Aggregate(_) => {
-                    return Ok(Delta::new());
-                }
-                Operator::Filter(predicate) => match rows() {
-                    Some(rows) => return filter(predicate, rows, evaluator),
-                    None => return Ok(Delta::new()),
-                },
+                Operator::Scan(_)
+                | Operator::Arrange(_)
+                | Operator::Aggregate(_)
+                | Operator::Filter(_)
+                | Operator::Join => return Ok(Delta::new()),
                 Operator::Map(outputs) => match rows() {
                     Some(rows) => return map(outputs, rows, evaluator),
                     None => return Ok(Delta::new()),
                 },
-                Operator::Join => {
-                    two().map(|indexes| join::change(indexes, [keyed(0), keyed(1)], work))
-                }
                 Operator::Distinct => {
                     self.index(node.inputs[0]).map(|index| distinct::change(index, keyed(0), work))
                 }
@@ -221,7 +250,7 @@ impl Graph {
                 Operator::Set(operation) => two()
                     .map(|indexes| set::change(*operation, indexes, [keyed(0), keyed(1)], work)),
                 Operator::Union => {
-                    let all = node.inputs.iter().filter_map(|input| changes.rows.get(input));
+                    let all = node.inputs.iter().filter_map(|input| changes.rows_of(*input));
                     Some(Ok(all.flatten().cloned().collect()))
                 }
                 Operator::TopK(window) => match (&node.state, rows()) {
@@ -243,30 +272,27 @@ impl Graph {
 
     /// Brings what nodes keep up to date.
     pub fn commit(&mut self, changes: Changes) {
-        let Changes { rows, keyed, groups, taken_in, .. } = changes;
-        for (id, delta) in keyed {
-            if let Some(Node { state: State::Arranged(index), .. }) = &mut self.nodes[id] {
-                index.apply(delta);
-            }
-        }
-        for (id, change) in groups {
-            if let Some(Node {
-                operator: Operator::Aggregate(grouping),
-                state: State::Grouped(groups),
-                ..
-            }) = &mut self.nodes[id]
-            {
-                groups.apply(grouping, change);
-            }
-        }
-        for id in taken_in {
+        for id in changes.taking_in() {
             let Some(Node { operator, state, inputs, .. }) = &mut self.nodes[id] else { continue };
-            let Some(delta) = rows.get(&inputs[0]) else { continue };
+            let delta = changes.rows(inputs[0]);
             match (operator, state) {
                 (Operator::TopK(window), State::Sorted(sorted)) => {
                     topk::apply(window, sorted, delta);
                 }
                 (Operator::Counted(_), State::Counted(counts)) => counts.apply(delta),
+                _ => {}
+            }
+        }
+        for touched in changes.into_touched() {
+            match &mut self.nodes[touched.node] {
+                Some(Node { state: State::Arranged(index), .. }) => {
+                    index.apply(touched.keyed);
+                }
+                Some(Node {
+                    operator: Operator::Aggregate(grouping),
+                    state: State::Grouped(groups),
+                    ..
+                }) => groups.apply(grouping, touched.groups.unwrap_or_default()),
                 _ => {}
             }
         }
