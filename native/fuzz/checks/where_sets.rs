@@ -23,7 +23,7 @@ const COLUMNS: &[(&str, &str, [&str; 2])] = &[
 ];
 
 static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
-    let column = |(name, ty, _): &(&str, &str, _)| Column::new(*name, ty.parse().expect("a type"));
+    let column = |(name, ty, _): &(&str, &str, _)| Column::new(name, ty.parse().expect("a type"));
     Schema::new("t", COLUMNS.iter().map(column).collect()).expect("a schema")
 });
 

@@ -82,8 +82,11 @@ fn later_changes_of_a_transaction_see_what_its_earlier_ones_did() {
     assert_eq!(route(&router, &insert(&row)), [(1, Class::Insert)]);
 }
 
+/// Rows, each of its values.
+type Rows<'r> = &'r [Vec<Value>];
+
 /// Stages a value's coming and going.
-fn stage(router: &Router, lsn: u64, steps: &[(&[Vec<Value>], &[Vec<Value>])]) {
+fn stage(router: &Router, lsn: u64, steps: &[(Rows<'_>, Rows<'_>)]) {
     let transaction = Transaction::at(lsn);
     router.begin_txn(transaction).unwrap();
     for (at, (come, go)) in steps.iter().enumerate() {
