@@ -22,6 +22,8 @@ defmodule ShapeRouter.Collector.Server do
 
   # How often what the routers wrote is made durable in their own directories too.
   @sync_ms 5_000
+  # How long whoever stops the collector waits for the last of these.
+  @stop_ms 2_000
 
   @impl GenServer
   def init(opts) do
@@ -152,7 +154,7 @@ defmodule ShapeRouter.Collector.Server do
     evictions = LogStore.evictions(store)
     LogStore.tell_evicted(evictions - state.evictions)
     # An fsync must not keep transactions waiting.
-    {_, ref} = spawn_monitor(fn -> LogStore.forget(store, Tables.sync(tables)) end)
+    {_, ref} = spawn_monitor(fn -> sync(store, tables) end)
     {:noreply, %{state | syncing: ref, evictions: evictions}}
   end
 
@@ -161,7 +163,7 @@ defmodule ShapeRouter.Collector.Server do
       Process.send_after(self(), :sync, @sync_ms)
       {:noreply, %{state | syncing: nil}}
     else
-      {:stop, {:sync_failed, reason}, state}
+      {:stop, {:sync_failed, reason}, %{state | syncing: nil}}
     end
   end
 
@@ -182,10 +184,33 @@ defmodule ShapeRouter.Collector.Server do
   def terminate(_reason, %{store: nil}), do: :ok
 
   def terminate(_reason, state) do
+    await_sync(state.syncing)
     # What is durable is there without this too; it makes the next start quick.
     _ = LogStore.close(state.store)
     for {_, table} <- state.tables, do: ShapeRouter.close(table.router)
     :ok
+  end
+
+  # The collector may stop meanwhile, or be killed: then all is closed, and nothing is lost. Whoever goes on
+  # hears of it.
+  defp sync(store, tables) do
+    with {:ok, upto} <- Tables.sync(tables),
+         :ok <- LogStore.forget(store, upto) do
+      :ok
+    else
+      {:error, error} -> exit(error)
+    end
+  end
+
+  # What is closed under its hands it would take for a failure.
+  defp await_sync(nil), do: :ok
+
+  defp await_sync(ref) do
+    receive do
+      {:DOWN, ^ref, :process, _, _reason} -> :ok
+    after
+      @stop_ms -> Process.demonitor(ref, [:flush])
+    end
   end
 
   defp reply({:ok, state}, _before), do: {:reply, :ok, state}
