@@ -366,6 +366,21 @@ defmodule ShapeRouter.SubqueryCollectorTest do
     assert held(collector, 1) |> Map.keys() == ["20"]
   end
 
+  test "a large transaction that comes anew is taken as it comes then", %{tmp_dir: dir} do
+    collector = start(dir)
+    :ok = add(collector, 1, @mine)
+
+    # The connection is lost after the first fragment, twice: nothing of it is there when it comes again.
+    for _ <- 1..3 do
+      first = [update(@projects, project(2, 5)), insert(@todos, todo(40, 2, "d"))]
+      :ok = commit(collector, 100, first, fragment: 0, last?: false)
+    end
+
+    :ok = commit(collector, 100, [delete(@todos, 10)], fragment: 1, last?: true)
+    assert ShapeLogCollector.shapes(collector) == [1]
+    assert held(collector, 1) |> Map.keys() == ["20", "40"]
+  end
+
   test "rows are spliced in by what their snapshot shows", %{tmp_dir: dir} do
     snapshot = {1000, 1010, [1003], 500}
     collector = start(dir, load_rows: data(Map.put(@data, :snapshot, snapshot)))
