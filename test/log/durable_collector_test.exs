@@ -385,6 +385,72 @@ defmodule ShapeRouter.DurableCollectorTest do
     end
   end
 
+  test "one that stops, or is killed, while its routers are synced does so quietly", %{
+    tmp_dir: dir
+  } do
+    tables = for n <- 1..4, do: {"table_#{n}", @columns}
+    opts = [tables: tables, storage_dir: dir, name: __MODULE__.Stopping]
+
+    log =
+      ExUnit.CaptureLog.capture_log(fn ->
+        for round <- 1..4 do
+          collector = start_supervised!({ShapeLogCollector, opts}, restart: :temporary)
+
+          # So that there is something to sync of each.
+          for n <- 1..4 do
+            shape = {"table_#{n}", "user_id = #{round}"}
+            :ok = ShapeLogCollector.add_shape(collector, 100 * round + n, shape, keys: [1])
+          end
+
+          send(collector, :sync)
+          # It has taken the message when it answers this.
+          _ = ShapeLogCollector.durable_lsn(collector)
+          if rem(round, 2) == 0, do: Process.exit(collector, :kill)
+          _ = stop_supervised(ShapeLogCollector)
+        end
+      end)
+
+    refute log =~ "raised an exception"
+    refute log =~ "closed"
+    collector = start_supervised!({ShapeLogCollector, opts})
+    assert length(ShapeLogCollector.shapes(collector)) == 4 * 4
+  end
+
+  test "one whose router was closed by somebody else says so and ends", %{tmp_dir: dir} do
+    Process.flag(:trap_exit, true)
+
+    log =
+      ExUnit.CaptureLog.capture_log(fn ->
+        {:ok, collector} =
+          ShapeLogCollector.start_link(tables: [{"todos", @columns}], storage_dir: dir)
+
+        :ok = ShapeLogCollector.add_shape(collector, 1, {"todos", nil}, keys: [1])
+        {:ok, router} = ShapeLogCollector.router(collector, "todos")
+        :ok = ShapeRouter.close(router)
+        send(collector, :sync)
+        assert_receive {:EXIT, ^collector, {:sync_failed, %Error{code: :closed}}}, 5_000
+      end)
+
+    refute log =~ "raised an exception"
+    assert log =~ "sync_failed"
+  end
+
+  test "nothing is acknowledged, told or read before it is durable", %{tmp_dir: dir} do
+    opts = [tables: [{"todos", @columns}], storage_dir: dir, fsync: {:interval, 2_000}]
+    collector = start_supervised!({ShapeLogCollector, opts})
+    :ok = ShapeLogCollector.add_shape(collector, 1, {"todos", nil}, keys: [])
+    :ok = ShapeLogCollector.subscribe(collector, 1)
+    handled = Task.async(fn -> commit(collector, 100, [insert(1, 5)]) end)
+    assert Task.yield(handled, 200) == nil
+    assert ShapeLogCollector.durable_lsn(collector) == 0
+    assert read(collector, 1) == []
+    refute_received {:shape_router, 1, _}
+    assert Task.await(handled, 20_000) == :ok
+    assert ShapeLogCollector.durable_lsn(collector) == 100
+    assert read(collector, 1) == [insert: 1]
+    assert_received {:shape_router, 1, [%{op: :insert}]}
+  end
+
   test "a directory of other tables is refused", %{tmp_dir: dir} do
     collector = start(dir)
     :ok = ShapeLogCollector.add_shape(collector, 1, {"todos", nil}, keys: [])

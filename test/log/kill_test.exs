@@ -7,7 +7,7 @@ defmodule ShapeRouter.KillTest do
   use ExUnit.Case, async: false
 
   alias ShapeRouter.Demo.Json
-  alias ShapeRouter.{KillWorkload, ShapeLog, ShapeLogCollector}
+  alias ShapeRouter.{KillLoop, KillWorkload, ShapeLog, ShapeLogCollector}
 
   @moduletag :tmp_dir
   @moduletag timeout: 1_800_000
@@ -19,7 +19,7 @@ defmodule ShapeRouter.KillTest do
 
     {handles, last} =
       Enum.reduce(1..@cycles, {%{}, 0}, fn cycle, {handles, before} ->
-        live_and_die(storage, notes, Enum.random(0..40))
+        KillLoop.live_and_die(storage, notes, Enum.random(0..40), KillWorkload)
         {handles, n} = check(storage, notes, handles, cycle)
         assert n >= before
         {handles, n}
@@ -31,54 +31,6 @@ defmodule ShapeRouter.KillTest do
     lines = notes |> File.read!() |> String.split("\n", trim: true)
     assert Enum.count(lines, &String.starts_with?(&1, "added")) > @cycles
     assert Enum.count(lines, &String.starts_with?(&1, "removed")) > 0
-  end
-
-  # It is killed at any moment after so many notes of what it did, however fast it is.
-  defp live_and_die(storage, notes, more) do
-    code = "ShapeRouter.KillChild.main(#{inspect(storage)}, #{inspect(notes)})"
-
-    port =
-      Port.open(
-        {:spawn_executable, System.find_executable("elixir")},
-        [:binary, :exit_status, :stderr_to_stdout, {:line, 10_000}] ++
-          [args: ["-pa", Application.app_dir(:shape_router, "ebin"), "-e", code]]
-      )
-
-    {:os_pid, pid} = Port.info(port, :os_pid)
-
-    receive do
-      {^port, {:data, {:eol, "ready"}}} -> :ok
-      {^port, other} -> flunk("the child did not start: #{inspect(other)}")
-    after
-      60_000 -> flunk("the child did not start")
-    end
-
-    await_notes(notes, size(notes) + more * byte_size("ack 1000\n"), 30_000)
-    Process.sleep(Enum.random(0..20))
-    {_, 0} = System.cmd("kill", ["-9", "#{pid}"])
-
-    receive do
-      # 128 + SIGKILL: it did not end by itself before.
-      {^port, {:exit_status, status}} -> assert status == 137
-      {^port, {:data, {_, line}}} -> flunk("the child says: #{line}")
-    after
-      10_000 -> flunk("the child was not killed")
-    end
-  end
-
-  defp await_notes(notes, bytes, tries) do
-    cond do
-      size(notes) >= bytes -> :ok
-      tries == 0 -> flunk("the child does nothing")
-      true -> Process.sleep(2) && await_notes(notes, bytes, tries - 1)
-    end
-  end
-
-  defp size(file) do
-    case File.stat(file) do
-      {:ok, %{size: size}} -> size
-      {:error, :enoent} -> 0
-    end
   end
 
   defp check(storage, notes, handles, cycle) do
@@ -145,13 +97,13 @@ defmodule ShapeRouter.KillTest do
   defp replay(collector, n) do
     from = max(0, n - 5)
 
-    Enum.reduce((from + 1)..n//1, KillWorkload.at(from), fn number, state ->
-      {state, steps} = KillWorkload.next(state)
+    Enum.reduce((from + 1)..n//1, KillWorkload.at(from), fn _number, state ->
+      {next, steps} = KillWorkload.next(state)
 
-      for transaction <- KillWorkload.transaction(number, steps),
+      for transaction <- KillWorkload.transaction(state, steps),
           do: assert(:ok = ShapeLogCollector.handle_transaction(collector, transaction))
 
-      state
+      next
     end)
   end
 

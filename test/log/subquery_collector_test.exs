@@ -292,6 +292,24 @@ defmodule ShapeRouter.SubqueryCollectorTest do
     assert held(collector, 1) == %{"90" => todo(90, 9, "z")}
   end
 
+  test "after a restart further tables come in beside those that are there", %{tmp_dir: dir} do
+    collector = start(dir)
+    :ok = add(collector, 1, "project IN (SELECT project FROM todos WHERE title = 'a')")
+    :ok = commit(collector, 100, [insert(@todos, todo(11, 1, "n"))])
+    crash(collector)
+    collector = start(dir)
+    :ok = add(collector, 2, @mine)
+    assert held(collector, 2) |> Map.keys() == ["10", "11"]
+    :ok = commit(collector, 200, [update(@projects, project(2, 5)), delete(@todos, 10)])
+    crash(collector)
+    collector = start(dir, load_rows: fn _ -> flunk("it is in the logs") end)
+    assert held(collector, 1) == %{}
+    assert held(collector, 2) |> Map.keys() == ["11", "20"]
+    :ok = commit(collector, 300, [delete(@projects, 1), insert(@todos, todo(12, 2, "a"))])
+    assert held(collector, 1) |> Map.keys() == ["12", "20"]
+    assert held(collector, 2) |> Map.keys() == ["12", "20"]
+  end
+
   test "a large transaction is one, however it comes", %{tmp_dir: dir} do
     collector = start(dir)
     :ok = add(collector, 1, @mine)
@@ -346,6 +364,21 @@ defmodule ShapeRouter.SubqueryCollectorTest do
     collector = start(dir)
     :ok = commit(collector, 200, [update(@projects, project(1, 6))])
     assert held(collector, 1) |> Map.keys() == ["20"]
+  end
+
+  test "a large transaction that comes anew is taken as it comes then", %{tmp_dir: dir} do
+    collector = start(dir)
+    :ok = add(collector, 1, @mine)
+
+    # The connection is lost after the first fragment, twice: nothing of it is there when it comes again.
+    for _ <- 1..3 do
+      first = [update(@projects, project(2, 5)), insert(@todos, todo(40, 2, "d"))]
+      :ok = commit(collector, 100, first, fragment: 0, last?: false)
+    end
+
+    :ok = commit(collector, 100, [delete(@todos, 10)], fragment: 1, last?: true)
+    assert ShapeLogCollector.shapes(collector) == [1]
+    assert held(collector, 1) |> Map.keys() == ["20", "40"]
   end
 
   test "rows are spliced in by what their snapshot shows", %{tmp_dir: dir} do

@@ -1,12 +1,12 @@
 defmodule ShapeRouter.KillChild do
   @moduledoc """
-  What `ShapeRouter.KillTest` kills: a collector in a program of its own, and the source of its transactions.
+  What `ShapeRouter.KillTest` and `ShapeRouter.SubqueryKillTest` kill: a collector in a program of its own, and the source of its transactions.
 
   What it was told is noted in a file, a line each: `ack LSN`; `adding ID` before and `added ID` after a shape was
   added, and so for those removed.
   """
 
-  alias ShapeRouter.{KillWorkload, ShapeLogCollector}
+  alias ShapeRouter.ShapeLogCollector
 
   # So many transactions and fragments are not taken yet, as a source does it.
   @credits 8
@@ -14,26 +14,27 @@ defmodule ShapeRouter.KillChild do
   @shape_every 5
 
   @doc "Goes on until it is killed."
-  @spec main(Path.t(), Path.t()) :: no_return()
-  def main(dir, notes) do
+  @spec main(Path.t(), Path.t(), module()) :: no_return()
+  def main(dir, notes, workload) do
     # With the test that started it, too.
     spawn(fn -> IO.read(:stdio, :line) && System.halt(0) end)
     {:ok, _} = Application.ensure_all_started(:shape_router)
-    {:ok, collector} = ShapeLogCollector.start_link(KillWorkload.options(dir))
+    {:ok, collector} = ShapeLogCollector.start_link(workload.options(dir))
     {:ok, notes} = File.open(notes, [:append, :raw])
     durable = div(ShapeLogCollector.durable_lsn(collector), 10)
     # What the source was not told comes again: a few that are in the logs already.
-    state = KillWorkload.at(max(0, durable - 3))
+    state = workload.at(max(0, durable - 3))
     IO.puts("ready")
-    run(%{collector: collector, notes: notes, durable: durable, credits: @credits}, state)
+    child = %{collector: collector, workload: workload, notes: notes, durable: durable}
+    run(Map.put(child, :credits, @credits), state)
   end
 
-  defp run(child, state) do
-    {{n, _} = state, steps} = KillWorkload.next(state)
+  defp run(child, before) do
+    {{n, _} = state, steps} = child.workload.next(before)
 
     child =
-      n
-      |> KillWorkload.transaction(steps)
+      before
+      |> child.workload.transaction(steps)
       |> Enum.reduce(child, fn transaction, child ->
         child = heard(child)
         send(child.collector, {:shape_router_source, self(), {:transaction, transaction}})
@@ -53,15 +54,8 @@ defmodule ShapeRouter.KillChild do
       :ok = ShapeLogCollector.remove_shape(child.collector, id)
       note(child, "removed #{id}")
     else
-      clause = KillWorkload.clause(n)
       note(child, "adding #{id}")
-
-      :ok =
-        ShapeLogCollector.add_shape(child.collector, id, {"todos", clause},
-          rows: KillWorkload.rows(state, clause),
-          descriptor: n
-        )
-
+      :ok = child.workload.add(child.collector, id, state)
       note(child, "added #{id}")
     end
   end

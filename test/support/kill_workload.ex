@@ -8,6 +8,7 @@ defmodule ShapeRouter.KillWorkload do
 
   alias ShapeRouter.Changes.{DeletedRecord, NewRecord, Transaction, TruncatedRelation}
   alias ShapeRouter.Changes.UpdatedRecord
+  alias ShapeRouter.ShapeLogCollector
 
   @relation {"public", "todos"}
   @tables [
@@ -23,6 +24,18 @@ defmodule ShapeRouter.KillWorkload do
   def options(dir) do
     # Small, so that there are flushes, checkpoints and chunks all the time.
     [tables: @tables, storage_dir: dir, chunk_bytes_threshold: 8_192, flush_period: 40]
+  end
+
+  @doc "Adds the shape whose turn it is, to a collector that was sent everything up to this state."
+  @spec add(pid(), pos_integer(), state()) :: :ok
+  def add(collector, id, {n, _} = state) do
+    clause = clause(n)
+
+    :ok =
+      ShapeLogCollector.add_shape(collector, id, {"todos", clause},
+        rows: rows(state, clause),
+        descriptor: n
+      )
   end
 
   @spec lsn(non_neg_integer()) :: non_neg_integer()
@@ -104,9 +117,10 @@ defmodule ShapeRouter.KillWorkload do
 
   defp key(row), do: String.to_integer(row["id"])
 
-  @doc "The transaction as a replication source sends it: every third one in fragments."
-  @spec transaction(pos_integer(), list()) :: [Transaction.t()]
-  def transaction(n, steps) do
+  @doc "The transaction from this state on, as a replication source sends it: every third one in fragments."
+  @spec transaction(state(), list()) :: [Transaction.t()]
+  def transaction({before, _rows}, steps) do
+    n = before + 1
     parts = if rem(n, 3) == 0, do: Enum.chunk_every(steps, 3), else: [steps]
     last = length(parts) - 1
 

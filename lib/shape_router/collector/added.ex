@@ -2,7 +2,7 @@ defmodule ShapeRouter.Collector.Added do
   @moduledoc false
   # Shapes that are to be added, as they are asked for -> as logs and routers take them.
 
-  alias ShapeRouter.Collector.{CircuitTables, Directory, LogStore, Tables, Views}
+  alias ShapeRouter.Collector.{Directory, LogStore, Tables, Views}
   alias ShapeRouter.Error
 
   # So many files of rows are open at once, and made durable together.
@@ -179,8 +179,8 @@ defmodule ShapeRouter.Collector.Added do
   end
 
   defp not_own(id) do
-    if id >= CircuitTables.own_ids(),
-      do: Error.argument("ids from #{CircuitTables.own_ids()} on are the collector's own: #{id}"),
+    if id >= LogStore.own_ids(),
+      do: Error.argument("ids from #{LogStore.own_ids()} on are the collector's own: #{id}"),
       else: :ok
   end
 

@@ -6,8 +6,6 @@ defmodule ShapeRouter.Collector.CircuitTables do
   alias ShapeRouter.{Circuit, Columns, Error, IngestBatch, Native}
   alias ShapeRouter.Collector.{LogStore, Tables, Visible}
 
-  # A collector's own logs have ids from here on.
-  @own_ids 0xFFFF_FFFF_0000_0000
   # How many rows go into the circuit at once.
   @rows 500
   # How often a snapshot is taken anew that does not show what was handled before it.
@@ -20,9 +18,6 @@ defmodule ShapeRouter.Collector.CircuitTables do
   @type t :: %__MODULE__{}
   @typedoc "Tables that can be in a circuit, and why others cannot."
   @type all :: %{Tables.name() => t() | Error.t()}
-
-  @spec own_ids() :: non_neg_integer()
-  def own_ids, do: @own_ids
 
   @doc "The tables of the collector's options."
   @spec read([{term(), keyword()}]) :: all()

@@ -24,6 +24,13 @@ defmodule ShapeRouter.Collector.LogStore do
 
   # How many rows are handed over at once.
   @rows 500
+  # Logs of ids from here on are tables of the collector's own: nobody reads them but the next opening, so they
+  # have neither caches nor chunks, and compaction leaves of them the rows that there are.
+  @own_ids 0xFFFF_FFFF_0000_0000
+
+  @doc "The ids of a collector's own logs begin here."
+  @spec own_ids() :: non_neg_integer()
+  def own_ids, do: @own_ids
 
   @doc "Opens it; with the records that the routers may lack."
   @spec open(map()) ::
@@ -36,7 +43,8 @@ defmodule ShapeRouter.Collector.LogStore do
   end
 
   defp settings(opts) do
-    Map.take(opts, [
+    opts
+    |> Map.take([
       :fsync,
       :chunk_bytes_threshold,
       :keep_complete_chunks,
@@ -47,6 +55,7 @@ defmodule ShapeRouter.Collector.LogStore do
       :operation_cache_ttl_ms,
       :operation_cache_total_bytes
     ])
+    |> Map.put(:tables_from, @own_ids)
   end
 
   defp directory(dir) when is_binary(dir), do: {:ok, Path.join(dir, "logs")}

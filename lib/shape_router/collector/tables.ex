@@ -161,12 +161,17 @@ defmodule ShapeRouter.Collector.Tables do
   end
 
   @doc "Makes durable what was released; what the log need not keep any longer: `[{source, number}]`."
-  @spec sync(%{name() => t()}) :: [{non_neg_integer(), non_neg_integer()}]
+  @spec sync(%{name() => t()}) ::
+          {:ok, [{non_neg_integer(), non_neg_integer()}]} | {:error, Error.t()}
   def sync(tables) do
-    for {_, %{released: released} = table} when released > 0 <- tables do
-      :ok = Error.result(Native.router_sync(table.router))
-      {table.source, released}
-    end
+    tables
+    |> Enum.filter(fn {_, table} -> table.released > 0 end)
+    |> Enum.reduce_while({:ok, []}, fn {_, table}, {:ok, done} ->
+      case Error.result(Native.router_sync(table.router)) do
+        :ok -> {:cont, {:ok, [{table.source, table.released} | done]}}
+        error -> {:halt, error}
+      end
+    end)
   end
 
   # The columns as clients are told them: `{"id":{"type":"int8","pk_index":0}}`.

@@ -59,7 +59,7 @@ defmodule ShapeRouter.Collector.Views do
       tables: tables,
       store: store,
       load_rows: load_rows,
-      next_id: CircuitTables.own_ids()
+      next_id: LogStore.own_ids()
     }
   end
 

@@ -125,6 +125,12 @@ pub enum Error {
         /// The number.
         seq: u64,
     },
+    /// An entry of a table's log is about no row that is there, or is none about a row at all.
+    #[error("the entry at {offset} of a table's log is about no row that is there")]
+    NoRow {
+        /// The entry.
+        offset: Offset,
+    },
     /// A range that is read twice gave other entries the second time.
     #[error("the entries of the range are not those that were read before")]
     SourceChanged,

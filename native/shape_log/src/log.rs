@@ -104,6 +104,8 @@ pub(crate) struct State {
     /// Whether a file was created since its directory was synced.
     pub is_new_file: bool,
     pub removed: bool,
+    /// Whether it is a table: see [`Options::tables_from`](crate::Options::tables_from).
+    pub is_table: bool,
     /// Whether the checkpoint has the snapshot part.
     pub snapshot_is_kept: bool,
     /// What is to take the place of the first segments as soon as a checkpoint says so.
@@ -171,6 +173,7 @@ impl State {
             unsynced: Vec::new(),
             is_new_file: false,
             removed: false,
+            is_table: false,
             snapshot_is_kept: false,
             replacement: None,
             is_sealing: false,
@@ -366,6 +369,17 @@ impl State {
         cuts
     }
 
+    /// As [`State::cut`], of as much as is in the file and counts: more may be in memory, also of the same
+    /// transaction, which is durable then.
+    pub fn cut_file(&mut self, watermark: u64) -> bool {
+        self.settle(watermark);
+        let cuts = self.spilled.is_none() && !self.removed && self.flushed.entries > 0;
+        if cuts {
+            self.finish_segment();
+        }
+        cuts
+    }
+
     /// Ends the current segment, and begins another.
     fn finish_segment(&mut self) {
         let number = self.take_number();
@@ -429,7 +443,7 @@ impl State {
         let mut ranges = Vec::new();
         // The first segment starts where the snapshot part ends, once that is known for good.
         let is_settled = self.snapshot_is_kept || matches!(self.snapshot, Snapshot::None);
-        if self.removed || !is_settled {
+        if self.removed || !is_settled || self.is_table {
             return ranges;
         }
         let mut first = Offset::ZERO;
@@ -457,7 +471,7 @@ impl State {
             Snapshot::Ready(_, meta) => self.snapshot_is_kept && meta.0.json_bytes >= least,
             _ => false,
         };
-        self.checkpointed > 0 || snapshot
+        !self.is_table && (self.checkpointed > 0 || snapshot)
     }
 
     /// Whether this is the range of a chunk.
@@ -496,10 +510,12 @@ impl State {
 
     /// Replaces the first segments, up to `end`. Returns the files that are not needed any more.
     pub fn replace(&mut self, replacement: Replacement, end: Offset) -> Vec<Arc<SegmentFile>> {
-        let Replacement { count, segment } = replacement;
+        let Replacement { count, segment, with_snapshot } = replacement;
         let mut gone = Vec::new();
         if segment.is_none() {
             self.floor = end;
+        }
+        if with_snapshot {
             if let Snapshot::Ready(file, _) = std::mem::replace(&mut self.snapshot, Snapshot::None)
             {
                 gone.push(file);
@@ -537,8 +553,9 @@ impl State {
         };
         // The first segments go, and none comes instead.
         let goes = skip > 0 && instead.is_none();
+        let with_snapshot = self.replacement.as_ref().is_some_and(|with| with.with_snapshot);
         match &self.snapshot {
-            _ if goes => out.push(NONE),
+            _ if with_snapshot => out.push(NONE),
             Snapshot::None => out.push(NONE),
             Snapshot::Awaited => out.push(AWAITED),
             Snapshot::Ready(_, meta) => {

@@ -47,6 +47,10 @@ pub struct Options {
     /// What becomes of segments that are older than the newest [`Options::keep_complete_chunks`].
     /// [`Retention::Collapse`].
     pub retention: Retention,
+    /// Logs of ids from here on are *tables*: read as a whole, from their beginning, by whoever opens the
+    /// store, and by nobody else. They have no caches and no chunks, and compaction leaves of them the rows
+    /// that there are, whatever [`Options::retention`] says. None.
+    pub tables_from: Option<u64>,
     /// How many of the newest complete segments compaction leaves as they are. 2.
     pub keep_complete_chunks: usize,
     /// How entries are put together.
@@ -82,6 +86,7 @@ impl Default for Options {
             memory_bytes: 64 << 20,
             checkpoint_above_bytes: 64 << 20,
             retention: Retention::Collapse,
+            tables_from: None,
             keep_complete_chunks: 2,
             collapse: CollapseOptions::default(),
             cache: Some(CacheOptions::default()),
@@ -94,6 +99,13 @@ impl Default for Options {
             compaction_period: Duration::from_secs(600),
             on_durable: None,
         }
+    }
+}
+
+impl Options {
+    /// Whether the log of this id is a table.
+    pub(crate) fn is_table(&self, log: u64) -> bool {
+        self.tables_from.is_some_and(|first| log >= first)
     }
 }
 

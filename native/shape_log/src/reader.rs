@@ -130,6 +130,19 @@ impl LogReader {
         Self::over(log, parts, start, Limits::NONE)
     }
 
+    /// All that a table's log has in these: in its snapshot part, and behind that.
+    pub(crate) fn of_table(
+        log: Arc<Log>,
+        snapshot: Option<(Arc<SegmentFile>, Extent)>,
+        segments: &[Arc<Segment>],
+    ) -> Self {
+        let mut reader = Self::of_segments(log, segments);
+        if let Some((file, extent)) = snapshot.filter(|(_, extent)| extent.entries > 0) {
+            reader.parts.push_front(Part::File { file, extent, start: Offset::ZERO });
+        }
+        reader
+    }
+
     /// What one file has.
     pub(crate) fn of_file(
         log: Arc<Log>,

@@ -15,7 +15,7 @@ rustler::atoms! {
     // a cache
     miss,
     // logs
-    replay, shape_log, durable, fsync, chunk_bytes_threshold, keep_complete_chunks, flush_period,
+    replay, shape_log, durable, fsync, chunk_bytes_threshold, keep_complete_chunks, tables_from, flush_period,
     compaction_period, gzip, operation_cache_max_operations, operation_cache_ttl_ms,
     operation_cache_total_bytes, sendfile, cached, stream, up_to_date, not_aligned, not_sealed, too_small,
     damaged, chunk_sealed, chunk_seal_failed,

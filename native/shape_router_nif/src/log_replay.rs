@@ -6,7 +6,7 @@ use crate::log_store::{StoreHandle, binary};
 use parking_lot::Mutex;
 use rustler::{Encoder, Env, Resource, ResourceArc, Term};
 use serde_json::Value;
-use shape_log::{Limits, LogReader, Offset};
+use shape_log::{Entry, Limits, LogReader, Offset, Op};
 use std::panic::RefUnwindSafe;
 
 /// So many rows are handed over at once.
@@ -31,7 +31,7 @@ fn log_replay<'a>(env: Env<'a>, handle: &StoreHandle, log: u64) -> Term<'a> {
     reply(env, replay)
 }
 
-/// `{:ok, [{operation, values}]}`, the operation as clients read it; none at the end.
+/// `{:ok, [{operation, values}]}`, the operation `insert`, `update`, `delete` or `truncate`; none at the end.
 #[rustler::nif(schedule = "DirtyIo")]
 fn log_replay_next<'a>(env: Env<'a>, handle: ResourceArc<ReplayHandle>) -> Term<'a> {
     let next = || -> Result<Term<'a>, NifError> {
@@ -39,18 +39,24 @@ fn log_replay_next<'a>(env: Env<'a>, handle: ResourceArc<ReplayHandle>) -> Term<
         let mut rows = Vec::with_capacity(AT_ONCE);
         while rows.len() < AT_ONCE {
             let Some(entry) = reader.next()? else { break };
-            rows.push(row(env, entry.json)?);
+            rows.push(row(env, &entry)?);
         }
         Ok((atoms::ok(), rows).encode(env))
     };
     reply(env, next())
 }
 
-fn row<'a>(env: Env<'a>, json: &[u8]) -> Result<Term<'a>, NifError> {
+fn row<'a>(env: Env<'a>, entry: &Entry<'_>) -> Result<Term<'a>, NifError> {
     let strange = || NifError::new("damaged", "an entry of a table's log is none of a row");
-    let message: Value = serde_json::from_slice(json).map_err(|_| strange())?;
-    let operation = message.pointer("/headers/operation").and_then(Value::as_str);
-    let operation = operation.ok_or_else(strange)?;
+    // Not what the JSON says: compaction makes one insert of an insert and its updates.
+    let operation = match entry.op {
+        Op::Insert => "insert",
+        Op::Update => "update",
+        Op::Delete => "delete",
+        Op::Truncate => "truncate",
+        _ => return Err(strange()),
+    };
+    let message: Value = serde_json::from_slice(entry.json).map_err(|_| strange())?;
     let (mut names, mut values) = (Vec::new(), Vec::new());
     for (name, value) in message.get("value").and_then(Value::as_object).into_iter().flatten() {
         names.push(binary(env, name.as_bytes()));

@@ -118,6 +118,7 @@ fn options(settings: Term<'_>) -> Result<Options, NifError> {
         keep_complete_chunks: number(atoms::keep_complete_chunks())? as usize,
         flush_period: Duration::from_millis(number(atoms::flush_period())?),
         compaction_period: Duration::from_millis(number(atoms::compaction_period())?),
+        tables_from: get(atoms::tables_from())?.decode().ok(),
         gzip: get(atoms::gzip())?.decode().unwrap_or(false),
         cache: Some(CacheOptions {
             max_operations: number(atoms::operation_cache_max_operations())? as usize,

@@ -32,10 +32,13 @@
 //! chunks of it ([`ChunkStore::seal`](crate::ChunkStore::seal) over the range does that), and it must be
 //! durable.
 //!
+//! Logs that are tables have no such readers: of them [only the rows](Plan::read_rows) stay.
+//!
 //! The range is read twice. What is kept in memory is one byte an entry, a record a key, and of rows with
 //! updates that were met and wait for their last one, their values; never the entries.
 
 mod plan;
+mod rows;
 mod value;
 
 pub use plan::{CollapseOptions, Collapsed, Plan, Summary};

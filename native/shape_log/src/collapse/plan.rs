@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::value;
-use crate::{Entry, EntrySource, Error, Op};
+use crate::{Entry, EntrySource, Error, Offset, Op};
 
 /// What a compaction may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub struct Summary {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Decision {
+pub(super) enum Decision {
     /// It stays as it is.
     Stay,
     /// It stays, whatever comes.
@@ -69,9 +69,29 @@ pub struct Plan {
     decisions: Vec<Decision>,
     /// The checksum of what the entries were, to know them again.
     checksum: u64,
+    /// Whether what stays are the rows of a table: inserts, whatever they were.
+    rows: bool,
 }
 
-/// What an entry was, as far as a second reading must agree.
+/// What was read, in order, as far as a second reading must agree.
+#[derive(Default)]
+pub(super) struct Notes {
+    hash: Xxh3,
+    last: Option<Offset>,
+}
+
+impl Notes {
+    pub fn add(&mut self, entry: &Entry<'_>) -> Result<(), Error> {
+        if let Some(last) = self.last.filter(|last| *last >= entry.offset) {
+            return Err(Error::OutOfOrder { last, offset: entry.offset });
+        }
+        self.last = Some(entry.offset);
+        note(&mut self.hash, entry);
+        Ok(())
+    }
+}
+
+/// What an entry was.
 fn note(hash: &mut Xxh3, entry: &Entry<'_>) {
     hash.update(&entry.offset.tx.to_le_bytes());
     hash.update(&entry.offset.op.to_le_bytes());
@@ -89,16 +109,16 @@ impl Plan {
     pub fn read(source: &mut dyn EntrySource, options: CollapseOptions) -> Result<Self, Error> {
         let mut planning =
             Planning { decisions: Vec::new(), runs: HashMap::new(), truncated: 0, options };
-        let (mut hash, mut last) = (Xxh3::new(), None);
+        let mut notes = Notes::default();
         while let Some(entry) = source.next()? {
-            if let Some(last) = last.filter(|last| *last >= entry.offset) {
-                return Err(Error::OutOfOrder { last, offset: entry.offset });
-            }
-            last = Some(entry.offset);
-            note(&mut hash, &entry);
+            notes.add(&entry)?;
             planning.add(&entry);
         }
-        Ok(Self { decisions: planning.decisions, checksum: hash.digest() })
+        Ok(Self::new(planning.decisions, notes, false))
+    }
+
+    pub(super) fn new(decisions: Vec<Decision>, notes: Notes, rows: bool) -> Self {
+        Self { decisions, checksum: notes.hash.digest(), rows }
     }
 
     /// How much it collapses.
@@ -274,7 +294,8 @@ impl EntrySource for Collapsed<'_> {
             }
             self.key.clear();
             self.key.extend_from_slice(entry.key);
-            let (offset, op) = (entry.offset, entry.op);
+            let op = if self.plan.rows { Op::Insert } else { entry.op };
+            let offset = entry.offset;
             return Ok(Some(Entry { offset, op, key: &self.key, json: &self.json }));
         }
     }

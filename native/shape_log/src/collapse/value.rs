@@ -55,6 +55,15 @@ pub(super) fn place(json: &[u8]) -> Option<Range<usize>> {
     Some(start..start + value.get().len())
 }
 
+/// The names of an entry's value, ascending; none where the entry cannot be merged.
+pub(super) fn names(json: &[u8]) -> Option<Vec<Box<str>>> {
+    let value = std::str::from_utf8(&json[place(json)?]).ok()?;
+    let Object(members) = serde_json::from_str(value).ok()?;
+    let mut names: Vec<Box<str>> = members.into_iter().map(|(name, _)| name.into()).collect();
+    names.sort_unstable();
+    Some(names)
+}
+
 /// The older value with the newer one's members in place of its own, and those that it has not behind
 /// them. Both were objects when they were looked at by [`place`].
 pub(super) fn merge(older: &str, newer: &str) -> Option<String> {

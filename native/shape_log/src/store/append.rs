@@ -402,7 +402,9 @@ impl Shared {
     pub fn add_log(&self, new: &NewLog<'_>, seq: u64) {
         let owner = Owner::new(new.log, seq, &self.hash_key);
         let snapshot = if new.awaits_snapshot { Snapshot::Awaited } else { Snapshot::None };
-        let log = Log::new(owner, &self.shapes, State::new(Arc::from(new.descriptor), snapshot));
+        let mut state = State::new(Arc::from(new.descriptor), snapshot);
+        state.is_table = self.options.is_table(new.log);
+        let log = Log::new(owner, &self.shapes, state);
         self.logs.write().insert(new.log, Arc::new(log));
     }
 

@@ -40,14 +40,14 @@ pub(crate) enum Grave {
 }
 
 impl Grave {
-    fn is_read(&self) -> bool {
+    pub fn is_read(&self) -> bool {
         match self {
             Self::Log(log) => Arc::strong_count(log) > 1,
             Self::Segment(_, file) => Arc::strong_count(file) > 1,
         }
     }
 
-    fn remove(&self, shared: &Shared) -> Result<(), StorageError> {
+    pub fn remove(&self, shared: &Shared) -> Result<(), StorageError> {
         let result = match self {
             Self::Log(log) => shared.shapes.remove_subdirectory(&log.owner.directory()),
             Self::Segment(log, file) => log.directory()?.remove(&segment::name(file.number)),

@@ -35,6 +35,8 @@ pub(crate) struct Replacement {
     pub count: usize,
     /// What takes their place; none where they go.
     pub segment: Option<Arc<Segment>>,
+    /// Whether the snapshot part goes too.
+    pub with_snapshot: bool,
 }
 
 impl LogStore {
@@ -76,9 +78,12 @@ impl Shared {
     }
 
     fn compact(&self, log: &Arc<Log>) -> Result<Option<Compacted>, Error> {
-        let keep = self.options.keep_complete_chunks;
         // One compaction at a time: the first segments stay what they are.
         let _compacting = self.compacting.lock();
+        if log.state.lock().is_table {
+            return self.compact_table(log);
+        }
+        let keep = self.options.keep_complete_chunks;
         let old = log.state.lock().compactable(keep, self.options.retention);
         let (Some(first), Some(last)) = (old.first(), old.last()) else { return Ok(None) };
         let (start, end) = (first.start, last.end);
@@ -90,22 +95,12 @@ impl Shared {
                 (Some(Arc::new(segment)), summary)
             }
         };
-        let count = old.len();
+        let with_snapshot = segment.is_none();
+        let replacement = Replacement { count: old.len(), segment, with_snapshot };
         drop(old);
-        let mut checkpoints = self.checkpoints.lock();
-        log.state.lock().replacement = Some(Replacement { count, segment });
-        let written = self.checkpoint_with(&mut checkpoints);
-        let mut state = log.state.lock();
-        let Some(replacement) = state.replacement.take() else { return Ok(None) };
-        written?;
-        if let Some(cache) = log.cache.get() {
-            cache.evict_through(end);
+        if !self.replace(log, replacement, end)? {
+            return Ok(None);
         }
-        let old = state.replace(replacement, end);
-        drop(state);
-        // The checkpoint that names them is gone already.
-        let graves = old.into_iter().map(|file| Grave::Segment(Arc::clone(log), file));
-        self.graveyard.lock().extend(graves);
         if let Ok(Some(chunks)) = self.chunks_of(log) {
             // None of them is served any more; one that stays goes when the range is sealed anew.
             let mut stale = chunks.list();
@@ -114,40 +109,76 @@ impl Shared {
             drop(state);
             stale.iter().for_each(|chunk| drop(chunks.remove(chunk.seq)));
         }
-        drop(checkpoints);
-        self.counters.compactions.fetch_add(1, Ordering::Relaxed);
         self.seal_soon(log);
         Ok(Some(Compacted { start, end, summary }))
+    }
+
+    /// Puts something in the place of the first segments, up to `end`, with a checkpoint that says so. False
+    /// where the log was removed meanwhile.
+    pub(super) fn replace(
+        &self,
+        log: &Arc<Log>,
+        replacement: Replacement,
+        end: Offset,
+    ) -> Result<bool, Error> {
+        let mut checkpoints = self.checkpoints.lock();
+        log.state.lock().replacement = Some(replacement);
+        let written = self.checkpoint_with(&mut checkpoints);
+        let mut state = log.state.lock();
+        let Some(replacement) = state.replacement.take() else { return Ok(false) };
+        written?;
+        if let Some(cache) = log.cache.get() {
+            cache.evict_through(end);
+        }
+        let old = state.replace(replacement, end);
+        drop(state);
+        // The checkpoint that names them is gone already: what nobody reads can go at once.
+        let graves = old.into_iter().map(|file| Grave::Segment(Arc::clone(log), file));
+        let kept = graves.filter(|grave| grave.is_read() || grave.remove(self).is_err());
+        let kept: Vec<Grave> = kept.collect();
+        self.graveyard.lock().extend(kept);
+        self.counters.compactions.fetch_add(1, Ordering::Relaxed);
+        Ok(true)
     }
 
     /// Writes what stays of some segments into a new one.
     fn collapse(&self, log: &Arc<Log>, old: &[Arc<Segment>]) -> Result<(Segment, Summary), Error> {
         let read = || LogReader::of_segments(Arc::clone(log), old);
         let plan = Plan::read(&mut read(), self.options.collapse)?;
-        let number = log.state.lock().take_number();
-        let mut source = read();
-        let mut collapsed = plan.collapse(&mut source);
         let start = old.first().map_or(Offset::ZERO, |segment| segment.start);
         let end = old.last().map_or(start, |segment| segment.end);
-        let directory = log.directory()?;
-        let name = segment::name(number);
-        let mut write = || {
-            let mut file = sealed::create_anew(&**directory, &name)?;
-            file.write_all(&log.owner.header(number))?;
-            let extent = Extent { bytes: segment::HEADER as u64, ..Extent::empty(start) };
-            let mut writer = Writer { file, extent, builder: BlockBuilder::default() };
-            while let Some(entry) = collapsed.next()? {
-                writer.push(&entry, log.owner.salt)?;
-            }
-            let extent = writer.finish(log.owner.salt)?;
-            directory.sync_directory()?;
-            Ok(extent)
-        };
-        // What an error leaves goes with the log; its number is not given again before that.
-        let extent = write().inspect_err(|_: &Error| drop(directory.remove(&name)))?;
-        let file = SegmentFile::new(number);
-        Ok((Segment { file, start, extent, end, compacted: true }, plan.summary()))
+        let segment = write_planned(log, &plan, &mut read(), (start, end))?;
+        Ok((segment, plan.summary()))
     }
+}
+
+/// Writes what stays of a range into a new segment.
+pub(super) fn write_planned(
+    log: &Log,
+    plan: &Plan,
+    source: &mut LogReader,
+    (start, end): (Offset, Offset),
+) -> Result<Segment, Error> {
+    let number = log.state.lock().take_number();
+    let mut collapsed = plan.collapse(source);
+    let directory = log.directory()?;
+    let name = segment::name(number);
+    let mut write = || {
+        let mut file = sealed::create_anew(&**directory, &name)?;
+        file.write_all(&log.owner.header(number))?;
+        let extent = Extent { bytes: segment::HEADER as u64, ..Extent::empty(start) };
+        let mut writer = Writer { file, extent, builder: BlockBuilder::default() };
+        while let Some(entry) = collapsed.next()? {
+            writer.push(&entry, log.owner.salt)?;
+        }
+        let extent = writer.finish(log.owner.salt)?;
+        directory.sync_directory()?;
+        Ok(extent)
+    };
+    // What an error leaves goes with the log; its number is not given again before that.
+    let extent = write().inspect_err(|_: &Error| drop(directory.remove(&name)))?;
+    let file = SegmentFile::new(number);
+    Ok(Segment { file, start, extent, end, compacted: true })
 }
 
 struct Writer {

@@ -46,7 +46,12 @@ impl Shared {
 
     fn feed_log(&self, log: &Arc<Log>, lsn: u64, now: u64) {
         let Some(pool) = &self.caches else { return };
-        let recent = log.state.lock().recent(lsn);
+        let mut state = log.state.lock();
+        if state.is_table {
+            return;
+        }
+        let recent = state.recent(lsn);
+        drop(state);
         match recent {
             Recent::Nothing => {}
             Recent::Blocks { before, blocks } => {

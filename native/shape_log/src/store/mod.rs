@@ -11,6 +11,7 @@
 //! | `feed` | from memory to the caches |
 //! | `seal` | complete segments become chunks |
 //! | `compact` | old segments become one, or go |
+//! | `tables` | logs that are tables keep only their rows |
 //! | `serve` | how a request is best answered |
 //! | `threads` | what does these things by itself |
 //!
@@ -27,6 +28,7 @@ mod recovery;
 mod seal;
 mod serve;
 mod snapshot;
+mod tables;
 mod threads;
 
 use std::collections::HashMap;

@@ -107,7 +107,8 @@ fn recover(
         found.lsn = entry.lsn;
         let (applied, owner) = (manifest.applied_seq, xxh3_64(&hash_key));
         checkpoint::read(&*storage, entry, applied, owner, |input| {
-            let stored = State::decode(input)?;
+            let mut stored = State::decode(input)?;
+            stored.state.is_table = options.is_table(stored.log);
             let owner = Owner::new(stored.log, stored.born, &hash_key);
             let log = Arc::new(Log::new(owner, &shapes, stored.state));
             match logs.insert(stored.log, log) {
