@@ -132,8 +132,9 @@ fn told(changes: &[Change]) -> Vec<Told> {
 
 /// By ids, and with a deleted row nothing of what hung on it.
 fn difference(before: &[Node], after: &[Node]) -> Vec<Told> {
-    let by_id =
-        |rows: &[Node]| rows.iter().map(|row| (row.id.clone(), row.clone())).collect::<BTreeMap<_, _>>();
+    let by_id = |rows: &[Node]| {
+        rows.iter().map(|row| (row.id.clone(), row.clone())).collect::<BTreeMap<_, _>>()
+    };
     let (before, after) = (by_id(before), by_id(after));
     let mut ids: Vec<&Vec<Value>> = before.keys().chain(after.keys()).collect();
     ids.sort();
@@ -206,7 +207,12 @@ fn a_step_tells_the_difference_of_two_trees() {
             let first = split.register(ViewId(at as u64), &sql[at], &[], Format::Tree);
             let first = first.unwrap_or_else(|error| panic!("{when}: {error}: {}", sql[at]));
             let rows = query.evaluate(&data, &Vec::new());
-            assert_eq!(told(&first.changes), difference(&[], &rows), "{when}, at first: {}", sql[at]);
+            assert_eq!(
+                told(&first.changes),
+                difference(&[], &rows),
+                "{when}, at first: {}",
+                sql[at]
+            );
             before.push(rows);
         }
         for step in 0..12 {
@@ -222,7 +228,8 @@ fn a_step_tells_the_difference_of_two_trees() {
                 let telling = update.map(|update| told(&update.changes)).unwrap_or_default();
                 assert_eq!(telling, expected, "{when}, step {step}: {sql}");
                 assert_eq!(update.is_some(), !expected.is_empty(), "{when}, step {step}: {sql}");
-                let kept: Vec<Node> = split.tree(id).expect("a view").map(|row| node(&row)).collect();
+                let kept: Vec<Node> =
+                    split.tree(id).expect("a view").map(|row| node(&row)).collect();
                 assert_eq!(kept, after, "{when}, step {step}: {sql}");
                 let hash = split.hash(id).expect("a view").expect("trees have one");
                 let known = hashes[at].entry(hash.0).or_insert_with(|| content(&after));
