@@ -10,6 +10,7 @@ mod mixed;
 mod ours;
 mod recompute;
 mod threads;
+mod values;
 
 use std::time::Instant;
 
@@ -56,7 +57,7 @@ struct Settings {
     rows: usize,
     views: usize,
     updates: usize,
-    /// The one view, by its name.
+    /// The one view, by its name, or `values`.
     only: Option<String>,
 }
 
@@ -222,6 +223,9 @@ fn main() -> Result<()> {
     if settings.views > 0 {
         mixed::run(&data, settings.views)?;
         threads::run()?;
+    }
+    if settings.only.as_deref().is_none_or(|only| only == "values") {
+        values::run(settings.rows / 10)?;
     }
     Ok(())
 }

@@ -239,8 +239,9 @@ defmodule ShapeRouter.Circuit do
 
   @doc """
   What the circuit is made of: `views`; `rows` in its tables; `nodes`, its operators, shared by views;
-  `arrangements`, those of them that are indexes, and the `arranged_rows` in them; `steps` that it made, and
-  the `dirty_steps` of them that went on a dirty scheduler; the `mark` of the last `snapshot/3` or `restore/2`.
+  `arrangements`, those of them that are indexes, and the `arranged_rows` in them; the `counted_rows` of
+  DISTINCT, the `groups` of GROUP BY and the `sorted_rows` of LIMIT; `steps` that it made, and the
+  `dirty_steps` of them that went on a dirty scheduler; the `mark` of the last `snapshot/3` or `restore/2`.
   """
   @spec stats(t()) :: {:ok, %{atom() => non_neg_integer()}} | {:error, Error.t()}
   def stats(circuit), do: circuit |> Native.circuit_stats() |> Error.result()

@@ -39,6 +39,13 @@ defmodule ShapeRouter.Filter do
   concerned by every change of its table (it is logged), a value that cannot be read or a clause that
   raises makes the shape concerned by this change. A change that cannot be read concerns all shapes.
 
+  ## Subqueries
+
+  A shape's clause may have subqueries (`project_id IN (SELECT id FROM projects WHERE owner_id = 5)`). What
+  these select its consumer says, through `subquery_index/1`; until it did, the shape is concerned by every
+  change that the rest of its clause does not rule out. The mode `:beam` takes such shapes for concerned by
+  every change of their table.
+
   ## Processes
 
   A filter is changed by one process at a time, which goes on with what the last call returned;
@@ -46,7 +53,7 @@ defmodule ShapeRouter.Filter do
   `new/1`.
   """
 
-  alias ShapeRouter.Filter.{Beam, Native, Report, Shadow}
+  alias ShapeRouter.Filter.{Beam, Native, Report, Shadow, SubqueryIndex}
   alias ShapeRouter.{Error, Telemetry}
 
   @enforce_keys [:module, :state]
@@ -175,6 +182,17 @@ defmodule ShapeRouter.Filter do
   def get_shape(%__MODULE__{module: module, state: state}, id), do: module.get_shape(state, id)
 
   @doc """
+  By which the consumers of shapes with subqueries say what these see: `ShapeRouter.Filter.SubqueryIndex`.
+  It stays the same as long as the filter, and any process may use it.
+
+  In the mode `{:shadow, Module}` calls are handed on to `Module` where it has a function
+  `subquery_index/1` of its own, which gives a struct whose module has these functions, or
+  `{module, index}`; what that answers is the answer. `:native` is told the same.
+  """
+  @spec subquery_index(t()) :: SubqueryIndex.t()
+  def subquery_index(%__MODULE__{module: module, state: state}), do: module.subquery_index(state)
+
+  @doc """
   Can an index hold a shape, in the mode that is configured? One that none can is looked at for each
   change of its table.
   """
@@ -216,7 +234,8 @@ defmodule ShapeRouter.Filter do
 
   @doc """
   The resident bytes of a filter in the mode `:native` (also of the one behind `{:shadow, Module}`):
-  its `routers`, as they account for them, the `ids`, and the `shapes` as they were given.
+  its `routers`, as they account for them, the `ids` (and where the shapes with subqueries are), and the
+  `shapes` as they were given.
   """
   @spec memory_bytes(t()) :: %{
           routers: non_neg_integer(),

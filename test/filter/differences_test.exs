@@ -5,6 +5,7 @@ defmodule ShapeRouter.Filter.DifferencesTest do
   import ExUnit.CaptureLog
   alias ShapeRouter.Changes.{DeletedRecord, NewRecord, Relation, Transaction, UpdatedRecord}
   alias ShapeRouter.{Error, Filter, Shape}
+  alias ShapeRouter.Filter.SubqueryIndex
 
   @todos {"public", "todos"}
 
@@ -98,12 +99,12 @@ defmodule ShapeRouter.Filter.DifferencesTest do
   end
 
   test "a clause that is refused makes its shape concerned by everything" do
-    clauses = ["d > now()", "n = 5", "n IN (SELECT id FROM other)"]
+    clauses = ["d > now()", "n = 5", "EXISTS (SELECT id FROM other)"]
 
     log =
       capture_log(fn ->
         assert affected(clauses, [n: :int8, d: :timestamptz], insert(%{"n" => "6"})) ==
-                 ["d > now()", "n IN (SELECT id FROM other)"]
+                 ["d > now()", "EXISTS (SELECT id FROM other)"]
       end)
 
     assert log =~ "its clause is refused"
@@ -153,9 +154,66 @@ defmodule ShapeRouter.Filter.DifferencesTest do
     end
   end
 
-  test "subqueries have no functions of their own yet" do
-    functions = Filter.__info__(:functions) |> Keyword.keys()
-    refute :registered_in_inverted_index? in functions
+  @ref ["$sublink", "0"]
+
+  defp subqueries(mode) do
+    filter =
+      for {id, negation} <- [{"a", ""}, {"b", ""}, {"n", "NOT "}],
+          reduce: Filter.new(filter: mode) do
+        filter ->
+          clause = "n #{negation}IN (SELECT id FROM other)"
+          Filter.add_shape(filter, id, shape(clause, n: :int8))
+      end
+
+    {filter, Filter.subquery_index(filter)}
+  end
+
+  defp seed(index, values) do
+    for id <- ["a", "b", "n"] do
+      :ok = SubqueryIndex.seed_membership(index, id, @ref, 0, MapSet.new(values))
+      :ok = SubqueryIndex.mark_ready(index, id)
+    end
+  end
+
+  test "what consumers say of subqueries is shared" do
+    {filter, index} = subqueries(:native)
+    seed(index, [1])
+    SubqueryIndex.add_value(index, "a", @ref, 0, 2)
+    found = for n <- 1..3, do: Filter.affected_shapes(filter, insert(%{"n" => "#{n}"}))
+    assert Enum.map(found, &Enum.sort/1) == [["a", "b"], ["a", "b", "n"], ["n"]]
+    members = for id <- ["a", "b", "n"], do: SubqueryIndex.member?(index, id, @ref, 2)
+    assert members == [true, false, false]
+    for id <- ["b", "n"], do: SubqueryIndex.add_value(index, id, @ref, 0, 2)
+    assert Filter.affected_shapes(filter, insert(%{"n" => "2"})) == MapSet.new(["a", "b"])
+  end
+
+  test "a NULL in a subquery is PostgreSQL's NULL" do
+    {filter, index} = subqueries(:native)
+    seed(index, [1, nil])
+    assert Filter.affected_shapes(filter, insert(%{"n" => "1"})) == MapSet.new(["a", "b"])
+    assert Filter.affected_shapes(filter, insert(%{"n" => "2"})) == MapSet.new([])
+  end
+
+  test "subqueries in the mode beam concern everything" do
+    capture_log(fn ->
+      {filter, index} = subqueries(:beam)
+      seed(index, [1])
+      assert Filter.affected_shapes(filter, insert(%{"n" => "7"})) == MapSet.new(["a", "b", "n"])
+      assert for(n <- [1, 7], do: SubqueryIndex.member?(index, "a", @ref, n)) == [true, false]
+    end)
+  end
+
+  test "unknown names raise" do
+    {_filter, index} = subqueries(:native)
+
+    for {id, ref, value, code} <- [
+          {"c", @ref, 1, :unknown_shape},
+          {"a", ["$sublink", "1"], 1, :unknown_set},
+          {"a", @ref, "x", :invalid_value}
+        ] do
+      error = assert_raise Error, fn -> SubqueryIndex.add_value(index, id, ref, 0, value) end
+      assert error.code == code
+    end
   end
 
   test "each entry has a test, and each test an entry" do

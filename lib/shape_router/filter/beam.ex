@@ -6,11 +6,12 @@ defmodule ShapeRouter.Filter.Beam do
 
   @behaviour ShapeRouter.Filter.Mode
 
-  alias ShapeRouter.Filter.{Clause, Definition, Identity, Report}
+  alias ShapeRouter.Filter.{Clause, Definition, Identity, Report, SubqueryIndex}
   alias ShapeRouter.Index.{EqualityIndex, InclusionIndex, Protocol, ValueType}
   alias ShapeRouter.{Error, Predicate, Telemetry}
 
-  defstruct shapes: %{}, tables: %{}, declared: %{}
+  @enforce_keys [:index]
+  defstruct [:index, shapes: %{}, tables: %{}, declared: %{}]
 
   # `indexes`: by {:equal | :include, column, type}. `scan`: shapes that none of them holds, with their
   # predicate, or `:always`. `columns`: how many shapes read a column.
@@ -25,7 +26,10 @@ defmodule ShapeRouter.Filter.Beam do
          |> Map.merge(%{"boolean" => :bool})
 
   @impl true
-  def new(opts), do: %__MODULE__{declared: Map.new(Keyword.get(opts, :columns, %{}))}
+  def new(opts) do
+    declared = Map.new(Keyword.get(opts, :columns, %{}))
+    %__MODULE__{index: SubqueryIndex.new(), declared: declared}
+  end
 
   @impl true
   def add_shape(state, id, shape) do
@@ -35,6 +39,8 @@ defmodule ShapeRouter.Filter.Beam do
     {filing, columns} = filing(definition, id)
     table = table |> file(id, filing) |> read_columns(columns, 1)
     table = %{table | ids: MapSet.put(table.ids, id)}
+    refs = for {ref, _text, _types} <- definition.sublinks, do: ref
+    if refs != [], do: SubqueryIndex.register(state.index, id, nil, refs)
 
     %{
       state
@@ -57,6 +63,7 @@ defmodule ShapeRouter.Filter.Beam do
 
     table = state.tables[definition.table] |> unfile(id, filing) |> read_columns(columns, -1)
     table = %{table | ids: MapSet.delete(table.ids, id)}
+    SubqueryIndex.unregister(state.index, id)
 
     tables =
       if MapSet.size(table.ids) == 0,
@@ -285,6 +292,9 @@ defmodule ShapeRouter.Filter.Beam do
   def get_shape(state, id) do
     with {shape, _definition, _filing, _columns} <- Map.get(state.shapes, id), do: shape
   end
+
+  @impl true
+  def subquery_index(state), do: state.index
 
   @doc "Can an index hold a shape?"
   @spec indexed_shape?(map()) :: boolean()

@@ -2,16 +2,17 @@ defmodule ShapeRouter.Filter.Definition do
   @moduledoc false
   # A host's shape, as far as a filter reads it.
 
-  alias ShapeRouter.Filter.Identity
+  alias ShapeRouter.Filter.{Identity, Sublinks}
 
   @enforce_keys [:table, :clause, :columns, :identity]
-  defstruct [:table, :clause, :columns, :identity]
+  defstruct [:table, :clause, :columns, :identity, sublinks: []]
 
   @type t :: %__MODULE__{
           table: ShapeRouter.Changes.relation(),
           clause: String.t() | nil,
           columns: [{String.t(), ShapeRouter.column_type()}],
-          identity: Identity.t()
+          identity: Identity.t(),
+          sublinks: [Sublinks.link()]
         }
 
   @doc """
@@ -29,7 +30,8 @@ defmodule ShapeRouter.Filter.Definition do
       table: table,
       clause: clause,
       columns: Enum.sort(columns),
-      identity: Identity.read(shape, Enum.map(columns, &elem(&1, 0)))
+      identity: Identity.read(shape, Enum.map(columns, &elem(&1, 0))),
+      sublinks: Sublinks.read(clause, references(Map.get(shape, :where)))
     }
   end
 
@@ -42,6 +44,9 @@ defmodule ShapeRouter.Filter.Definition do
     # References of another form are those of subqueries, which are no columns.
     {text, for({[column], type} <- Map.get(where, :used_refs) || %{}, do: {column, type(type)})}
   end
+
+  defp references(%{used_refs: %{} = refs}), do: refs
+  defp references(_where), do: %{}
 
   # A host that knows an enum by its name only compares its values as texts.
   defp type({:enum, name}) when is_binary(name) or is_atom(name), do: :text

@@ -21,4 +21,5 @@ defmodule ShapeRouter.Filter.Mode do
   @callback has_shape?(state(), shape_id()) :: boolean()
   @callback active_shapes(state()) :: [shape_id()]
   @callback get_shape(state(), shape_id()) :: map() | nil
+  @callback subquery_index(state()) :: ShapeRouter.Filter.SubqueryIndex.t()
 end

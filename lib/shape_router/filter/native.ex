@@ -9,11 +9,20 @@ defmodule ShapeRouter.Filter.Native do
 
   @behaviour ShapeRouter.Filter.Mode
 
-  alias ShapeRouter.Filter.{Definition, Handles, Identity, Report}
+  alias ShapeRouter.Filter.{Definition, Handles, Identity, Report, Sublinks, SubqueryIndex}
   alias ShapeRouter.{Columns, Error, Native, Telemetry}
 
-  @enforce_keys [:handles, :tenant, :declared, :router_opts]
-  defstruct [:handles, :tenant, :declared, :router_opts, tables: %{}, places: %{}, next_place: 0]
+  @enforce_keys [:handles, :index, :tenant, :declared, :router_opts]
+  defstruct [
+    :handles,
+    :index,
+    :tenant,
+    :declared,
+    :router_opts,
+    tables: %{},
+    places: %{},
+    next_place: 0
+  ]
 
   # Of a table: its routers; of each the number of its shapes and the columns it was told of; and the
   # shapes that none took. A place, by which ids are found again, is an identity's number.
@@ -26,6 +35,7 @@ defmodule ShapeRouter.Filter.Native do
   def new(opts) do
     %__MODULE__{
       handles: Handles.new(Keyword.get(opts, :keep_shapes, true) == true),
+      index: SubqueryIndex.new(),
       tenant: Keyword.get(opts, :tenant, "default"),
       declared: Map.new(Keyword.get(opts, :columns, %{})),
       router_opts: in_memory!(Keyword.get(opts, :router, []))
@@ -118,6 +128,7 @@ defmodule ShapeRouter.Filter.Native do
       with %Table{routers: routers} <- state.tables[definition.table],
            do: Enum.each(routers, &ShapeRouter.remove_shape(&1, number))
 
+      if definition.sublinks != [], do: SubqueryIndex.unregister(state.index, id)
       Handles.delete(state.handles, id)
     end
   end
@@ -125,55 +136,96 @@ defmodule ShapeRouter.Filter.Native do
   # Shapes that read the same columns: in the first router that has no other type for one of these. Of
   # many of which one is refused, each half is tried by itself, until that one is alone.
   defp file(state, table, columns, shapes) do
-    case file_in(table.routers, table, columns, shapes) do
+    case file_in(table.routers, state, table, columns, shapes) do
       :none -> file_in_new(state, table, columns, shapes)
       {:error, error} -> refused(state, table, columns, shapes, error)
       table -> table
     end
   end
 
-  defp file_in([], _table, _columns, _shapes), do: :none
+  defp file_in([], _state, _table, _columns, _shapes), do: :none
 
-  defp file_in([router | rest], table, columns, shapes) do
+  defp file_in([router | rest], state, table, columns, shapes) do
     with {:ok, table} <- declare(table, router, columns),
-         {:added, :ok} <- {:added, add(router, shapes)} do
+         {:added, :ok} <- {:added, add(state, router, shapes)} do
       count = length(shapes)
       %{table | counts: Map.update(table.counts, router, count, &(&1 + count))}
     else
-      {:added, {:error, error}} when tl(shapes) != [] -> {:error, error}
-      {:added, {:error, %Error{code: :invalid_schema}}} -> file_in(rest, table, columns, shapes)
-      {:added, error} -> error
-      {:error, %Error{code: :invalid_schema}} -> file_in(rest, table, columns, shapes)
-      error -> error
+      {:added, {:error, error}} when tl(shapes) != [] ->
+        {:error, error}
+
+      {:added, {:error, %Error{code: :invalid_schema}}} ->
+        file_in(rest, state, table, columns, shapes)
+
+      {:added, error} ->
+        error
+
+      {:error, %Error{code: :invalid_schema}} ->
+        file_in(rest, state, table, columns, shapes)
+
+      error ->
+        error
     end
   end
 
-  defp add(router, [{number, _id, definition}]),
+  # What subqueries select must be known when a clause is compiled, and then no more.
+  defp add(state, router, shapes) do
+    told =
+      for {_number, _id, %{sublinks: [_ | _] = links}} <- shapes,
+          {_ref, text, types} when text != nil <- links,
+          names = Sublinks.type_names(types),
+          do: {text, names}
+
+    for {text, names} <- told, do: :ok = Native.router_item_types(router, text, names)
+    added = add_to(router, shapes)
+    for {text, _names} <- told, do: :ok = Native.router_drop_item_types(router, text)
+    if added == :ok, do: for(shape <- shapes, do: register(state, router, shape))
+    added
+  end
+
+  defp add_to(router, [{number, _id, definition}]),
     do: ShapeRouter.add_shape(router, number, definition.clause)
 
-  defp add(router, shapes) do
+  defp add_to(router, shapes) do
     shapes = for {number, _id, definition} <- shapes, do: {number, definition.clause}
     ShapeRouter.add_shapes(router, shapes)
+  end
+
+  defp register(_state, _router, {_number, _id, %{sublinks: []}}), do: :ok
+
+  defp register(state, router, {number, id, %{sublinks: links}}) do
+    {refs, texts} = links |> Enum.map(fn {ref, text, _types} -> {ref, text} end) |> Enum.unzip()
+
+    if Enum.all?(texts) do
+      names = texts |> Enum.with_index() |> Enum.map(fn {text, name} -> {name, text} end)
+      :ok = Native.feeder_names(router, number, names)
+      SubqueryIndex.register(state.index, id, {router, number}, refs)
+    else
+      # Nobody can say which subquery its consumer means: it stays as it came, and is not routed by it.
+      SubqueryIndex.register(state.index, id, nil, refs)
+    end
   end
 
   defp file_in_new(state, table, columns, [{_, _, definition} | _] = shapes) do
     name = Definition.name(definition.table)
 
     with {:ok, router} <- ShapeRouter.new(state.tenant, name, state.router_opts),
-         %Table{} = table <- file_in([router], table, columns, shapes) do
+         :ok <- router |> Native.router_feed_by_shape() |> Error.result(),
+         %Table{} = table <- file_in([router], state, table, columns, shapes) do
       Telemetry.watch(router, tenant: state.tenant, table: name)
       %{table | routers: table.routers ++ [router]}
     else
       :none ->
         message = "its columns contradict each other: #{inspect(columns)}"
-        unrouted(table, shapes, %Error{code: :invalid_schema, message: message})
+        unrouted(state, table, shapes, %Error{code: :invalid_schema, message: message})
 
       {:error, error} ->
         refused(state, table, columns, shapes, error)
     end
   end
 
-  defp refused(_state, table, _columns, [_] = shapes, error), do: unrouted(table, shapes, error)
+  defp refused(state, table, _columns, [_] = shapes, error),
+    do: unrouted(state, table, shapes, error)
 
   defp refused(state, table, columns, shapes, _error) do
     shapes
@@ -201,10 +253,12 @@ defmodule ShapeRouter.Filter.Native do
          do: router |> Native.router_declare(columns) |> Error.result()
   end
 
-  defp unrouted(table, shapes, error) do
+  defp unrouted(state, table, shapes, error) do
     for {_number, id, definition} <- shapes, reduce: table do
       table ->
         Report.refused(id, definition, error)
+        refs = for {ref, _text, _types} <- definition.sublinks, do: ref
+        if refs != [], do: SubqueryIndex.register(state.index, id, nil, refs)
         %{table | unrouted: Map.put(table.unrouted, id, [])}
     end
   end
@@ -227,6 +281,7 @@ defmodule ShapeRouter.Filter.Native do
     %{^place => %Identity{table: name}} = state.places
     %{^name => table} = state.tables
     Handles.delete(state.handles, id)
+    SubqueryIndex.unregister(state.index, id)
 
     table =
       if is_map_key(table.unrouted, id),
@@ -351,6 +406,9 @@ defmodule ShapeRouter.Filter.Native do
   @impl true
   def get_shape(state, id), do: Handles.shape(state.handles, id)
 
+  @impl true
+  def subquery_index(state), do: state.index
+
   @doc "Can an index hold a shape?"
   @spec indexed_shape?(map()) :: boolean()
   def indexed_shape?(shape) do
@@ -375,6 +433,7 @@ defmodule ShapeRouter.Filter.Native do
           router <- table.routers,
           do: ShapeRouter.metrics(router)["memory_bytes"]
 
+    ids = ids + SubqueryIndex.memory_bytes(state.index)
     %{routers: Enum.sum(routers), ids: ids, shapes: shapes}
   end
 end

@@ -6,7 +6,7 @@ defmodule ShapeRouter.Filter.Shadow do
   @behaviour ShapeRouter.Filter.Mode
 
   require Logger
-  alias ShapeRouter.Filter.{Definition, Native}
+  alias ShapeRouter.Filter.{Definition, Native, SubqueryIndex}
   alias ShapeRouter.Telemetry
 
   @enforce_keys [:host, :own, :native, :causes, :counts]
@@ -60,6 +60,32 @@ defmodule ShapeRouter.Filter.Shadow do
     own = state.host.remove_shape(state.own, id)
     native = aside(state, {:remove_shape, id}, state.native, &Native.remove_shape(&1, id))
     %{state | own: own, native: native}
+  end
+
+  @impl true
+  def subquery_index(state) do
+    own =
+      if function_exported?(state.host, :subquery_index, 1) do
+        case state.host.subquery_index(state.own) do
+          %module{} = index -> {module, index}
+          {module, index} when is_atom(module) -> {module, index}
+          nil -> nil
+        end
+      end
+
+    # No more of this than counts is needed to tell what fails.
+    SubqueryIndex.beside(Native.subquery_index(state.native), own, %{
+      state
+      | own: nil,
+        native: nil
+    })
+  end
+
+  @doc false
+  @spec beside(%__MODULE__{}, term(), (() -> term())) :: :ok
+  def beside(state, what, run) do
+    aside(state, what, nil, fn _nil -> run.() end)
+    :ok
   end
 
   # What the native side gives; the same as before where it fails.

@@ -556,7 +556,8 @@ impl Replay for Restore<'_> {
         let state = &mut *guard;
         let State { sets, schema, .. } = state;
         let mut open = |subquery: &Subquery, columns| sets.open(subquery, columns);
-        let mut asked = Asked { open: &mut open, types: self.router.item_types.as_ref() };
+        let types = self.router.item_types.as_ref();
+        let mut asked = Asked { open: &mut open, types, told: Vec::new() };
         let compile = |text| compiler.compile_with_sets(text, schema, shape.params, &mut asked);
         let (predicate, fails) = match shape.clause.map(compile) {
             None => (None, false),
@@ -574,6 +575,7 @@ impl Replay for Restore<'_> {
             predicate,
             keys: shape.known.then(Vec::new),
             snapshot: shape.snapshot.cloned(),
+            enrolled: None,
         };
         state.publish_stored(slot, prepared, shape.stale || fails);
         // The numbers of sets are not those of another process: what is derived is not stored.

@@ -71,6 +71,17 @@ pub(crate) enum Filing {
 }
 
 impl Filing {
+    /// How a record says that a shape is filed under this.
+    pub fn of(filed: &Filed, choice: bool) -> Self {
+        match filed {
+            Filed::Never => Self::Never,
+            Filed::Scan => Self::Scan,
+            // Choices depend on what was filed at the time.
+            filed if !choice && filed.follows_from_clause() => Self::Derived,
+            _ => Self::Kept,
+        }
+    }
+
     pub fn is_never(self) -> bool {
         self == Self::Never
     }

@@ -16,7 +16,7 @@ use crate::membership::{Base, Held, Membership, Overlay};
 use crate::metrics::{Counters, Metrics, Tally};
 use crate::relation::{self, Relation};
 use crate::scratch::Scratch;
-use crate::sets::{Asked, ItemTypes, Staged, ValueSets};
+use crate::sets::{Asked, Enrolled, ItemTypes, Staged, ValueSets};
 use crate::shapes::Shapes;
 use crate::spec::{Config, Keys, ShapeSpec};
 use crate::state::{Pace, Prepared, State};
@@ -26,6 +26,7 @@ use bumpalo::Bump;
 use lane_index::ReadMostly;
 use parking_lot::Mutex;
 use shape_expr::{ColumnType, Compiler, Options, Predicate, Schema, Subquery};
+use smallvec::SmallVec;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 mod declare;
 mod feed;
+mod feeders;
 mod transact;
 
 pub use feed::SetRow;
@@ -65,10 +67,12 @@ pub(crate) struct Writer {
 /// All methods take `&self` and may be called from any thread at once; transactions are for one
 /// writer at a time.
 ///
-/// Locks are taken in the order `adder`, `writer`, `state`.
+/// Locks are taken in the order `adder`, `writer`, `feeding`, `state`.
 pub struct Router {
     pub(crate) adder: Mutex<Compiler>,
     pub(crate) writer: Mutex<Writer>,
+    /// Held by who feeds sets shape by shape, in several steps.
+    pub(crate) feeding: Mutex<()>,
     pub(crate) state: Arc<ReadMostly<State>>,
     pub(crate) counters: Counters,
     closed: AtomicBool,
@@ -130,6 +134,7 @@ impl Router {
         Ok(Self {
             adder: Mutex::new(compiler),
             writer: Mutex::default(),
+            feeding: Mutex::default(),
             state: Arc::new(ReadMostly::new(State {
                 declared: schema.clone(),
                 schema,
@@ -207,7 +212,8 @@ impl Router {
             None => None,
         };
         let keys = matches!(spec.keys, Keys::Known(_)).then(Vec::new);
-        let prepared = Prepared { id: spec.id, predicate, keys, snapshot: spec.snapshot.clone() };
+        let snapshot = spec.snapshot.clone();
+        let prepared = Prepared { id: spec.id, predicate, keys, snapshot, enrolled: None };
         if let Err(error) = self.check(std::slice::from_ref(&prepared)) {
             return Some(Err(error));
         }
@@ -298,12 +304,24 @@ impl Router {
         let mut arena = Bump::new();
         for spec in specs {
             let id = spec.id;
+            let (mut own, mut told) = (SmallVec::<[u32; 1]>::new(), Vec::new());
             let compile = |clause| {
-                let mut open =
-                    |subquery: &Subquery, columns| self.state.write().sets.open(subquery, columns);
-                let mut asked = Asked { open: &mut open, types: self.item_types.as_ref() };
+                let mut open = |subquery: &Subquery, columns| {
+                    let mut state = self.state.write();
+                    let set = state.sets.open(subquery, columns);
+                    if state.sets.feeders.is_none() {
+                        return set;
+                    }
+                    if !own.contains(&set) {
+                        own.push(set);
+                    }
+                    state.sets.open_twin(set).unwrap_or(set)
+                };
+                let types = self.item_types.as_ref();
+                let mut asked = Asked { open: &mut open, types, told: Vec::new() };
                 let compiled =
                     compiler.compile_with_sets(clause, &schema, &spec.params, &mut asked);
+                told = asked.told;
                 compiled.map_err(|source| Error::Clause { id, source })
             };
             let compiled = spec.clause.map(compile).transpose()?;
@@ -313,6 +331,16 @@ impl Router {
                 schema = Arc::new(new_schema);
                 grown = true;
             }
+            let enrolled = match spec.clause {
+                Some(clause) if !own.is_empty() => {
+                    if !spec.params.is_empty() {
+                        let reason = "a shape that feeds its sets itself has none".to_owned();
+                        return Err(Error::InvalidSetting { setting: "params", reason });
+                    }
+                    Some(Enrolled { clause: clause.into(), sets: own, told })
+                }
+                _ => None,
+            };
             let uses_sets = predicate.as_ref().is_some_and(|p| p.by_ref().uses_sets());
             let keys = match &spec.keys {
                 Keys::Unknown => None,
@@ -342,7 +370,8 @@ impl Router {
                 };
                 record.shape(&shape, keys.as_deref().unwrap_or_default());
             }
-            prepared.push(Prepared { id, predicate, keys, snapshot: spec.snapshot });
+            let snapshot = spec.snapshot;
+            prepared.push(Prepared { id, predicate, keys, snapshot, enrolled });
         }
         Ok((prepared, schema, grown))
     }
@@ -403,6 +432,7 @@ impl Router {
             (slot, state.shapes.get(slot).ok_or(Error::UnknownShape(id))?.serial)
         };
         let told = self.tell_removed(serial)?;
+        let feeding = self.feeding.lock();
         let mut state = self.state.write();
         let sequence = writer.overlay.sequence();
         let forget = state.remove(slot, sequence);
@@ -410,7 +440,7 @@ impl Router {
         let purge = state.shapes.purge_is_due();
         state.shapes.free_dead(writer.overlay.oldest_sequence());
         drop(state);
-        drop(writer);
+        drop((feeding, writer));
         if purge {
             upkeep::purge_soon(&self.state);
         }

@@ -344,13 +344,7 @@ impl Shapes {
 
     /// Makes a shape visible in the slot that was reserved for it.
     pub fn publish(&mut self, slot: Slot, shape: NewShape) {
-        let filing = match &shape.filed {
-            Filed::Never => Filing::Never,
-            Filed::Scan => Filing::Scan,
-            // Choices depend on what was filed at the time.
-            filed if !shape.choice && filed.follows_from_clause() => Filing::Derived,
-            _ => Filing::Kept,
-        };
+        let filing = Filing::of(&shape.filed, shape.choice);
         let stored = StoredShape {
             id: shape.id,
             serial: self.serial + 1,
@@ -528,6 +522,28 @@ impl Shapes {
     /// Notes how a shape that has the choice is filed now.
     pub fn refile(&mut self, slot: Slot, filed: Filed) {
         self.keep(slot, filed);
+    }
+
+    /// Puts another clause in the place of a shape's, and says how it is filed now.
+    pub fn replace(&mut self, slot: Slot, predicate: Predicate, filed: Filed, choice: bool) {
+        let Some(&record) = self.record(slot) else { return };
+        self.unlist(slot);
+        if record.tags.has(CLAUSE) {
+            self.predicates.remove(record.packed());
+        }
+        self.forget_filing(slot);
+        let filing = Filing::of(&filed, choice);
+        if filing == Filing::Kept {
+            self.keep(slot, filed);
+        }
+        let Packed { constants, template } = self.predicates.insert(predicate);
+        if let Some(record) = self.records.get_mut(slot) {
+            record.tags.set(CLAUSE, true);
+            record.tags.set(CHOICE, choice);
+            record.tags.set_filing(filing);
+            (record.constants, record.template) = (constants, template);
+        }
+        self.list(slot);
     }
 
     /// Takes a shape out; its slot is reused only when nothing refers to it any more.

@@ -7,7 +7,7 @@ use crate::index::{Multimap, Slot};
 use crate::key::KeyHasher;
 use crate::membership::{Base, Defaults, Held, Truncate};
 use crate::relation::{self, Difference, Relation};
-use crate::sets::ValueSets;
+use crate::sets::{Enrolled, ValueSets};
 use crate::shapes::{NewShape, Shapes};
 use crate::spec::Snapshot;
 use bumpalo::Bump;
@@ -24,6 +24,8 @@ pub(crate) struct Prepared {
     pub predicate: Option<Predicate>,
     pub keys: Option<Vec<u128>>,
     pub snapshot: Option<Snapshot>,
+    /// What it is known by as one that feeds its sets itself.
+    pub enrolled: Option<Enrolled>,
 }
 
 /// What readers read.
@@ -110,6 +112,9 @@ impl State {
         if let Some(predicate) = predicate.filter(|p| p.by_ref().uses_sets()) {
             self.sets.attach(predicate.by_ref(), slot);
         }
+        if let Some(enrolled) = prepared.enrolled {
+            self.sets.enroll(slot, enrolled);
+        }
         let shape = NewShape {
             id: prepared.id,
             predicate: prepared.predicate,
@@ -155,8 +160,28 @@ impl State {
         if let (Some(predicate), true) = (predicate, uses_sets) {
             self.sets.detach(predicate, slot);
         }
+        let feeds = self.sets.expel(slot);
         self.shapes.remove(slot, sequence);
-        uses_sets
+        uses_sets || feeds
+    }
+
+    /// Puts another clause in the place of a shape's, under one lock, so that no reader sees the shape
+    /// filed nowhere. It is one that the columns as they are now are known to.
+    pub fn replace(&mut self, slot: Slot, predicate: Predicate) {
+        let Some(old) = self.shapes.get(slot).filter(|shape| !shape.stale) else { return };
+        if let Some(old) = old.predicate.filter(|old| old.uses_sets()) {
+            self.sets.detach(old, slot);
+        }
+        self.unfile(slot);
+        let (access, arena) = (predicate.access(), Bump::new());
+        let wanted = self.conditions.choose(&access, &arena);
+        let filed = self.conditions.insert(wanted, slot);
+        let choice = !filed.conditions().is_empty() && choose::has_choice(&access);
+        drop(access);
+        if predicate.by_ref().uses_sets() {
+            self.sets.attach(predicate.by_ref(), slot);
+        }
+        self.shapes.replace(slot, predicate, filed, choice);
     }
 
     /// Looks at so many of the shapes that could be filed otherwise, and files those otherwise for

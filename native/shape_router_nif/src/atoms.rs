@@ -11,7 +11,7 @@ rustler::atoms! {
     // an answer
     rekey, upsert, delete_if_present, unknown, missing,
     // what subqueries select
-    values, move_in, move_out, all, set, subqueries,
+    values, move_in, move_out, all, set, subqueries, busy,
     // a cache
     miss,
     // logs
@@ -39,5 +39,5 @@ rustler::atoms! {
     // circuits
     create, flat, tree, streaming, created, updated, deleted, event, version,
     view_update = "Elixir.ShapeRouter.ViewUpdate", view_id, format, hash, ids, records, rows,
-    views, nodes, arrangements, arranged_rows, steps, dirty_steps, mark,
+    views, nodes, arrangements, arranged_rows, counted_rows, groups, sorted_rows, steps, dirty_steps, mark,
 }

@@ -63,6 +63,7 @@ mod columns;
 mod direct;
 mod durable;
 mod error;
+mod feeder;
 mod filter;
 mod handle;
 mod json;

@@ -35,18 +35,18 @@ fn router_subqueries<'a>(env: Env<'a>, handle: &RouterHandle, id: u64) -> Term<'
 }
 
 /// The rows of a subquery that selects so many columns: of one column its value, of several a list.
-struct Rows<'a> {
+pub(crate) struct Rows<'a> {
     columns: usize,
     terms: Vec<Term<'a>>,
 }
 
 impl<'a> Rows<'a> {
-    fn new(columns: usize, rows: Term<'a>) -> Result<Self, NifError> {
+    pub fn new(columns: usize, rows: Term<'a>) -> Result<Self, NifError> {
         let List(terms) = rows.decode().map_err(|_| NifError::argument("values is not a list"))?;
         Ok(Self { columns, terms })
     }
 
-    fn read<'r>(&self, arena: &'r Bump) -> Result<Vec<SetRow<'r>>, NifError>
+    pub fn read<'r>(&self, arena: &'r Bump) -> Result<Vec<SetRow<'r>>, NifError>
     where
         'a: 'r,
     {

@@ -8,6 +8,7 @@
 
 mod aggregate;
 mod arrangement;
+mod counts;
 mod dispatch;
 mod distinct;
 mod evaluate;
@@ -32,6 +33,8 @@ use crate::row::Row;
 use aggregate::Groups;
 pub(crate) use aggregate::{Call, Grouping};
 use arrangement::Arrangement;
+pub(crate) use counts::Counted;
+use counts::Counts;
 use dispatch::{Dispatch, Target};
 pub(crate) use evaluate::Evaluator;
 pub(crate) use existence::Existence;
@@ -67,6 +70,7 @@ enum State {
     Arranged(Arrangement),
     Grouped(Groups),
     Sorted(Partitions),
+    Counted(Counts),
 }
 
 impl State {
@@ -76,6 +80,7 @@ impl State {
             Operator::Arrange(columns) => State::Arranged(Arrangement::new(columns)),
             Operator::Aggregate(_) => State::Grouped(Groups::default()),
             Operator::TopK(_) => State::Sorted(Partitions::default()),
+            Operator::Counted(kind) => State::Counted(Counts::new(*kind)),
             _ => State::Nothing,
         }
     }
@@ -92,6 +97,8 @@ pub struct Stats {
     pub arrangements: usize,
     /// Rows in arrangements.
     pub arranged_rows: usize,
+    /// Rows of DISTINCT that are counted, once each.
+    pub counted_rows: usize,
     /// Groups of aggregate functions.
     pub groups: usize,
     /// Values kept in order for `min`, `max` and `DISTINCT` in aggregate functions.
@@ -264,6 +271,7 @@ impl Graph {
                     stats.ordered_values += groups.values();
                 }
                 State::Sorted(rows) => stats.sorted_rows += rows.len(),
+                State::Counted(rows) => stats.counted_rows += rows.len(),
             }
         }
         stats

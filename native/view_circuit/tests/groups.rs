@@ -227,6 +227,35 @@ fn rows_that_are_sorted_alike_are_shown_by_id() {
 }
 
 #[test]
+fn distinct_keeps_no_more_than_it_must() {
+    let mut circuit = circuit();
+    step(&mut circuit, |batch| {
+        for id in 0..10 {
+            batch.create("a", ints(&[id, id % 3, 0])).create("b", ints(&[id, id, 0]));
+        }
+    });
+    let kept = [
+        // Nothing of what a key tells apart.
+        ("SELECT DISTINCT id FROM a WHERE x = 1", 0, 0, 3),
+        ("SELECT DISTINCT x, id FROM a", 0, 0, 10),
+        // Counts, where there is one way to write a value.
+        ("SELECT DISTINCT x FROM a", 0, 3, 3),
+        ("SELECT x FROM a UNION SELECT y FROM b", 0, 3, 3),
+        ("SELECT DISTINCT x, n FROM a", 0, 3, 3),
+        ("SELECT DISTINCT x::text FROM a", 0, 3, 3),
+        // Else the rows.
+        ("SELECT DISTINCT x::numeric FROM a", 3, 0, 3),
+    ];
+    for (sql, arranged, counted, rows) in kept {
+        let view = flat(&mut circuit, sql);
+        let stats = circuit.stats();
+        assert_eq!((stats.arranged_rows, stats.counted_rows), (arranged, counted), "{sql}");
+        assert_eq!(shown(&circuit, view).len(), rows, "{sql}");
+        circuit.unregister(view).expect("a view");
+    }
+}
+
+#[test]
 fn what_only_one_view_needs_is_freed_with_it_and_the_rest_is_shared() {
     let mut circuit = circuit();
     step(&mut circuit, |batch| {

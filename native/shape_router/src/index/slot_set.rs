@@ -3,7 +3,7 @@
 use super::Slot;
 
 /// One bit a slot, and one bit for each word of those that is not empty.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct SlotSet {
     words: Vec<u64>,
     summary: Vec<u64>,
@@ -47,6 +47,10 @@ impl SlotSet {
         if *word == 0 {
             self.summary[at / 64] &= !(1 << (at % 64));
         }
+    }
+
+    pub fn contains(&self, slot: Slot) -> bool {
+        self.words.get(slot as usize / 64).is_some_and(|word| word & 1 << (slot % 64) != 0)
     }
 
     /// The slots, ascending.
@@ -124,6 +128,8 @@ mod tests {
                     model.remove(&slot);
                 }
                 prop_assert_eq!(set.len(), model.len());
+                prop_assert_eq!(set.contains(slot), add);
+                prop_assert_eq!(set.contains(from), model.contains(&from));
                 for from in [from, slot, slot + 1] {
                     prop_assert_eq!(set.next_from(from), model.range(from..).next().copied());
                 }

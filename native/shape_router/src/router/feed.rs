@@ -36,7 +36,7 @@ impl Router {
         let subquery = canonical_subquery(subquery).ok()?;
         let state = self.state.read();
         let set = state.sets.of_subquery(&subquery).first()?;
-        Some(usize::from(state.sets.get(*set)?.columns()))
+        Some(usize::from(state.sets.get(*set)?.width()))
     }
 
     /// How many shapes use a subquery.
@@ -65,7 +65,7 @@ impl Router {
     }
 
     /// What the rows are in each of the sets, and nothing where one is refused.
-    fn read_rows<'a>(
+    pub(super) fn read_rows<'a>(
         state: &State,
         sets: Vec<u32>,
         rows: impl Iterator<Item = &'a SetRow<'a>> + Clone,
@@ -203,7 +203,7 @@ impl Router {
         let mut all = Moves::default();
         for (number, rows) in read.into_iter().filter(|_| !replay) {
             let Some(set) = state.sets.get(number) else { continue };
-            let (content, columns, contents) = (set.content, set.columns(), &state.sets.contents);
+            let (content, columns, contents) = (set.content, set.width(), &state.sets.contents);
             let view = SetView { sets: &state.sets, staged: Some(&writer.staged) };
             let mut gathered = Gathered::new(view, content, columns);
             let (come, go) = rows.split_at(added.len());

@@ -146,6 +146,13 @@ impl Contents {
         }
     }
 
+    /// All rows of a content of one column.
+    pub fn singles(&self, content: u32) -> impl Iterator<Item = Hashed> {
+        let null = self.count(content, Key::Present(0)) > 0;
+        let null = null.then(|| Hashed::single(None));
+        self.values.of(content).map(|value| Hashed::single(Some(value))).chain(null)
+    }
+
     /// How many rows a content has.
     pub fn rows(&self, content: u32) -> u64 {
         let found = self.contents.get(&content);

@@ -14,8 +14,12 @@
 //! | `view` | the answer to `IN` |
 //! | `members` | which shapes are filed under a column and a set |
 //! | `moves` | what a change of a set means to shapes |
+//! | `group` | who feeds one set, and in what they differ |
+//! | `feeders` | shapes that feed their sets themselves, each at its own time |
 
 mod content;
+mod feeders;
+mod group;
 mod members;
 mod moves;
 mod registry;
@@ -24,11 +28,12 @@ mod staged;
 mod values;
 mod view;
 
+pub(crate) use feeders::{Enrolled, Use};
 pub(crate) use members::MemberIndex;
 pub(crate) use moves::Gathered;
 pub use moves::{Move, MoveKind, MovedValue, Moves};
 pub(crate) use registry::{Asked, ValueSets};
 pub use registry::{ItemTypes, SetInfo};
-pub(crate) use row::Hashed;
+pub(crate) use row::{Hashed, Key};
 pub(crate) use staged::Staged;
 pub(crate) use view::SetView;

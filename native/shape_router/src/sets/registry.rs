@@ -1,6 +1,8 @@
 //! Which sets there are, who uses them, and what they are compared as.
 
 use super::content::Contents;
+use super::feeders::Feeders;
+use super::group::Group;
 use super::row::{Hashed, Secret};
 use crate::change::KeyParts;
 use crate::index::{Making, Multimap, Slot};
@@ -15,7 +17,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-type Told = dyn Fn(&Subquery) -> Result<Option<Vec<ColumnType>>, shape_expr::Error>
+type Tell = dyn Fn(&Subquery) -> Result<Option<Vec<ColumnType>>, shape_expr::Error>
     + Send
     + Sync
     + std::panic::UnwindSafe
@@ -23,7 +25,7 @@ type Told = dyn Fn(&Subquery) -> Result<Option<Vec<ColumnType>>, shape_expr::Err
 
 /// Says which types a subquery selects; `None`: those of what it is compared with.
 #[derive(Clone)]
-pub struct ItemTypes(pub Arc<Told>);
+pub struct ItemTypes(pub Arc<Tell>);
 
 impl fmt::Debug for ItemTypes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -49,22 +51,27 @@ pub struct SetInfo {
 /// A set.
 pub(crate) struct Set {
     pub subquery: String,
-    columns: Vec<SetColumn>,
+    pub columns: Vec<SetColumn>,
     /// The items as columns, for what casts them.
     items: Schema,
     pub ready: bool,
     pub content: u32,
     pub shapes: u64,
+    /// How many shapes feed it, besides those that use it.
+    pub feeders: u64,
+    /// Who they are, and in what they differ.
+    pub group: Option<Box<Group>>,
+    /// The set of the same subquery that is never ready, for shapes that do not feed all yet.
+    pub twin: Option<u32>,
 }
 
 impl Set {
     /// Is it compared as these types?
     fn compares(&self, columns: &[SetColumn]) -> bool {
-        let same = |(a, b): (&SetColumn, &SetColumn)| a.item == b.item && a.compared == b.compared;
-        self.columns.len() == columns.len() && self.columns.iter().zip(columns).all(same)
+        same(&self.columns, columns)
     }
 
-    pub fn columns(&self) -> u8 {
+    pub fn width(&self) -> u8 {
         self.columns.len() as u8
     }
 
@@ -127,6 +134,8 @@ pub(crate) struct ValueSets {
     pub unready: BTreeSet<u32>,
     /// Sets that no shape uses yet: they come with the shapes that are being added, or go.
     fresh: Vec<u32>,
+    /// Shapes that feed their sets themselves; `None`: each set is fed as a whole.
+    pub feeders: Option<Box<Feeders>>,
 }
 
 /// Sets by number, spread over all hashes.
@@ -148,6 +157,7 @@ impl ValueSets {
             users: Multimap::new(making),
             unready: BTreeSet::new(),
             fresh: Vec::new(),
+            feeders: None,
         }
     }
 
@@ -159,6 +169,15 @@ impl ValueSets {
 
     pub fn len(&self) -> usize {
         self.count
+    }
+
+    /// What a group is changed with.
+    pub fn parts(&mut self) -> (&mut Vec<Option<Set>>, &mut Contents) {
+        (&mut self.sets, &mut self.contents)
+    }
+
+    pub fn get_mut(&mut self, set: u32) -> Option<&mut Set> {
+        self.sets.get_mut(set as usize)?.as_mut()
     }
 
     #[inline]
@@ -177,6 +196,26 @@ impl ValueSets {
         if let Some(number) = self.of_subquery(&subquery.text).iter().copied().find(|n| is(n)) {
             return number;
         }
+        let number = self.make(subquery.text.clone(), columns);
+        self.by_text.entry(subquery.text.clone()).or_default().push(number);
+        number
+    }
+
+    /// The set of the same subquery and types that is never ready, which is made if there is none.
+    pub fn open_twin(&mut self, of: u32) -> Option<u32> {
+        let set = self.get(of)?;
+        if let Some(twin) = set.twin {
+            return Some(twin);
+        }
+        let (subquery, columns) = (set.subquery.clone(), set.columns.clone());
+        let twin = self.make(subquery, columns);
+        if let Some(Some(set)) = self.sets.get_mut(of as usize) {
+            set.twin = Some(twin);
+        }
+        Some(twin)
+    }
+
+    fn make(&mut self, subquery: String, columns: Vec<SetColumn>) -> u32 {
         let number = self.free.pop().unwrap_or_else(|| {
             self.sets.push(None);
             (self.sets.len() - 1) as u32
@@ -186,15 +225,17 @@ impl ValueSets {
         };
         let items = Schema::new("items", columns.iter().enumerate().map(item).collect());
         let set = Set {
-            subquery: subquery.text.clone(),
+            subquery,
             columns,
             items: items.unwrap_or_else(|_| Schema::open("items")),
             ready: false,
             content: self.contents.open(number),
             shapes: 0,
+            feeders: 0,
+            group: None,
+            twin: None,
         };
         self.sets[number as usize] = Some(set);
-        self.by_text.entry(subquery.text.clone()).or_default().push(number);
         self.count += 1;
         self.unready.insert(number);
         self.fresh.push(number);
@@ -217,9 +258,7 @@ impl ValueSets {
             self.users.remove(spread(u64::from(number)), slot);
             let Some(Some(set)) = self.sets.get_mut(number as usize) else { continue };
             set.shapes = set.shapes.saturating_sub(1);
-            if set.shapes == 0 {
-                self.free_set(number);
-            }
+            self.free_unused(number);
         }
     }
 
@@ -231,9 +270,14 @@ impl ValueSets {
     /// Lets go of sets that came with shapes which were not added after all.
     pub fn release_fresh(&mut self) {
         for number in std::mem::take(&mut self.fresh) {
-            if self.get(number).is_some_and(|set| set.shapes == 0) {
-                self.free_set(number);
-            }
+            self.free_unused(number);
+        }
+    }
+
+    /// Lets go of a set that no shape uses, and none feeds.
+    pub fn free_unused(&mut self, number: u32) {
+        if self.get(number).is_some_and(|set| set.shapes == 0 && set.feeders == 0) {
+            self.free_set(number);
         }
     }
 
@@ -241,6 +285,11 @@ impl ValueSets {
         let Some(set) = self.sets.get_mut(number as usize).and_then(Option::take) else { return };
         if let Some(others) = self.by_text.get_mut(&set.subquery) {
             others.retain(|other| *other != number);
+            for other in others.iter() {
+                if let Some(Some(other)) = self.sets.get_mut(*other as usize) {
+                    other.twin = other.twin.filter(|twin| *twin != number);
+                }
+            }
             if others.is_empty() {
                 self.by_text.remove(&set.subquery);
             }
@@ -314,12 +363,20 @@ impl ValueSets {
     }
 
     pub fn memory_bytes(&self) -> usize {
-        let own = |set: &Set| size_of::<Set>() + 2 * set.subquery.len();
+        let group = |set: &Set| set.group.as_ref().map_or(0, |group| group.memory_bytes());
+        let own = |set: &Set| size_of::<Set>() + 2 * set.subquery.len() + group(set);
         self.contents.memory_bytes()
             + self.users.memory_bytes()
             + self.by_text.allocation_size()
+            + self.feeders.as_ref().map_or(0, |feeders| feeders.memory_bytes())
             + self.sets.iter().flatten().map(own).sum::<usize>()
     }
+}
+
+/// Do columns select the same, and are they compared as the same?
+pub(crate) fn same(some: &[SetColumn], others: &[SetColumn]) -> bool {
+    let same = |(a, b): (&SetColumn, &SetColumn)| a.item == b.item && a.compared == b.compared;
+    some.len() == others.len() && some.iter().zip(others).all(same)
 }
 
 /// The sets of a clause, each once.
@@ -340,11 +397,18 @@ pub(crate) fn polarity(predicate: PredicateRef<'_>, set: u32) -> Option<Polarity
 pub(crate) struct Asked<'r> {
     pub open: &'r mut dyn FnMut(&Subquery, Vec<SetColumn>) -> u32,
     pub types: Option<&'r ItemTypes>,
+    /// What was said of the types of each subquery.
+    pub told: Vec<Told>,
 }
+
+/// A subquery's text, and the types that it selects, if they are known.
+pub(crate) type Told = (String, Option<Vec<ColumnType>>);
 
 impl Subqueries for Asked<'_> {
     fn types(&mut self, subquery: &Subquery) -> Result<Option<Vec<ColumnType>>, shape_expr::Error> {
-        self.types.map_or(Ok(None), |types| (types.0)(subquery))
+        let types = self.types.map_or(Ok(None), |types| (types.0)(subquery))?;
+        self.told.push((subquery.text.clone(), types.clone()));
+        Ok(types)
     }
 
     fn set(

@@ -68,6 +68,13 @@ impl Hashed {
         Some(hashed)
     }
 
+    /// A row of one column by the hash of its value; `None`: NULL.
+    pub fn single(value: Option<u128>) -> Self {
+        let mut parts = [0; MAX_SET_COLUMNS];
+        parts[0] = value.unwrap_or_default();
+        Self { columns: 1, present: value.is_some().into(), parts }
+    }
+
     /// All columns.
     pub fn all(&self) -> Mask {
         all(self.columns)

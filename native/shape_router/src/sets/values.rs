@@ -24,6 +24,11 @@ impl Entry {
         self.hash == Entry::new(hash, 0).hash
     }
 
+    fn hash(&self) -> u128 {
+        let words = self.hash.iter().rev();
+        words.fold(0, |hash, word| hash << 32 | u128::from(*word))
+    }
+
     /// What the table goes by. The hash is as good as random in all its bits.
     fn place(&self) -> u64 {
         u64::from(self.hash[1]) << 32 | u64::from(self.hash[0])
@@ -64,6 +69,15 @@ impl Values {
             [only] => *only == owner,
             owners => owners.binary_search(&owner).is_ok(),
         }
+    }
+
+    /// All that a content holds. It takes as long as there are values, whoever holds them.
+    pub fn of(&self, owner: u32) -> impl Iterator<Item = u128> {
+        let holds = move |entry: &&Entry| match entry.owner & LIST {
+            0 => entry.owner == owner,
+            _ => self.lists[(entry.owner & !LIST) as usize].binary_search(&owner).is_ok(),
+        };
+        self.shards.iter().flatten().filter(holds).map(Entry::hash)
     }
 
     /// Whether it was not there.

@@ -1,5 +1,6 @@
 //! The answer to `IN`.
 
+use super::group::{Group, between};
 use super::registry::ValueSets;
 use super::row::{Hashed, Key, all};
 use super::staged::Staged;
@@ -29,12 +30,24 @@ impl SetView<'_> {
 
     /// `row IN content`.
     pub fn is_in(&self, content: u32, row: &Hashed) -> Truth {
+        self.is_in_counted(row, |key| self.count(content, key))
+    }
+
+    /// `row IN content`, as far as all who feed it agree.
+    #[cold]
+    fn is_in_any(&self, content: u32, group: &Group, row: &Hashed) -> Truth {
+        let least = self.is_in_counted(row, |key| self.count(content, key) - group.excess(key));
+        between(least, self.is_in(content, row))
+    }
+
+    /// `row IN` what has so many rows under each key.
+    fn is_in_counted(&self, row: &Hashed, count: impl Fn(Key) -> i64) -> Truth {
         let secret = self.sets.contents.secret();
-        if row.is_whole() && self.count(content, row.own(secret)) > 0 {
+        if row.is_whole() && count(row.own(secret)) > 0 {
             return Truth::TRUE;
         }
         for present in 0..=row.all() {
-            if self.count(content, Key::Present(present)) <= 0 {
+            if count(Key::Present(present)) <= 0 {
                 continue;
             }
             // The columns that are NULL on neither side.
@@ -42,8 +55,7 @@ impl SetView<'_> {
             if columns == row.all() {
                 continue;
             }
-            let agrees =
-                columns == 0 || self.count(content, row.part(secret, present, columns)) > 0;
+            let agrees = columns == 0 || count(row.part(secret, present, columns)) > 0;
             if agrees {
                 return Truth::NULL;
             }
@@ -58,7 +70,10 @@ impl Sets for SetView<'_> {
         let secret = self.sets.contents.secret();
         let Some(row) = Hashed::new(secret, left.iter().copied()) else { return Truth::ANY };
         match found.ready {
-            true => self.is_in(found.content, &row),
+            true => match &found.group {
+                Some(group) if !group.agrees() => self.is_in_any(found.content, group, &row),
+                _ => self.is_in(found.content, &row),
+            },
             // Nothing is certainly in it with a NULL.
             false if !row.is_whole() => Truth::FALSE.union(Truth::NULL),
             false => Truth::ANY,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use shape_expr::{Expression, Owned, Predicate};
 
 use super::aggregate::Grouping;
+use super::counts::Counted;
 use super::existence::Existence;
 use super::set::SetOperation;
 use super::topk::Window;
@@ -36,6 +37,8 @@ pub(crate) enum Operator {
     Join,
     /// One row for each key of an arrangement.
     Distinct,
+    /// The input's rows, once each.
+    Counted(Counted),
     /// Rows of the first arrangement, by whether their keys are in the second.
     Existence(Existence),
     /// The rows of all inputs.
@@ -67,6 +70,7 @@ impl Operator {
             (Operator::Join, Operator::Join)
             | (Operator::Distinct, Operator::Distinct)
             | (Operator::Union, Operator::Union) => true,
+            (Operator::Counted(a), Operator::Counted(b)) => a == b,
             (Operator::Set(a), Operator::Set(b)) => a == b,
             (Operator::Aggregate(a), Operator::Aggregate(b)) => a == b,
             (Operator::TopK(a), Operator::TopK(b)) => a == b,
@@ -96,6 +100,7 @@ impl Operator {
             }
             Operator::Arrange(columns) => columns.hash(state),
             Operator::Join | Operator::Distinct | Operator::Union => {}
+            Operator::Counted(kind) => kind.hash(state),
             Operator::Set(operation) => operation.hash(state),
             Operator::Aggregate(grouping) => grouping.hash(state),
             Operator::TopK(window) => window.hash(state),

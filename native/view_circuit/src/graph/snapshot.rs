@@ -8,7 +8,7 @@ use super::{
     Evaluator, Graph, Grouping, Groups, Node, NodeId, State, distinct, existence, join, set, step,
     topk,
 };
-use crate::delta::Delta;
+use crate::delta::{Delta, consolidate};
 use crate::plan::{STACK_LEFT, STACK_MORE};
 use crate::row::Row;
 use crate::table::Tables;
@@ -41,6 +41,7 @@ impl Graph {
                 (Operator::TopK(window), State::Sorted(sorted)) => {
                     topk::apply(window, sorted, &rows);
                 }
+                (Operator::Counted(_), State::Counted(counts)) => counts.apply(&rows),
                 _ => {}
             }
         }
@@ -147,6 +148,20 @@ impl Graph {
             },
             Operator::TopK(window) => match &node.state {
                 State::Sorted(sorted) => Some(topk::whole(window, sorted)),
+                _ => None,
+            },
+            Operator::Counted(_) => match &node.state {
+                State::Counted(counts) => match counts.whole() {
+                    Some(rows) => Some(rows),
+                    // They are where they are counted from. Queries nest, and so does this.
+                    None => {
+                        let input = || self.snapshot(node.inputs[0], tables, evaluator);
+                        let mut rows = stacker::maybe_grow(STACK_LEFT, STACK_MORE, input)?;
+                        consolidate(&mut rows);
+                        rows.iter_mut().for_each(|(_, weight)| *weight = 1);
+                        Some(rows)
+                    }
+                },
                 _ => None,
             },
             // Nothing reads an arrangement as rows.

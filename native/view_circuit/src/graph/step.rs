@@ -21,8 +21,8 @@ pub(crate) struct Changes {
     rows: Map<NodeId, Delta>,
     keyed: Map<NodeId, KeyedDelta>,
     groups: Map<NodeId, aggregate::Changes>,
-    /// Nodes that sort what their input's change brings.
-    sorted: Vec<NodeId>,
+    /// Nodes that sort or count what their input's change brings.
+    taken_in: Vec<NodeId>,
     /// Of filters that are shown some rows only: the places of those in the input's delta.
     shown: Map<NodeId, Vec<u32>>,
 }
@@ -116,8 +116,8 @@ impl Graph {
             }
             other => other,
         };
-        if let Operator::TopK(_) = &node.operator {
-            changes.sorted.push(id);
+        if let Operator::TopK(_) | Operator::Counted(_) = &node.operator {
+            changes.taken_in.push(id);
         }
         match change {
             Change::Grouped(..) => {}
@@ -230,6 +230,10 @@ impl Graph {
                     }
                     _ => None,
                 },
+                Operator::Counted(_) => match (&node.state, rows()) {
+                    (State::Counted(counts), Some(rows)) => return counts.change(rows, work),
+                    _ => None,
+                },
             }
             .transpose()?
             .unwrap_or_default();
@@ -239,7 +243,7 @@ impl Graph {
 
     /// Brings what nodes keep up to date.
     pub fn commit(&mut self, changes: Changes) {
-        let Changes { rows, keyed, groups, sorted, .. } = changes;
+        let Changes { rows, keyed, groups, taken_in, .. } = changes;
         for (id, delta) in keyed {
             if let Some(Node { state: State::Arranged(index), .. }) = &mut self.nodes[id] {
                 index.apply(delta);
@@ -255,16 +259,15 @@ impl Graph {
                 groups.apply(grouping, change);
             }
         }
-        for id in sorted {
-            if let Some(Node {
-                operator: Operator::TopK(window),
-                state: State::Sorted(sorted),
-                inputs,
-                ..
-            }) = &mut self.nodes[id]
-                && let Some(delta) = rows.get(&inputs[0])
-            {
-                topk::apply(window, sorted, delta);
+        for id in taken_in {
+            let Some(Node { operator, state, inputs, .. }) = &mut self.nodes[id] else { continue };
+            let Some(delta) = rows.get(&inputs[0]) else { continue };
+            match (operator, state) {
+                (Operator::TopK(window), State::Sorted(sorted)) => {
+                    topk::apply(window, sorted, delta);
+                }
+                (Operator::Counted(_), State::Counted(counts)) => counts.apply(delta),
+                _ => {}
             }
         }
     }

@@ -7,7 +7,7 @@ use super::group::{Grouped, invalid};
 use super::order::{by_name, by_place};
 use super::{Planner, Relation, Rows, SortColumn, unsupported};
 use crate::error::Error;
-use crate::graph::{Operator, Output};
+use crate::graph::{Counted, NodeId, Operator, Output};
 use crate::scope::Scope;
 use crate::view::OutputColumn;
 
@@ -108,13 +108,19 @@ impl Planner<'_> {
         if select.distinct {
             // What is sorted by is selected: there are no others.
             let id: Vec<usize> = (0..shown).collect();
+            let is_unique = grouped.is_none() && {
+                let mut keys = scope.sources.iter().flat_map(|source| {
+                    source.key.iter().map(|column| rows.place(scope, source.start + column))
+                });
+                // No two rows are alike in all that tells them apart.
+                keys.all(|key| outputs.iter().any(|o| matches!(o, Output::Column(c) if *c == key)))
+            };
             let node = match grouped {
                 Some(grouped) => self.aggregated(grouped, rows, scope)?,
                 None => rows.node,
             };
             let node = self.node(Operator::Map(outputs), &[node]);
-            let arranged = self.node(Operator::Arrange(id.clone()), &[node]);
-            let node = self.node(Operator::Distinct, &[arranged]);
+            let node = if is_unique { node } else { self.distinct(node, &types) };
             return Ok(Relation { node, columns, types, id, order, literals });
         }
         // The id before what is only sorted by.
@@ -149,6 +155,15 @@ impl Planner<'_> {
         let node = self.node(Operator::Map(outputs), &[node]);
         let id = (shown..shown + count).collect();
         Ok(Relation { node, columns, types, id, order, literals })
+    }
+
+    /// Rows once each, of columns of these types.
+    pub(super) fn distinct(&mut self, rows: NodeId, types: &[ColumnType]) -> NodeId {
+        if let Some(kind) = Counted::of(types.iter().map(|ty| &ty.ty)) {
+            return self.node(Operator::Counted(kind), &[rows]);
+        }
+        let arranged = self.node(Operator::Arrange((0..types.len()).collect()), &[rows]);
+        self.node(Operator::Distinct, &[arranged])
     }
 
     /// The tables of a SELECT, those that are queries planned.

@@ -47,12 +47,11 @@ impl Planner<'_> {
                 let [left, right] = outputs;
                 let left = self.node(Operator::Map(left), &[sides[0].node]);
                 let right = self.node(Operator::Map(right), &[sides[1].node]);
-                let by_all: Vec<usize> = (0..width).collect();
                 let node = if kind == SetKind::Union {
                     let both = self.node(Operator::Union, &[left, right]);
-                    let arranged = self.node(Operator::Arrange(by_all), &[both]);
-                    self.node(Operator::Distinct, &[arranged])
+                    self.distinct(both, &types)
                 } else {
+                    let by_all: Vec<usize> = (0..width).collect();
                     let left = self.node(Operator::Arrange(by_all.clone()), &[left]);
                     let right = self.node(Operator::Arrange(by_all), &[right]);
                     let intersect = kind == SetKind::Intersect;

@@ -90,6 +90,20 @@ fn operation(rng: &mut Rng, data: &mut Data, batch: &mut IngestBatch) {
     }
 }
 
+/// A circuit with these views from the start, through a history that is cut into two batches.
+fn in_two_steps(history: &[IngestBatch], cut: usize, sql: &[String], format: Format) -> Circuit {
+    let mut circuit = circuit();
+    for (at, sql) in sql.iter().enumerate() {
+        circuit.register(ViewId(at as u64), sql, &[], format).expect("a view");
+    }
+    for part in [&history[..cut], &history[cut..]] {
+        let mut whole = IngestBatch::new();
+        part.iter().for_each(|batch| whole.append(batch));
+        circuit.step(&whole).expect("a step");
+    }
+    circuit
+}
+
 #[test]
 fn a_step_tells_the_difference_of_two_snapshots() {
     let rounds = number("VIEW_LAW_ROUNDS").unwrap_or(400);
@@ -139,16 +153,7 @@ fn a_step_tells_the_difference_of_two_snapshots() {
             }
         }
         // The same history, split elsewhere: all batches of operations run together.
-        let mut joined = circuit();
-        for (at, sql) in sql.iter().enumerate() {
-            joined.register(ViewId(at as u64), sql, &[], Format::Flat).expect("a view");
-        }
-        let cut = rng.usize(..history.len());
-        for part in [&history[..cut], &history[cut..]] {
-            let mut whole = IngestBatch::new();
-            part.iter().for_each(|batch| whole.append(batch));
-            joined.step(&whole).expect("a step");
-        }
+        let joined = in_two_steps(&history, rng.usize(..history.len()), &sql, Format::Flat);
         for (at, sql) in sql.iter().enumerate() {
             let id = ViewId(at as u64);
             assert_eq!(joined.hash(id), split.hash(id), "{when}, split: {sql}");

@@ -8,7 +8,7 @@ use view_circuit::{Change, Format, IngestBatch, TreeRow, ViewId};
 
 use super::naive::{self, Data, Environment, Query, Term, Value};
 use super::views::{Order, by_order};
-use super::{circuit, key, number, operation, random, values};
+use super::{circuit, in_two_steps, key, number, operation, random, values};
 
 /// A query with queries among its items, which are for each of its rows.
 #[derive(Clone, Debug)]
@@ -241,16 +241,7 @@ fn a_step_tells_the_difference_of_two_trees() {
             }
         }
         // The same history at once, and views that are registered on what came of it.
-        let mut joined = circuit();
-        for (at, sql) in sql.iter().enumerate() {
-            joined.register(ViewId(at as u64), sql, &[], Format::Tree).expect("a view");
-        }
-        let cut = rng.usize(..history.len());
-        for part in [&history[..cut], &history[cut..]] {
-            let mut whole = IngestBatch::new();
-            part.iter().for_each(|batch| whole.append(batch));
-            joined.step(&whole).expect("a step");
-        }
+        let joined = in_two_steps(&history, rng.usize(..history.len()), &sql, Format::Tree);
         for (at, sql) in sql.iter().enumerate() {
             let id = ViewId(at as u64);
             assert_eq!(joined.hash(id), split.hash(id), "{when}, split: {sql}");

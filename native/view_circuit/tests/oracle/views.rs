@@ -108,6 +108,18 @@ const EXACT: &[&str] = &[
 
 const LOOSE: &[&str] = &[
     "SELECT DISTINCT org FROM users",
+    "SELECT DISTINCT id FROM users WHERE org = 2",
+    "SELECT DISTINCT name, id FROM users",
+    "SELECT DISTINCT name FROM users WHERE org > 1",
+    "SELECT DISTINCT done FROM todos",
+    "SELECT DISTINCT due FROM todos",
+    "SELECT DISTINCT title FROM todos",
+    "SELECT DISTINCT title, project, weight FROM todos",
+    "SELECT DISTINCT u.id FROM users u JOIN todos t ON t.project = u.id",
+    "SELECT DISTINCT p.id, u.id FROM users u JOIN projects p ON p.owner = u.id",
+    "SELECT DISTINCT org FROM (SELECT DISTINCT id, org FROM users) q",
+    "SELECT owner FROM projects UNION SELECT id FROM users",
+    "SELECT title FROM todos UNION SELECT name FROM users",
     "SELECT DISTINCT score FROM users",
     "SELECT DISTINCT score, org FROM users WHERE id > 3",
     "SELECT DISTINCT p.rate, p.code, p.budget FROM projects p JOIN users u ON u.id = p.owner",
