@@ -78,6 +78,7 @@ defmodule ShapeRouter.Subquery.PostgresTest do
   end
 
   @tag :long
+  @tag timeout: :timer.hours(1)
   test "many random transactions", %{server: server} do
     for seed <- 101..110, do: run(server, seed, 2_000)
   end
@@ -109,7 +110,9 @@ defmodule ShapeRouter.Subquery.PostgresTest do
 
         if :rand.uniform(3) == 1 do
           again = Subqueries.route_txn(subqueries, number, changes)
-          assert normal(again) == normal(answers), "routed again, transaction #{number}"
+
+          where = {seed, number, changes}
+          assert {where, normal(again)} == {where, normal(answers)}
         end
 
         if :rand.uniform(2) == 1, do: :ok = Subqueries.ack(subqueries, number)

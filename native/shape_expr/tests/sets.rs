@@ -245,3 +245,50 @@ fn a_place_in_the_text_is_found_in_the_clause() {
         compiler().compile_with_sets(clause, &schema(), &[], &mut Places).expect_err(clause);
     assert_eq!(error.position(), clause.find("nowhere"));
 }
+
+#[test]
+fn whether_a_clause_has_a_subquery_is_what_the_grammar_says() {
+    let has = |clause: &str| {
+        shape_expr::has_subquery(clause).map_err(|error| (error.code(), error.position()))
+    };
+    for clause in [
+        "a IN (SELECT 1)",
+        "done OR a NOT IN (/* of */ select x from t)",
+        "a = ANY (SELECT x FROM t)",
+        "a <> ALL ((SELECT x FROM t))",
+        "CASE WHEN (a, b) IN (SELECT x, y FROM t) THEN done END",
+        // No table says yet what its columns are.
+        "nobody_knows IN (SELECT x FROM nowhere WHERE y = $7)",
+    ] {
+        assert_eq!(has(clause), Ok(true), "{clause}");
+    }
+    for clause in [
+        "a IN (1, 2)",
+        "a = 1",
+        "a = ANY ('{1}')",
+        "b = 'a IN (SELECT 1)'",
+        "\"SELECT\" = 1 -- IN (SELECT 1)",
+        "nobody_knows",
+    ] {
+        assert_eq!(has(clause), Ok(false), "{clause}");
+    }
+    // What could end the expression, and go on behind it.
+    assert_eq!(has(""), Err(("syntax_error", Some(0))));
+    assert_eq!(has("a IN (SELECT 1"), Err(("syntax_error", Some(14))));
+    assert_eq!(has("a IN (SELECT 1); DELETE FROM t"), Err(("syntax_error", Some(30))));
+    assert_eq!(has("a IN (SELECT 1) ORDER BY a"), Err(("syntax_error", Some(16))));
+    assert_eq!(has("true) OR (a IN (SELECT 1)"), Err(("syntax_error", Some(4))));
+    assert_eq!(has("a IN (SELECT 1)\0"), Err(("syntax_error", Some(15))));
+    // What no clause may compare with is a subquery nevertheless; compiling refuses it.
+    assert_eq!(has("EXISTS (SELECT 1)"), Ok(true));
+    assert_eq!(has("a = (SELECT 1)"), Err(("not_supported", Some(4))));
+    let deep = format!("{}a IN (SELECT 1){}", "(".repeat(10_000), ")".repeat(10_000));
+    assert_eq!(has(&deep).expect_err("too deep").0, "too_deep");
+    let long = format!("a IN (SELECT '{}')", "x".repeat(70_000));
+    assert_eq!(has(&long).expect_err("too long").0, "too_long");
+    // On a stack as small as a scheduler's it is no other.
+    let nested = format!("{}a IN (SELECT 1){}", "(".repeat(200), ")".repeat(200));
+    let run = move || shape_expr::has_subquery(&nested);
+    let thread = std::thread::Builder::new().stack_size(128 * 1024).spawn(run).expect("a thread");
+    assert_eq!(thread.join().expect("it neither panics nor runs out of stack"), Ok(true));
+}

@@ -219,3 +219,45 @@ fn a_view_that_raises_on_loaded_rows_is_refused_and_leaves_nothing() {
     let error = circuit.register(ViewId(3), "SELECT x FROM a", &[], Format::Flat);
     assert_eq!(error.expect_err("no longer"), Error::DuplicateView(ViewId(3)));
 }
+
+#[test]
+fn a_view_reads_the_tables_that_its_query_names_wherever_that_is() {
+    let columns = [("id", "int8"), ("x", "int8")];
+    let named = |name: &str| common::table(name, &columns, &["id"]);
+    let tables = vec![named("a"), named("b"), named("c"), named("other.a"), named("unread")];
+    let options = shape_expr::Options::default();
+    let mut circuit = view_circuit::Circuit::new(tables, options).expect("tables");
+    for (sql, expected) in [
+        ("SELECT id FROM a", vec!["a"]),
+        ("SELECT p.id FROM a p, a q WHERE p.id = q.x", vec!["a"]),
+        ("SELECT c.id FROM c JOIN a ON a.id = c.x", vec!["a", "c"]),
+        ("SELECT id FROM other.a", vec!["other.a"]),
+        ("SELECT id FROM a WHERE x IN (SELECT x FROM b)", vec!["a", "b"]),
+        (
+            "SELECT id FROM a WHERE x NOT IN (SELECT x FROM b WHERE EXISTS \
+               (SELECT FROM c WHERE c.id = b.id)) OR x = 1",
+            vec!["a", "b", "c"],
+        ),
+        ("SELECT q.n FROM (SELECT x, count(*) AS n FROM b GROUP BY x) q", vec!["b"]),
+        ("WITH q AS (SELECT x FROM b), r AS (SELECT x FROM c) SELECT x FROM q", vec!["b"]),
+        (
+            "SELECT x FROM a UNION SELECT x FROM c EXCEPT SELECT x FROM other.a",
+            vec!["a", "c", "other.a"],
+        ),
+        ("SELECT id FROM a ORDER BY x LIMIT 1", vec!["a"]),
+        ("SELECT id FROM a WHERE false", vec!["a"]),
+    ] {
+        let view = flat(&mut circuit, sql);
+        let mut found = circuit.tables_of(view).expect("a view");
+        found.sort_unstable();
+        assert_eq!(found, expected, "{sql}");
+        circuit.unregister(view).expect("a view");
+        assert_eq!(circuit.tables_of(view), Err(Error::UnknownView(view)));
+    }
+    let tree = "SELECT id, ARRAY(SELECT id, ARRAY(SELECT id FROM c WHERE c.x = b.id) FROM b \
+                WHERE b.x = a.id) FROM a";
+    circuit.register(ViewId(5), tree, &[], Format::Tree).expect("a tree");
+    let mut found = circuit.tables_of(ViewId(5)).expect("a view");
+    found.sort_unstable();
+    assert_eq!(found, ["a", "b", "c"]);
+}
