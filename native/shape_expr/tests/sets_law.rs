@@ -126,11 +126,15 @@ impl Term {
 }
 
 fn and(truths: impl Iterator<Item = Option<bool>>) -> Option<bool> {
-    truths.fold(Some(true), |all, one| match (all, one) {
-        (Some(false), _) | (_, Some(false)) => Some(false),
-        (None, _) | (_, None) => None,
-        _ => Some(true),
-    })
+    let mut all = Some(true);
+    for truth in truths {
+        all = match (all, truth) {
+            (Some(false), _) | (_, Some(false)) => Some(false),
+            (None, _) | (_, None) => None,
+            _ => Some(true),
+        };
+    }
+    all
 }
 
 fn or(truths: impl Iterator<Item = Option<bool>>) -> Option<bool> {
