@@ -7,7 +7,7 @@ use bumpalo::Bump;
 use fastrand::Rng;
 use shape_expr::{
     Access, Bulk, Column, ColumnType, Compiler, Datum, Error, Options, Polarity, Predicate, Row,
-    Schema, SetColumn, Sets, Subqueries, Subquery, Truth, Value, Vm, has_subquery,
+    RowSource, Schema, SetColumn, Sets, Subqueries, Subquery, Truth, Value, Vm, has_subquery,
 };
 
 /// An integer or a text; NULL is `None`.
@@ -304,7 +304,7 @@ impl Sets for Known<'_> {
 fn evaluate(
     predicate: &Predicate,
     schema: &Schema,
-    record: &Vec<Datum<'_>>,
+    record: &dyn RowSource,
     sets: &dyn Sets,
 ) -> Truth {
     let arena = Bump::new();
