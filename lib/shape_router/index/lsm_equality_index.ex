@@ -27,6 +27,7 @@ defmodule ShapeRouter.Index.LsmEqualityIndex do
     :path,
     version: 0,
     slots: %{},
+    places: %{},
     next: 0,
     free: [],
     number: 0,
@@ -43,6 +44,8 @@ defmodule ShapeRouter.Index.LsmEqualityIndex do
           path: Path.t() | nil,
           version: non_neg_integer(),
           slots: %{non_neg_integer() => filed()},
+          # The slots by what stands under them: thousands of shapes may have one value.
+          places: %{filed() => non_neg_integer()},
           next: non_neg_integer(),
           free: [non_neg_integer()],
           number: non_neg_integer(),
@@ -102,10 +105,10 @@ defmodule ShapeRouter.Index.LsmEqualityIndex do
   @spec filled(ShapeRouter.column_type(), [{ValueType.key(), term(), term()}]) :: t()
   def filled(type, all) do
     index = new(type)
-    slots = all |> Enum.with_index() |> Map.new(fn {filed, slot} -> {slot, filed} end)
+    slots = all |> Enum.uniq() |> Enum.with_index() |> Map.new(fn {filed, slot} -> {slot, filed} end)
     inserts = for {slot, {key, _id, _and_where}} <- slots, do: {:insert, key, slot}
     for some <- Enum.chunk_every(inserts, @step), do: apply!(index, nil, some)
-    newer(%{index | slots: slots, next: map_size(slots)})
+    newer(%{index | slots: slots, places: places(slots), next: map_size(slots)})
   end
 
   @doc """
@@ -138,7 +141,7 @@ defmodule ShapeRouter.Index.LsmEqualityIndex do
   def add(index, value, shape_id, and_where) do
     index = newest!(index)
     filed = {ValueType.key!(index.value_type, value), shape_id, and_where}
-    if slot_of(index, filed), do: index, else: add_new(index, kept!(index, filed))
+    if is_map_key(index.places, filed), do: index, else: add_new(index, kept!(index, filed))
   end
 
   @doc false
@@ -146,9 +149,9 @@ defmodule ShapeRouter.Index.LsmEqualityIndex do
     index = newest!(index)
     filed = {ValueType.key!(index.value_type, value), shape_id, and_where}
 
-    case slot_of(index, filed) do
-      nil -> index
-      slot -> remove_slot(index, filed, slot)
+    case index.places do
+      %{^filed => slot} -> remove_slot(index, filed, slot)
+      _ -> index
     end
   end
 
@@ -185,12 +188,7 @@ defmodule ShapeRouter.Index.LsmEqualityIndex do
     end
   end
 
-  defp slot_of(index, {key, _id, _and_where} = filed) do
-    case slots_under(index, key) do
-      :degraded -> Enum.find_value(index.slots, fn {slot, one} -> if one == filed, do: slot end)
-      slots -> Enum.find(slots, &(Map.get(index.slots, &1) == filed))
-    end
-  end
+  defp places(slots), do: Map.new(slots, fn {slot, filed} -> {filed, slot} end)
 
   defp add_new(index, {key, shape_id, and_where} = filed) do
     {slot, index} = free_slot(%{index | number: index.number + 1})
@@ -198,17 +196,21 @@ defmodule ShapeRouter.Index.LsmEqualityIndex do
     changing(index, fn ->
       append(index, {:add, index.number, slot, key, shape_id, and_where})
       apply!(index, index.number, [{:insert, key, slot}])
-      newer(%{index | slots: Map.put(index.slots, slot, filed), frames: index.frames + 1})
+      slots = Map.put(index.slots, slot, filed)
+      places = Map.put(index.places, filed, slot)
+      newer(%{index | slots: slots, places: places, frames: index.frames + 1})
     end)
   end
 
-  defp remove_slot(index, {key, _id, _and_where}, slot) do
+  defp remove_slot(index, {key, _id, _and_where} = filed, slot) do
     index = %{index | number: index.number + 1}
 
     changing(index, fn ->
       append(index, {:remove, index.number, slot})
       apply!(index, index.number, [{:remove, key, slot}])
-      left = %{index | slots: Map.delete(index.slots, slot), free: [slot | index.free]}
+      slots = Map.delete(index.slots, slot)
+      places = Map.delete(index.places, filed)
+      left = %{index | slots: slots, places: places, free: [slot | index.free]}
       newer(tidied(%{left | frames: index.frames + 1}))
     end)
   end
@@ -273,7 +275,8 @@ defmodule ShapeRouter.Index.LsmEqualityIndex do
     index = Enum.reduce(frames, %{index | frames: length(frames)}, &replay/2)
     highest = index.slots |> Map.keys() |> Enum.max(fn -> -1 end)
     free = for slot <- 0..highest//1, not is_map_key(index.slots, slot), do: slot
-    catch_up(%{index | next: highest + 1, free: free}, frames)
+    index = %{index | next: highest + 1, free: free, places: places(index.slots)}
+    catch_up(index, frames)
   end
 
   defp replay({:type, type}, %{type: type} = index), do: index

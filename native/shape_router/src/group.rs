@@ -48,13 +48,12 @@ impl Router {
         budget: &mut Budget,
         mut answered: impl FnMut(&Answered<'_>),
     ) -> Result<usize, (usize, Error)> {
-        self.check_open().map_err(|error| (0, error))?;
         for (index, change) in changes.iter().enumerate() {
             check(change).map_err(|error| (index, error))?;
         }
         scratch.reset();
         let started = self.counters.start(&mut scratch.meter);
-        let state = self.state.read();
+        let state = self.open_state().map_err(|error| (0, error))?;
         let Scratch { arena, slots, routed, missing, meter } = scratch;
         let arena = &*arena;
         let mut group = Group::new(arena, changes.len());

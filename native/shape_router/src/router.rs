@@ -23,8 +23,8 @@ use crate::state::{Pace, Prepared, State};
 use crate::transaction::Open;
 use crate::upkeep;
 use bumpalo::Bump;
-use lane_index::ReadMostly;
-use parking_lot::Mutex;
+use lane_index::{ReadGuard, ReadMostly};
+use parking_lot::{Mutex, MutexGuard};
 use shape_expr::{ColumnType, Compiler, Options, Predicate, Schema, Subquery};
 use smallvec::SmallVec;
 use std::collections::HashSet;
@@ -164,6 +164,21 @@ impl Router {
         if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
     }
 
+    /// The state of an open router. It is said to be closed before it is emptied: whoever asks only
+    /// before the state is locked may find it empty, and answer that a change belongs to no shape.
+    pub(crate) fn open_state(&self) -> Result<ReadGuard<'_, State>, Error> {
+        let state = self.state.read();
+        self.check_open()?;
+        Ok(state)
+    }
+
+    /// The same of what is staged. Nobody empties the router while it is held.
+    fn open_writer(&self) -> Result<MutexGuard<'_, Writer>, Error> {
+        let writer = self.writer.lock();
+        self.check_open()?;
+        Ok(writer)
+    }
+
     /// The table's columns as known now, and a number that changes when they do.
     pub fn schema(&self) -> (Arc<Schema>, u64) {
         let state = self.state.read();
@@ -201,11 +216,11 @@ impl Router {
         if self.durable.is_some() || self.max_bytes.is_some() || has_keys {
             return None;
         }
+        let mut compiler = self.adder.try_lock()?;
+        let writer = self.writer.try_lock()?;
         if let Err(error) = self.check_open() {
             return Some(Err(error));
         }
-        let mut compiler = self.adder.try_lock()?;
-        let writer = self.writer.try_lock()?;
         let schema = self.state.read().schema.clone();
         let predicate = match spec.clause {
             Some(clause) => Some(compiler.compile_known(clause, &schema, &spec.params)?),
@@ -423,8 +438,7 @@ impl Router {
     /// # Errors
     /// If there is none with this id, or the catalogue cannot be written.
     pub fn remove_shape(&self, id: u64) -> Result<(), Error> {
-        self.check_open()?;
-        let writer = self.writer.lock();
+        let writer = self.open_writer()?;
         let (slot, serial) = {
             let state = self.state.read();
             let slot = state.shapes.slot(id).ok_or(Error::UnknownShape(id))?;
@@ -487,11 +501,10 @@ impl Router {
         budget: &mut Budget,
         cursor: Option<Cursor>,
     ) -> Result<Progress, Error> {
-        self.check_open()?;
         check(change)?;
         scratch.reset();
         let started = self.counters.start(&mut scratch.meter);
-        let state = self.state.read();
+        let state = self.open_state()?;
         let membership = Membership::new(&state.base, None);
         let request = Request { change, options, membership, transaction: None, staged: None };
         let (mut none, mut tally) = (Effects::default(), Tally::default());
@@ -508,8 +521,7 @@ impl Router {
     /// # Errors
     /// If the router is closed.
     pub fn define(&self, now: &Relation) -> Result<(), Error> {
-        self.check_open()?;
-        let mut writer = self.writer.lock();
+        let mut writer = self.open_writer()?;
         let stale = self.apply(now);
         if let (Some(_), Some(stale)) = (&self.durable, stale) {
             let lsn = writer.acked;
@@ -557,8 +569,7 @@ impl Router {
     /// # Errors
     /// If there is none with this id.
     pub fn explain(&self, id: u64) -> Result<Explanation, Error> {
-        self.check_open()?;
-        explain::explain(&self.state.read(), id).ok_or(Error::UnknownShape(id))
+        explain::explain(&*self.open_state()?, id).ok_or(Error::UnknownShape(id))
     }
 
     /// Why a change belongs to a shape, or does not.
@@ -566,10 +577,9 @@ impl Router {
     /// # Errors
     /// If there is none with this id.
     pub fn why(&self, change: &Change<'_>, id: u64) -> Result<Reason, Error> {
-        self.check_open()?;
         check(change)?;
         let mut scratch = Scratch::default();
-        let state = self.state.read();
+        let state = self.open_state()?;
         explain::why(&state, change, id, &mut scratch).ok_or(Error::UnknownShape(id))
     }
 

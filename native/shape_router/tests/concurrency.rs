@@ -78,6 +78,59 @@ fn closing_during_routes_ends_them_with_an_error() {
     });
 }
 
+/// It is said to be closed before it is emptied: who had asked in between was told of no shape.
+#[test]
+fn a_router_that_is_being_closed_answers_with_all_shapes_or_none_at_all() {
+    for round in 0..300_u64 {
+        let router = router();
+        router.add_shape(ShapeSpec::new(1, Some("a = 1"))).unwrap();
+        let ready = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let record = Carried::whole(&Record { id: 1, a: Some(1), b: None });
+                let (change, mut scratch) = (insert(&record), Scratch::default());
+                for index in 0.. {
+                    let mut budget = Budget::unlimited();
+                    let (scratch, budget) = (&mut scratch, &mut budget);
+                    let options = RouteOptions::default();
+                    let answer = match round % 3 {
+                        0 => router.route(&change, options, scratch, budget, None).map(drop),
+                        1 => {
+                            let transaction = Transaction::at(10);
+                            router
+                                .route_txn(transaction, index, &change, scratch, budget, None)
+                                .map(drop)
+                        }
+                        _ => {
+                            let told = |answered: &shape_router::Answered<'_>| {
+                                assert_eq!(answered.routed.len(), 1, "round {round}");
+                            };
+                            let changes = std::slice::from_ref(&change);
+                            match router.route_group(changes, options, scratch, budget, told) {
+                                Err((_, error)) => Err(error),
+                                Ok(_) => continue,
+                            }
+                        }
+                    };
+                    match answer {
+                        Ok(()) => assert_eq!(scratch.ids().count(), 1, "round {round}"),
+                        Err(Error::Closed) => break,
+                        Err(other) => panic!("{other}"),
+                    }
+                    ready.store(true, Ordering::Relaxed);
+                }
+            });
+            for _ in 0..round % 50 {
+                std::hint::spin_loop();
+            }
+            while round % 3 != 2 && !ready.load(Ordering::Relaxed) {
+                std::thread::yield_now();
+            }
+            router.close().unwrap();
+        });
+    }
+}
+
 #[test]
 fn readers_find_every_settled_literal_while_others_come_and_go() {
     let router = router();

@@ -96,10 +96,9 @@ impl Router {
     /// # Errors
     /// [`Error::UnknownSet`], [`Error::InvalidValue`]: nothing has changed then.
     pub fn seed_values(&self, subquery: &str, rows: &[SetRow<'_>]) -> Result<(), Error> {
-        self.check_open()?;
         let subquery = canonical_subquery(subquery)?;
         let read = {
-            let state = self.state.read();
+            let state = self.open_state()?;
             Self::read_rows(&state, Self::sets_of(&state, &subquery)?, rows.iter())?
         };
         for (number, rows) in read {
@@ -128,10 +127,9 @@ impl Router {
         added: &[SetRow<'_>],
         removed: &[SetRow<'_>],
     ) -> Result<(), Error> {
-        self.check_open()?;
         let subquery = canonical_subquery(subquery)?;
         let read = {
-            let state = self.state.read();
+            let state = self.open_state()?;
             let rows = added.iter().chain(removed);
             Self::read_rows(&state, Self::sets_of(&state, &subquery)?, rows)?
         };
@@ -157,9 +155,9 @@ impl Router {
     /// # Errors
     /// [`Error::UnknownSet`].
     pub fn mark_values(&self, subquery: &str, ready: bool) -> Result<(), Error> {
-        self.check_open()?;
         let subquery = canonical_subquery(subquery)?;
         let mut state = self.state.write();
+        self.check_open()?;
         for number in Self::sets_of(&state, &subquery)? {
             state.sets.mark(number, ready);
         }
@@ -185,9 +183,8 @@ impl Router {
         added: &[SetRow<'_>],
         removed: &[SetRow<'_>],
     ) -> Result<Moves, Error> {
-        self.check_open()?;
         let subquery = canonical_subquery(subquery)?;
-        let mut writer = self.writer.lock();
+        let mut writer = self.open_writer()?;
         let writer = &mut *writer;
         let replay = transaction.lsn <= writer.acked;
         if index == 0 {
@@ -244,8 +241,7 @@ impl Router {
     /// # Errors
     /// If there is no shape with this id.
     pub fn subqueries(&self, id: u64) -> Result<Vec<String>, Error> {
-        self.check_open()?;
-        let state = self.state.read();
+        let state = self.open_state()?;
         let shape = state.shapes.by_id(id).ok_or(Error::UnknownShape(id))?;
         let used = shape.predicate.into_iter().flat_map(|predicate| predicate.sets());
         let texts = used.filter_map(|used| Some(state.sets.get(used.set)?.subquery.clone()));

@@ -23,8 +23,8 @@ impl Router {
     /// # Errors
     /// [`Error::InvalidSetting`] if there are shapes already, [`Error::Closed`].
     pub fn feed_by_shape(&self) -> Result<(), Error> {
-        self.check_open()?;
         let mut state = self.state.write();
+        self.check_open()?;
         if self.durable.is_some() || state.shapes.len() > 0 {
             let reason = "only a router in memory that has no shapes yet".to_owned();
             return Err(Error::InvalidSetting { setting: "feed_by_shape", reason });
@@ -39,11 +39,11 @@ impl Router {
     /// # Errors
     /// [`Error::UnknownShape`], [`Error::UnknownSet`] for what is no subquery's text.
     pub fn name_subqueries(&self, id: u64, names: &[(u32, &str)]) -> Result<(), Error> {
-        self.check_open()?;
         let text = |(name, text): &(u32, &str)| Ok((*name, canonical_subquery(text)?));
         let names = names.iter().map(text).collect::<Result<Vec<_>, Error>>()?;
         let _feeding = self.feeding.lock();
         let mut state = self.state.write();
+        self.check_open()?;
         let slot = slot(&state, id)?;
         state.sets.refer(slot, &names);
         Ok(())
@@ -103,7 +103,7 @@ impl Router {
         let mut compiler = self.adder.lock();
         let _feeding = self.feeding.lock();
         let (slot, uses) = {
-            let state = self.state.read();
+            let state = self.open_state()?;
             let slot = slot(&state, id)?;
             if state.sets.awaited(slot).is_none() {
                 return Ok(());
@@ -145,8 +145,7 @@ impl Router {
     /// # Errors
     /// [`Error::UnknownShape`].
     pub fn awaits_feeder(&self, id: u64) -> Result<bool, Error> {
-        self.check_open()?;
-        let state = self.state.read();
+        let state = self.open_state()?;
         Ok(state.sets.awaited(slot(&state, id)?).is_some())
     }
 
@@ -155,9 +154,8 @@ impl Router {
     /// # Errors
     /// [`Error::UnknownShape`], [`Error::UnknownSet`], [`Error::InvalidValue`].
     pub fn is_fed(&self, id: u64, name: u32, row: &SetRow<'_>) -> Result<bool, Error> {
-        self.check_open()?;
         let read = self.read_uses(id, name, std::iter::once(row))?;
-        let state = self.state.read();
+        let state = self.open_state()?;
         let is_member = |(used, rows): &Fed| rows.iter().any(|row| state.sets.is_member(used, row));
         Ok(read.iter().any(is_member))
     }
@@ -167,8 +165,7 @@ impl Router {
     /// # Errors
     /// [`Error::UnknownShape`], [`Error::UnknownSet`].
     pub fn feeder_columns(&self, id: u64, name: u32) -> Result<usize, Error> {
-        self.check_open()?;
-        let state = self.state.read();
+        let state = self.open_state()?;
         let uses = state.sets.uses(slot(&state, id)?, name).ok_or_else(|| unnamed(name))?;
         let set = uses.first().and_then(|used| state.sets.get(used.set));
         Ok(set.map_or(1, |set| usize::from(set.width())))
@@ -181,7 +178,7 @@ impl Router {
         name: u32,
         rows: impl Iterator<Item = &'a SetRow<'a>> + Clone,
     ) -> Result<Vec<Fed>, Error> {
-        let state = self.state.read();
+        let state = self.open_state()?;
         let slot = slot(&state, id)?;
         let uses = state.sets.uses(slot, name).ok_or_else(|| unnamed(name))?;
         let mut all = Vec::with_capacity(uses.len());

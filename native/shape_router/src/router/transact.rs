@@ -33,11 +33,10 @@ impl Router {
         budget: &mut Budget,
         cursor: Option<Cursor>,
     ) -> Result<Progress, Error> {
-        self.check_open()?;
         check(change)?;
         scratch.reset();
         let started = self.counters.start(&mut scratch.meter);
-        let mut writer = self.writer.lock();
+        let mut writer = self.open_writer()?;
         let writer = &mut *writer;
         let replay = transaction.lsn <= writer.acked;
         let resumes = cursor.is_some();
@@ -109,8 +108,7 @@ impl Router {
     /// # Errors
     /// If the router is closed.
     pub fn begin_txn(&self, transaction: Transaction) -> Result<(), Error> {
-        self.check_open()?;
-        self.begin(&mut self.writer.lock(), transaction);
+        self.begin(&mut *self.open_writer()?, transaction);
         Ok(())
     }
 
@@ -135,8 +133,7 @@ impl Router {
     /// # Errors
     /// [`Error::TransactionInProgress`] if one of them is still being routed.
     pub fn ack(&self, lsn: u64, units: u64) -> Result<bool, Error> {
-        self.check_open()?;
-        let mut writer = self.writer.lock();
+        let mut writer = self.open_writer()?;
         if let Some(open) = &writer.open
             && open.transaction.lsn <= lsn
             && open.transaction.lsn > writer.acked
