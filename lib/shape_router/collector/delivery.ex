@@ -28,7 +28,7 @@ defmodule ShapeRouter.Collector.Delivery do
 
   @doc "All up to this LSN is durable."
   @spec settle(State.t(), non_neg_integer()) :: State.t()
-  def settle(state, lsn) do
+  def settle(%State{} = state, lsn) do
     case :queue.peek(state.pending) do
       {:value, item} when item.after <= lsn ->
         state = %{

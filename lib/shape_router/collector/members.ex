@@ -60,11 +60,9 @@ defmodule ShapeRouter.Collector.Members do
         do: :ok,
         else: ShapeRouter.remove_shape(state.tables[shape.table].router, shape.id)
 
-    if removed == :ok do
+    with :ok <- removed do
       state = if view?, do: %{state | views: Views.remove(state.views, [shape.id])}, else: state
       {:ok, state |> forget(shape.id) |> gone(shape)}
-    else
-      removed
     end
   end
 

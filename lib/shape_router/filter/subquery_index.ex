@@ -105,7 +105,8 @@ defmodule ShapeRouter.Filter.SubqueryIndex do
   def beside(index, own, shadow), do: %{index | host: {own, shadow}}
 
   @doc false
-  @spec register(t(), shape_id(), {reference(), non_neg_integer()} | nil, [subquery_ref()]) :: :ok
+  @spec register(t(), shape_id(), {ShapeRouter.t(), non_neg_integer()} | nil, [subquery_ref()]) ::
+          :ok
   def register(index, id, place, refs) do
     names = refs |> Enum.with_index() |> Map.new()
 
@@ -137,7 +138,12 @@ defmodule ShapeRouter.Filter.SubqueryIndex do
 
   @doc false
   @spec memory_bytes(t()) :: non_neg_integer()
-  def memory_bytes(index), do: :ets.info(index.table, :memory) * :erlang.system_info(:wordsize)
+  def memory_bytes(index) do
+    case :ets.info(index.table, :memory) do
+      words when is_integer(words) -> words * :erlang.system_info(:wordsize)
+      :undefined -> 0
+    end
+  end
 
   @doc """
   Says what a shape sees of a subquery: all of it, where it is the first that is said, and more of it

@@ -105,7 +105,10 @@ defmodule ShapeRouter.Index.LsmEqualityIndex do
   @spec filled(ShapeRouter.column_type(), [{ValueType.key(), term(), term()}]) :: t()
   def filled(type, all) do
     index = new(type)
-    slots = all |> Enum.uniq() |> Enum.with_index() |> Map.new(fn {filed, slot} -> {slot, filed} end)
+
+    slots =
+      all |> Enum.uniq() |> Enum.with_index() |> Map.new(fn {filed, slot} -> {slot, filed} end)
+
     inserts = for {slot, {key, _id, _and_where}} <- slots, do: {:insert, key, slot}
     for some <- Enum.chunk_every(inserts, @step), do: apply!(index, nil, some)
     newer(%{index | slots: slots, places: places(slots), next: map_size(slots)})
