@@ -17,7 +17,7 @@ defmodule ShapeRouter.Bench.Views do
   # A kind of views: its name, the query of the k-th one, its format, and of how many rows at most.
   @kinds [
     {"project_id = K, one concerned", "SELECT id, title FROM t WHERE project_id = {K}",
-     :streaming},
+     :streaming, :infinity},
     {"project_id = K, flat", "SELECT id, title FROM t WHERE project_id = {K}", :flat, :infinity},
     {"n <> K, all concerned", "SELECT id, title FROM t WHERE n <> -{K}", :streaming, 1_000},
     {"join by K, one concerned",
