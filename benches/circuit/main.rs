@@ -57,7 +57,7 @@ struct Settings {
     rows: usize,
     views: usize,
     updates: usize,
-    /// The one view, by its name, or `values`.
+    /// The one view, by its name, or `mixed` or `values`.
     only: Option<String>,
 }
 

@@ -27,7 +27,9 @@ defmodule ShapeRouter.SubqueryKillTest do
 
     {compared, last} =
       Enum.reduce(1..count, {0, 0}, fn cycle, {compared, before} ->
-        KillLoop.live_and_die(storage, notes, Enum.random(0..80), Workload)
+        # Every other time late enough that something comes of it.
+        least = if rem(cycle, 2) == 0, do: 40, else: 0
+        KillLoop.live_and_die(storage, notes, Enum.random(least..80), Workload)
         {rows, n} = check(storage, notes, cycle)
         assert n >= before
         {compared + rows, n}
