@@ -170,7 +170,13 @@ defmodule ShapeRouter.Index.LsmEqualityIndexTest do
     index = LsmEqualityIndex.new(:int4)
     index = Enum.reduce(1..10_000, index, &Protocol.add_shape(&2, 7, &1, nil))
     assert MapSet.size(found(index, 7)) == 10_000
+    index = Protocol.add_shape(index, 7, 5000, nil)
     index = Protocol.remove_shape(index, 7, 5000, nil)
     refute MapSet.member?(found(index, 7), 5000)
+    index = Protocol.remove_shape(index, 7, 5000, nil)
+    index = Protocol.add_shape(index, 7, 5000, nil)
+    assert MapSet.size(found(index, 7)) == 10_000
+    index = Enum.reduce(1..10_000, index, &Protocol.remove_shape(&2, 7, &1, nil))
+    assert Protocol.empty?(index)
   end
 end

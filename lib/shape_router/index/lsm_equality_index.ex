@@ -27,7 +27,7 @@ defmodule ShapeRouter.Index.LsmEqualityIndex do
     :path,
     version: 0,
     slots: %{},
-    places: %{},
+    crowded: %{},
     next: 0,
     free: [],
     number: 0,
@@ -44,8 +44,8 @@ defmodule ShapeRouter.Index.LsmEqualityIndex do
           path: Path.t() | nil,
           version: non_neg_integer(),
           slots: %{non_neg_integer() => filed()},
-          # The slots by what stands under them: thousands of shapes may have one value.
-          places: %{filed() => non_neg_integer()},
+          # Of values that many shapes have: the slots by what stands under them.
+          crowded: %{ValueType.key() => %{filed() => non_neg_integer()}},
           next: non_neg_integer(),
           free: [non_neg_integer()],
           number: non_neg_integer(),
@@ -55,6 +55,9 @@ defmodule ShapeRouter.Index.LsmEqualityIndex do
   # What `state` says instead of the newest struct's version.
   @closed -1
   @failed -2
+
+  # So many shapes of a value are looked through.
+  @few 32
 
   # So many ids are written in one call where an index is made anew.
   @step 1_000
@@ -111,7 +114,7 @@ defmodule ShapeRouter.Index.LsmEqualityIndex do
 
     inserts = for {slot, {key, _id, _and_where}} <- slots, do: {:insert, key, slot}
     for some <- Enum.chunk_every(inserts, @step), do: apply!(index, nil, some)
-    newer(%{index | slots: slots, places: places(slots), next: map_size(slots)})
+    newer(%{index | slots: slots, next: map_size(slots)})
   end
 
   @doc """
@@ -144,7 +147,8 @@ defmodule ShapeRouter.Index.LsmEqualityIndex do
   def add(index, value, shape_id, and_where) do
     index = newest!(index)
     filed = {ValueType.key!(index.value_type, value), shape_id, and_where}
-    if is_map_key(index.places, filed), do: index, else: add_new(index, kept!(index, filed))
+    {slot, index} = find(index, filed)
+    if slot, do: index, else: add_new(index, kept!(index, filed))
   end
 
   @doc false
@@ -152,10 +156,8 @@ defmodule ShapeRouter.Index.LsmEqualityIndex do
     index = newest!(index)
     filed = {ValueType.key!(index.value_type, value), shape_id, and_where}
 
-    case index.places do
-      %{^filed => slot} -> remove_slot(index, filed, slot)
-      _ -> index
-    end
+    {slot, index} = find(index, filed)
+    if slot, do: remove_slot(index, filed, slot), else: index
   end
 
   @doc false
@@ -191,7 +193,39 @@ defmodule ShapeRouter.Index.LsmEqualityIndex do
     end
   end
 
-  defp places(slots), do: Map.new(slots, fn {slot, filed} -> {filed, slot} end)
+  # Where it stands, `nil` if it does not. Of a value that many shapes have it is known from the first
+  # time on that somebody asks: else each of thousands would look through all before it.
+  defp find(index, {key, _id, _and_where} = filed) do
+    case index.crowded do
+      %{^key => places} -> {Map.get(places, filed), index}
+      _ -> look_for(index, filed, slots_under(index, key))
+    end
+  end
+
+  defp look_for(index, filed, :degraded) do
+    {Enum.find_value(index.slots, fn {slot, one} -> if one == filed, do: slot end), index}
+  end
+
+  defp look_for(index, {key, _id, _and_where} = filed, slots) when length(slots) > @few do
+    places =
+      for slot <- slots,
+          %{^slot => {^key, _, _} = one} <- [index.slots],
+          into: %{},
+          do: {one, slot}
+
+    {Map.get(places, filed), %{index | crowded: Map.put(index.crowded, key, places)}}
+  end
+
+  defp look_for(index, filed, slots),
+    do: {Enum.find(slots, &(Map.get(index.slots, &1) === filed)), index}
+
+  # What stands under a value's slots has changed.
+  defp crowded(index, key, change) do
+    case index.crowded do
+      %{^key => places} -> Map.put(index.crowded, key, change.(places))
+      crowded -> crowded
+    end
+  end
 
   defp add_new(index, {key, shape_id, and_where} = filed) do
     {slot, index} = free_slot(%{index | number: index.number + 1})
@@ -200,8 +234,8 @@ defmodule ShapeRouter.Index.LsmEqualityIndex do
       append(index, {:add, index.number, slot, key, shape_id, and_where})
       apply!(index, index.number, [{:insert, key, slot}])
       slots = Map.put(index.slots, slot, filed)
-      places = Map.put(index.places, filed, slot)
-      newer(%{index | slots: slots, places: places, frames: index.frames + 1})
+      crowded = crowded(index, key, &Map.put(&1, filed, slot))
+      newer(%{index | slots: slots, crowded: crowded, frames: index.frames + 1})
     end)
   end
 
@@ -212,8 +246,8 @@ defmodule ShapeRouter.Index.LsmEqualityIndex do
       append(index, {:remove, index.number, slot})
       apply!(index, index.number, [{:remove, key, slot}])
       slots = Map.delete(index.slots, slot)
-      places = Map.delete(index.places, filed)
-      left = %{index | slots: slots, places: places, free: [slot | index.free]}
+      crowded = crowded(index, key, &Map.delete(&1, filed))
+      left = %{index | slots: slots, crowded: crowded, free: [slot | index.free]}
       newer(tidied(%{left | frames: index.frames + 1}))
     end)
   end
@@ -278,8 +312,7 @@ defmodule ShapeRouter.Index.LsmEqualityIndex do
     index = Enum.reduce(frames, %{index | frames: length(frames)}, &replay/2)
     highest = index.slots |> Map.keys() |> Enum.max(fn -> -1 end)
     free = for slot <- 0..highest//1, not is_map_key(index.slots, slot), do: slot
-    index = %{index | next: highest + 1, free: free, places: places(index.slots)}
-    catch_up(index, frames)
+    catch_up(%{index | next: highest + 1, free: free}, frames)
   end
 
   defp replay({:type, type}, %{type: type} = index), do: index
