@@ -67,9 +67,14 @@ defmodule ShapeRouter.TableLogsTest do
 
   defp tables(dir), do: Path.wildcard(Path.join(dir, "logs/shapes/ffffffff*"))
 
+  # More than any number while files are put in the place of others.
   defp bytes(dirs) do
     for dir <- dirs, file <- Path.wildcard(Path.join(dir, "**")), reduce: 0 do
-      sum -> sum + File.stat!(file).size
+      sum ->
+        case File.stat(file) do
+          {:ok, %{size: size}} when is_integer(sum) -> sum + size
+          _ -> :changing
+        end
     end
   end
 
