@@ -381,6 +381,26 @@ defmodule ShapeRouter.SubqueryCollectorTest do
     assert held(collector, 1) |> Map.keys() == ["20", "40"]
   end
 
+  test "of a transaction that is refused nothing is left, in the circuit neither", %{tmp_dir: dir} do
+    collector = start(dir)
+    :ok = add(collector, 1, @mine)
+    :ok = ShapeLogCollector.add_shape(collector, 2, {"notes", nil})
+    moved = [update(@projects, project(1, 6)), update(@projects, project(2, 5))]
+    # No log can hold it, and the views have moved already.
+    note = insert({"public", "notes"}, %{"id" => "2", "body" => <<255>>})
+    assert {:error, %Error{}} = commit(collector, 100, moved ++ [note])
+    assert held(collector, 1) |> Map.keys() == ["10"]
+    # It comes again, and can be taken now.
+    :ok = commit(collector, 100, moved)
+    assert held(collector, 1) |> Map.keys() == ["20"]
+
+    assert [{"delete", "10", _}, {"insert", "20", _}] =
+             collector |> told(1) |> Enum.drop(1) |> Enum.sort()
+
+    crash(collector)
+    assert held(start(dir), 1) |> Map.keys() == ["20"]
+  end
+
   test "rows are spliced in by what their snapshot shows", %{tmp_dir: dir} do
     snapshot = {1000, 1010, [1003], 500}
     collector = start(dir, load_rows: data(Map.put(@data, :snapshot, snapshot)))
