@@ -2,7 +2,7 @@ defmodule ShapeRouter.DurableCollectorTest do
   use ExUnit.Case, async: true
 
   alias ShapeRouter.Changes.{DeletedRecord, NewRecord, Transaction, UpdatedRecord}
-  alias ShapeRouter.{Error, ShapeLog, ShapeLogCollector}
+  alias ShapeRouter.{Error, ShapeLogCollector, WholeLog}
 
   @moduletag :tmp_dir
   @todos {"public", "todos"}
@@ -34,31 +34,13 @@ defmodule ShapeRouter.DurableCollectorTest do
 
   defp read(collector, id, offset \\ :before_all) do
     {:ok, shape} = ShapeLogCollector.shape(collector, id)
-    json = shape.log |> all(offset) |> IO.iodata_to_binary()
+    json = shape.log |> WholeLog.pieces(offset) |> IO.iodata_to_binary()
 
     for [_, op, key] <-
           Regex.scan(~r/"key":"(?:[^"\\]|\\.)*".*?"operation":"(\w+)"/, json)
           |> Enum.map(&[nil, List.last(&1), hd(&1)]) do
       [_, id] = Regex.run(~r/"id":"(\d+)"/, key)
       {String.to_atom(op), String.to_integer(id)}
-    end
-  end
-
-  defp all(log, offset) do
-    case ShapeLog.read(log, offset) do
-      {:cached, json, headers} -> [json | on(log, headers)]
-      {:stream, pieces, headers} -> [Enum.to_list(pieces) | on(log, headers)]
-      {:sendfile, path, 0, _, headers} -> [File.read!(path) | on(log, headers)]
-    end
-  end
-
-  defp on(log, headers) do
-    if List.keymember?(headers, "electric-up-to-date", 0) do
-      []
-    else
-      {_, next} = List.keyfind(headers, "electric-offset", 0)
-      {:ok, next} = ShapeLog.parse_offset(next)
-      all(log, next)
     end
   end
 
@@ -246,7 +228,7 @@ defmodule ShapeRouter.DurableCollectorTest do
     assert :ok = commit(collector, 100, [update(1, 5, without: ["title"])])
     assert_received {:read, @todos, [%{"id" => "1"}], _columns}
     {:ok, %{log: log}} = ShapeLogCollector.shape(collector, 1)
-    assert log |> all(:before_all) |> IO.iodata_to_binary() =~ ~s("title":"from the table")
+    assert log |> WholeLog.pieces() |> IO.iodata_to_binary() =~ ~s("title":"from the table")
     assert read(collector, 2) == [upsert: 1]
 
     failing =
@@ -313,12 +295,12 @@ defmodule ShapeRouter.DurableCollectorTest do
 
     for id <- [1, 2] do
       {:ok, %{log: log}} = ShapeLogCollector.shape(collector, id)
-      messages = log |> all(:before_all) |> IO.iodata_to_binary()
+      messages = log |> WholeLog.pieces() |> IO.iodata_to_binary()
       assert messages =~ ~s("id":"7","title":"read","user_id":"5")
     end
 
     {:ok, %{log: log}} = ShapeLogCollector.shape(collector, 2)
-    messages = log |> all(:before_all) |> IO.iodata_to_binary()
+    messages = log |> WholeLog.pieces() |> IO.iodata_to_binary()
     assert messages =~ ~r/"id":"2","title":"read".*"operation":"upsert"/
   end
 
@@ -329,7 +311,7 @@ defmodule ShapeRouter.DurableCollectorTest do
     change = %{update(1, 5, without: ["title"]) | old_record: old}
     assert :ok = commit(collector, 100, [change])
     {:ok, %{log: log}} = ShapeLogCollector.shape(collector, 1)
-    assert log |> all(:before_all) |> IO.iodata_to_binary() =~ ~s("title":"as it was")
+    assert log |> WholeLog.pieces() |> IO.iodata_to_binary() =~ ~s("title":"as it was")
   end
 
   test "thousands of shapes with rows are added together", %{tmp_dir: dir} do

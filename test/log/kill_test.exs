@@ -6,8 +6,7 @@ defmodule ShapeRouter.KillTest do
   """
   use ExUnit.Case, async: false
 
-  alias ShapeRouter.Demo.Json
-  alias ShapeRouter.{KillLoop, KillWorkload, ShapeLog, ShapeLogCollector}
+  alias ShapeRouter.{KillLoop, KillWorkload, ShapeLogCollector, WholeLog}
 
   @moduletag :tmp_dir
   @moduletag timeout: 1_800_000
@@ -127,31 +126,11 @@ defmodule ShapeRouter.KillTest do
   end
 
   defp entries(log) do
-    for message <- log |> read(:before_all) |> Enum.flat_map(&Json.decode!/1) do
+    for message <- WholeLog.messages(log) do
       headers = message["headers"]
 
       {String.to_integer(headers["lsn"]), headers["op_position"], headers["operation"],
        message["value"]}
-    end
-  end
-
-  defp read(log, offset) do
-    case ShapeLog.read(log, offset) do
-      {:cached, json, headers} -> [json | on(log, headers)]
-      {:stream, pieces, headers} -> [IO.iodata_to_binary(Enum.to_list(pieces)) | on(log, headers)]
-      {:sendfile, path, 0, _, headers} -> [File.read!(path) | on(log, headers)]
-    end
-  after
-    ShapeLog.release()
-  end
-
-  defp on(log, headers) do
-    if List.keymember?(headers, "electric-up-to-date", 0) do
-      []
-    else
-      {_, next} = List.keyfind(headers, "electric-offset", 0)
-      {:ok, next} = ShapeLog.parse_offset(next)
-      read(log, next)
     end
   end
 end

@@ -9,8 +9,7 @@ defmodule ShapeRouter.SubqueryCollectorTest do
 
   alias ShapeRouter.Changes.{DeletedRecord, NewRecord, Relation, Transaction, TruncatedRelation}
   alias ShapeRouter.Changes.UpdatedRecord
-  alias ShapeRouter.Demo.Json
-  alias ShapeRouter.{Error, ShapeLog, ShapeLogCollector}
+  alias ShapeRouter.{Error, ShapeLogCollector, WholeLog}
 
   @moduletag :tmp_dir
   @projects {"public", "projects"}
@@ -84,26 +83,7 @@ defmodule ShapeRouter.SubqueryCollectorTest do
 
   defp logged(collector, id) do
     {:ok, %{log: log}} = ShapeLogCollector.shape(collector, id)
-    log |> pieces(:before_all) |> Enum.flat_map(&Json.decode!/1)
-  end
-
-  defp pieces(log, offset) do
-    {json, headers} =
-      case ShapeLog.read(log, offset) do
-        {:cached, json, headers} -> {json, headers}
-        {:stream, pieces, headers} -> {IO.iodata_to_binary(Enum.to_list(pieces)), headers}
-        {:sendfile, path, 0, _, headers} -> {File.read!(path), headers}
-      end
-
-    ShapeLog.release()
-
-    if List.keymember?(headers, "electric-up-to-date", 0) do
-      [json]
-    else
-      {_, next} = List.keyfind(headers, "electric-offset", 0)
-      {:ok, next} = ShapeLog.parse_offset(next)
-      [json | pieces(log, next)]
-    end
+    WholeLog.messages(log)
   end
 
   # `{operation, id, lsn}`.

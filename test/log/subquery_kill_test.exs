@@ -7,8 +7,7 @@ defmodule ShapeRouter.SubqueryKillTest do
   """
   use ExUnit.Case, async: false
 
-  alias ShapeRouter.Demo.Json
-  alias ShapeRouter.{KillLoop, ShapeLog, ShapeLogCollector}
+  alias ShapeRouter.{KillLoop, ShapeLog, ShapeLogCollector, WholeLog}
   alias ShapeRouter.SubqueryKillWorkload, as: Workload
 
   @moduletag :tmp_dir
@@ -141,7 +140,7 @@ defmodule ShapeRouter.SubqueryKillTest do
 
   # What a client that takes every message at its word ends with.
   defp held(log) do
-    for message <- log |> read(:before_all) |> Enum.flat_map(&Json.decode!/1), reduce: %{} do
+    for message <- WholeLog.messages(log), reduce: %{} do
       rows ->
         %{"value" => %{"id" => id} = row} = message
 
@@ -158,26 +157,6 @@ defmodule ShapeRouter.SubqueryKillTest do
             assert is_map_key(rows, id)
             Map.delete(rows, id)
         end
-    end
-  end
-
-  defp read(log, offset) do
-    case ShapeLog.read(log, offset) do
-      {:cached, json, headers} -> [json | on(log, headers)]
-      {:stream, pieces, headers} -> [IO.iodata_to_binary(Enum.to_list(pieces)) | on(log, headers)]
-      {:sendfile, path, 0, _, headers} -> [File.read!(path) | on(log, headers)]
-    end
-  after
-    ShapeLog.release()
-  end
-
-  defp on(log, headers) do
-    if List.keymember?(headers, "electric-up-to-date", 0) do
-      []
-    else
-      {_, next} = List.keyfind(headers, "electric-offset", 0)
-      {:ok, next} = ShapeLog.parse_offset(next)
-      read(log, next)
     end
   end
 end

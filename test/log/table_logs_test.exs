@@ -6,8 +6,7 @@ defmodule ShapeRouter.TableLogsTest do
   use ExUnit.Case, async: false
 
   alias ShapeRouter.Changes.{DeletedRecord, NewRecord, Transaction, UpdatedRecord}
-  alias ShapeRouter.Demo.Json
-  alias ShapeRouter.{ShapeLog, ShapeLogCollector}
+  alias ShapeRouter.{ShapeLogCollector, WholeLog}
 
   @moduletag :tmp_dir
   @moduletag timeout: 300_000
@@ -91,7 +90,7 @@ defmodule ShapeRouter.TableLogsTest do
   defp held(collector, id) do
     {:ok, %{log: log}} = ShapeLogCollector.shape(collector, id)
 
-    for message <- log |> pieces(:before_all) |> Enum.flat_map(&Json.decode!/1), reduce: %{} do
+    for message <- WholeLog.messages(log), reduce: %{} do
       rows ->
         %{"id" => id} = row = message["value"]
 
@@ -100,25 +99,6 @@ defmodule ShapeRouter.TableLogsTest do
           "update" -> Map.update!(rows, id, &Map.merge(&1, row))
           "delete" -> Map.delete(rows, id)
         end
-    end
-  end
-
-  defp pieces(log, offset) do
-    {json, headers} =
-      case ShapeLog.read(log, offset) do
-        {:cached, json, headers} -> {json, headers}
-        {:stream, pieces, headers} -> {IO.iodata_to_binary(Enum.to_list(pieces)), headers}
-        {:sendfile, path, 0, _, headers} -> {File.read!(path), headers}
-      end
-
-    ShapeLog.release()
-
-    if List.keymember?(headers, "electric-up-to-date", 0) do
-      [json]
-    else
-      {_, next} = List.keyfind(headers, "electric-offset", 0)
-      {:ok, next} = ShapeLog.parse_offset(next)
-      [json | pieces(log, next)]
     end
   end
 
