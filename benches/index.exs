@@ -41,8 +41,7 @@ defmodule IndexBench do
   defp measure(name, new, size, rounds) do
     {us, index} = :timer.tc(fn -> fill(new.(), size) end)
     :erlang.garbage_collect()
-    # What two maps share is there once.
-    heap = :erts_debug.size_shared(index) * :erlang.system_info(:wordsize)
+    heap = :erts_debug.flat_size(index) * :erlang.system_info(:wordsize)
 
     outside =
       if is_struct(index, LsmEqualityIndex), do: LsmEqualityIndex.stats(index).resident_bytes
